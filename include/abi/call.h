@@ -1,0 +1,101 @@
+// Kernel calls: numbers, arguments, results.
+//
+// ecall from VS-mode with a7 = number, a0..a5 = arguments. On return a0 = enum error, a1..a5 = results (zero where
+// none is named); all other registers are kept. Every call validates first and then performs a phase that cannot fail.
+// Calls marked S need a core handle, which only the supervisor has. D names a domain handle from domain_create or
+// domain_open; its domain may live on any core: the caller waits for that kernel's reply, at most
+// CALL_DEADLINE_MS, and then gets ERR_CORE_LOST.
+#pragma once
+#include <stdint.h>
+
+#define CALL_DEADLINE_MS 2000
+
+// X(name, right: P plain or S supervisor, arguments -> results)
+#define CALL_TABLE(X)                                                                                                  \
+	/* any domain */                                                                                             \
+	X(yield, P, "-> ")                                                                                             \
+	X(self, P, "-> core, domain index, epoch, first incarnation? 0:1, guest file (0: rings come through kernel)")  \
+	X(exit, P, "code -> never returns")                                                                            \
+	X(ready, P, "-> ; this incarnation has adopted its channels and serves")                                       \
+	X(log, P, "length <= 40, 5 words of text -> ; a line of the core's log, on the console until it is taken")     \
+	X(event_next, P, "-> event kind, argument 0, 1, 2 (EVENT_NONE when there is none)")                            \
+	X(doorbell, P, "slot -> ; ring the peer of a channel end through the kernels")                                 \
+	X(doorbell_claim, P, "-> 4 words: sticky identities 0..255, cleared by this; for domains without a guest file") \
+	X(memory_alloc, P, "pages -> gpa")                                                                             \
+	X(memory_free, P, "gpa -> ")                                                                                   \
+	X(channel_open, P, "name (2 words), slots << 32 | priority, out bytes, in bytes -> slot; waits for the server") \
+	X(channel_accept, P, "slot -> ; server takes the client of EVENT_CHANNEL_REQUEST")                             \
+	X(channel_refuse, P, "slot -> ")                                                                               \
+	X(channel_close, P, "slot -> ; client: server is told, slot is free after its release; "                      \
+			    "server: release after EVENT_CHANNEL_CLOSED")                                                    \
+	X(channel_info, P, "slot -> state and role, slots << 32 | identity, out bytes, in bytes, peer (struct channel_peer)") \
+	X(channel_name, P, "slot -> service name (2 words), physical address of the memory (DMA right) or 0, key")              \
+	X(channel_complain, P, "slot, reason (enum complaint) -> ")                                                    \
+	X(device_info, P, "index -> gpa, bytes, identity of its interrupt, physical MSI address, MSI data")            \
+	X(memory_physical, P, "gpa -> physical address; only for domains with the DMA right")                          \
+	X(pong, P, "number of EVENT_PING -> ; the main loop is alive")                                                 \
+	/* supervisor */                                                                                               \
+	X(domain_create, S, "core, name (2 words), quota in pages, priority << 32 | flags -> D")                       \
+	X(domain_open, S, "core, domain index -> D, epoch ; adopt a running domain by index")                          \
+	X(domain_load, S, "D, gpa, pages << 8 | prot, offset in the boot image, length -> ; a segment: copied, rest zero") \
+	X(domain_start, S, "D, entry, stack pointer -> epoch ; epoch + 1, adopts its channels")                        \
+	X(domain_stop, S, "D, fault kind to record -> ")                                                               \
+	X(domain_unregister, S, "D, final -> ; unmap its server ends; final: clients are told PEER_LOST")              \
+	X(domain_restore, S, "D -> ; segments to their pristine content, heap freed, registers cleared; in chunks")    \
+	X(domain_destroy, S, "D -> ; all returned to the partition once every peer has let go")                        \
+	X(domain_status, S, "D, group -> 5 words of struct domain_status (fault.h)")                                   \
+	X(domain_publish, S, "D, name (2 words), state -> ; a line in its core's info page")                           \
+	X(domain_watch, S, "D, tick in us, ticks -> ; ping, report EVENT_DOMAIN/hang if not answered within")          \
+	X(domain_ping, S, "D -> ; one ping now, under the watch's tick and count")                                     \
+	X(device_map, S, "D, physical address, bytes -> gpa ; D = 0: the caller itself")                               \
+	X(interrupt_bind, S, "D, device index, source (0: MSI) -> identity, MSI address, MSI data")                    \
+	X(boot_image_map, S, "-> gpa, bytes ; into the caller, read-only")                                             \
+	X(device_tree_map, S, "-> gpa, bytes ; into the caller, read-only")                                            \
+	X(core_ping, S, "core -> incarnation, ticks it took")                                                          \
+	X(core_log, S, "core, offset -> 4 words of its kernel's log, its end offset")                                  \
+	X(memory_count, S, "core -> free frames, all frames, frames quarantined")                                      \
+	X(power, S, "0 off, 1 reboot; exit code -> never returns")
+
+enum call {
+#define X(name, right, text) CALL_##name,
+	CALL_TABLE(X)
+#undef X
+	CALL_COUNT
+};
+
+#define DOMAIN_FLAG_DMA 1u       // may ask for physical addresses of its memory
+#define DOMAIN_FLAG_NO_FILE 2u   // never gets a guest interrupt file (tests of the path through the kernels)
+#define DOMAIN_FLAG_CONSOLE 4u   // owns the UART: the kernels stop printing when it is ready
+
+#define PROT_READ 1u
+#define PROT_WRITE 2u
+#define PROT_EXEC 4u
+
+// channel_info a1: role in bit 0, state above
+#define CHANNEL_ROLE_CLIENT 0u
+#define CHANNEL_ROLE_SERVER 1u
+enum channel_state {
+	CHANNEL_FREE,
+	CHANNEL_REQUESTED, // server has not answered yet
+	CHANNEL_OPEN,
+	CHANNEL_DOWN,    // client's view: the server's incarnation is gone, the next one will adopt
+	CHANNEL_CLOSED,  // client has gone; server commits, then releases
+	CHANNEL_LOST,    // server will not come back
+};
+
+// channel_info a5
+#define CHANNEL_PEER(core, domain, epoch) ((uint64_t)(core) << 48 | (uint64_t)(domain) << 32 | (uint32_t)(epoch))
+#define CHANNEL_PEER_CORE(p) ((unsigned)((p) >> 48))
+#define CHANNEL_PEER_DOMAIN(p) ((unsigned)((p) >> 32) & 0xffff)
+#define CHANNEL_PEER_EPOCH(p) ((uint32_t)(p))
+
+// channel_info a2 of an OPEN end: low word = identity | peer's identity << 16 (what to store to ring the peer)
+#define CHANNEL_OWN_IDENTITY(w) ((uint32_t)(w) & 0xffff)
+#define CHANNEL_PEER_IDENTITY(w) ((uint32_t)(w) >> 16)
+#define CHANNEL_HAS_DOORBELL_PAGE 0x80000000u // in a1: store to GPA_DOORBELL + slot page; else CALL_doorbell
+
+enum complaint {
+	COMPLAINT_NO_ANSWER = 1, // evidence: the kernel finds a request older than the deadline without completion
+	COMPLAINT_BAD_INDEX,     // evidence: complete_tail ahead of anything submitted
+	COMPLAINT_BAD_COMPLETION // evidence: claimed, counted; three of them restart
+};

@@ -1,0 +1,149 @@
+// Channel: the memory that a client domain and a server domain share, and the rules for it. This header is the
+// shipped protocol: the spin model and the unit tests include it.
+//
+// Layout, from the start of the channel's memory (all of it frames of the client's partition, so it survives the
+// server and the server's core):
+//
+//   page 0     written by the client: struct channel_client_page
+//   page 1     written by the server: struct channel_server_page
+//   requests   client writes: struct request[slots]    (rounded up to pages)  the log that the server cannot touch
+//   records    server writes: struct completion[slots] (rounded up to pages)
+//   out        client writes: payload of requests
+//   in         server writes: payload of answers
+//
+// Each side maps what the other writes read-only. Geometry comes from channel_info (the kernels), never from the pages.
+//
+// Slots are handed out by index, not first-in-first-out, by the client. A submission is: write request (seq last),
+// fence w,w, put the slot's index in submit_ring, fence w,w, submit_tail + 1, and ring if wanted. A completion is:
+// write record (digest, then seq last), fence w,w, index in complete_ring, fence w,w, complete_tail + 1, and ring
+// if wanted.
+// A record lives in the slot of its request. seq == 0 in a request: the slot is free.
+//
+// Logged operations (serial != 0 in the record) keep slot, out data and record in place until committed >= serial.
+// Others are free when consumed. The client frees by storing seq = 0.
+//
+// Adoption. A new incarnation of the server maps the same memory and believes records, not tails:
+//   1. read submit_tail T; submit_head := T; complete_tail := complete_head (of the client's page); fence w,w; epoch := own;
+//   2. scan all slots with seq != 0: record.seq == seq and its digest right: performed (replay if serial > mark);
+//      else: perform again, in order of seq;
+//   3. drop duplicates: an index arriving by the ring whose seq was already performed or is being performed is ignored.
+// The client, when it sees epoch change: t := complete_tail; fence r,r; complete_head := t; then looks at the record
+// of each of its outstanding slots once, and goes on with the ring from t. The server never uses complete_head but in
+// step 1, and cannot be blocked by it: a slot has at most one unconsumed completion, so complete_ring has room.
+//
+// Fences (KERNEL.md rule 10): tail store; fence w,ro; flag load; doorbell store. Before sleep: flag store, fence w,r,
+// look again. Peers' indices are masked or range-checked at each use.
+//
+// If the server dies: this memory stays; the client sees nothing but time. If the client dies: its kernel keeps
+// the memory until the server releases the channel (RECOVERY rule 4).
+#pragma once
+#include "layout.h"
+#include <stdint.h>
+
+#define CHANNEL_SLOTS_MAX 256u // a power of two at least 2 and at most this
+#define CHANNEL_SESSION_SIZE 2048u
+#define CHANNEL_PRIORITIES 4u  // 0 is looked at first
+
+struct request {
+	uint32_t seq;   // per channel, increasing, never 0; 0 = slot is free
+	uint16_t op;    // of the protocol's table
+	uint16_t flags; // REQUEST_*
+	uint64_t time;  // rdtime of the client; the server clamps it
+	uint64_t arg[3];
+	uint32_t out_offset; // in bytes from the start of out; 0 with out_length 0
+	uint32_t out_length;
+	uint32_t in_offset;  // where the client wants the answer's payload, bytes from the start of in
+	uint32_t in_length;  // room there
+	uint64_t digest;     // channel_request_digest, keyed; 0 in this version: see CAVEATS
+};
+_Static_assert(sizeof(struct request) == 64, "a request is 64 bytes");
+
+#define REQUEST_REPLAYED 1u // set only in the server's copy: performed before by a former incarnation
+
+struct completion {
+	uint32_t seq;    // of the request; written last
+	uint32_t status; // enum error
+	uint64_t serial; // 0: not logged
+	uint64_t result[5];
+	uint64_t digest; // over seq, status, serial, results, keyed (channel_name, a4)
+};
+_Static_assert(sizeof(struct completion) == 64, "a completion is 64 bytes");
+
+struct channel_client_page {
+	uint32_t submit_tail;
+	uint32_t complete_head;
+	uint32_t want_doorbell; // client sleeps: ring me at a completion
+	uint32_t want_commit;   // ring is filling: commit soon; a counter, so each change is seen
+	uint32_t next_seq;      // so that a restarted client goes on with fresh numbers
+	uint32_t padding[11];
+	uint16_t submit_ring[CHANNEL_SLOTS_MAX] __attribute__((aligned(512)));
+	uint8_t session[CHANNEL_SESSION_SIZE] __attribute__((aligned(2048)));
+};
+_Static_assert(sizeof(struct channel_client_page) == PAGE_SIZE, "page 0 is one page");
+
+struct channel_server_page {
+	uint32_t submit_head;
+	uint32_t complete_tail;
+	uint32_t want_doorbell; // server sleeps: ring me at a submission
+	uint32_t epoch;         // of the incarnation that serves
+	uint64_t committed;     // highest serial that is durable
+	uint64_t committed_check; // channel_committed_check(committed)
+	uint32_t working;       // slot + 1 that is being performed now, 0: none (RECOVERY rule 14)
+	uint32_t padding[7];
+	uint16_t complete_ring[CHANNEL_SLOTS_MAX] __attribute__((aligned(512)));
+} __attribute__((aligned(PAGE_SIZE)));
+_Static_assert(sizeof(struct channel_server_page) == PAGE_SIZE, "page 1 is one page");
+
+struct channel_geometry {
+	uint32_t slots;
+	uint64_t requests; // byte offsets in the channel's memory
+	uint64_t records;
+	uint64_t out;
+	uint64_t in;
+	uint64_t out_bytes;
+	uint64_t in_bytes;
+	uint64_t bytes; // in all
+};
+
+static inline uint64_t channel_round(uint64_t bytes)
+{
+	return (bytes + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+}
+
+// Computes the layout. Returns 0 when the numbers are out of range, else 1. Used by kernels and by both sides.
+static inline int channel_layout(struct channel_geometry *g, uint64_t slots, uint64_t out_bytes, uint64_t in_bytes)
+{
+	if (slots < 2 || slots > CHANNEL_SLOTS_MAX || (slots & (slots - 1)) != 0)
+		return 0;
+	if (out_bytes > CHANNEL_WINDOW || in_bytes > CHANNEL_WINDOW)
+		return 0;
+	g->slots = (uint32_t)slots;
+	g->requests = 2 * PAGE_SIZE;
+	g->records = g->requests + channel_round(slots * sizeof(struct request));
+	g->out = g->records + channel_round(slots * sizeof(struct completion));
+	g->out_bytes = channel_round(out_bytes);
+	g->in = g->out + g->out_bytes;
+	g->in_bytes = channel_round(in_bytes);
+	g->bytes = g->in + g->in_bytes;
+	return g->bytes <= CHANNEL_WINDOW;
+}
+
+static inline uint64_t channel_mix(uint64_t h, uint64_t w)
+{
+	h = (h ^ w) * 0x9e3779b97f4a7c15ull;
+	return h ^ h >> 29;
+}
+
+static inline uint64_t channel_record_digest(const struct completion *c, uint64_t key)
+{
+	uint64_t h = channel_mix(key, (uint64_t)c->seq << 32 | c->status);
+	h = channel_mix(h, c->serial);
+	for (int i = 0; i < 5; i++)
+		h = channel_mix(h, c->result[i]);
+	return h;
+}
+
+static inline uint64_t channel_committed_check(uint64_t committed)
+{
+	return channel_mix(0x636f6d6d69747465ull, committed);
+}

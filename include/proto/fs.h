@@ -1,0 +1,97 @@
+// File-system protocol. Service name: "fs". A volume has one server; all its clients share one order of serials.
+//
+// Handles are stateless names: struct fs_handle is inode and generation. The client's library keeps offsets, flags and
+// paths. Names are 1 to 255 bytes, no '/', no NUL. ONCE operations are logged: their record holds the serial, and the
+// slot and its out data stay until committed >= serial; a client whose slots run out raises want_commit.
+// Times are seconds since 1970; the server takes them from request.time and the boot's base, so that a replay gives
+// the same.
+#pragma once
+#include "proto/protocol.h"
+
+#define FS_NAME_MAX 255u
+#define FS_TRANSFER_MAX 0x40000u // bytes of one READ or WRITE
+
+#define FS_OP_TABLE(X)                                                                                                 \
+	X(ROOT, IDEMPOTENT, "-> handle of the root directory")                                                         \
+	X(LOOKUP, IDEMPOTENT, "directory; out: name -> handle, mode, size")                                            \
+	X(STAT, IDEMPOTENT, "handle -> ; in: struct fs_stat")                                                          \
+	X(READ, IDEMPOTENT, "handle, offset; in: room -> bytes (0 at the end), size of the file")                      \
+	X(READDIR, IDEMPOTENT, "directory, cookie (0: start); in: struct fs_dirent... -> bytes, next cookie, 1 at the end") \
+	X(READLINK, IDEMPOTENT, "handle; in: room -> bytes")                                                           \
+	X(STATFS, IDEMPOTENT, "-> ; in: struct fs_statfs")                                                             \
+	X(CREATE, ONCE, "directory, mode (type and permissions), FS_CREATE_*; out: name -> handle, 1 if it was made")  \
+	X(WRITE, ONCE, "handle, offset (FS_APPEND: at the end); out: data -> bytes, offset, size")                     \
+	X(TRUNCATE, ONCE, "handle, size -> ")                                                                          \
+	X(UNLINK, ONCE, "directory; out: name -> ")                                                                    \
+	X(MKDIR, ONCE, "directory, mode; out: name -> handle")                                                         \
+	X(RMDIR, ONCE, "directory; out: name -> ")                                                                     \
+	X(RENAME, ONCE, "old directory, new directory; out: old name NUL new name -> ")                                \
+	X(LINK, ONCE, "handle, directory; out: name -> ")                                                              \
+	X(SYMLINK, ONCE, "directory; out: name NUL target -> handle")                                                  \
+	X(CHMOD, ONCE, "handle, mode -> ")                                                                             \
+	X(UTIMES, ONCE, "handle, access time, modification time -> ")                                                  \
+	X(SYNC, IDEMPOTENT, "-> ; all that was acknowledged before is on the medium")
+
+#define FS_APPEND (~0ull)
+#define FS_CREATE_EXCLUSIVE 1u
+#define FS_CREATE_TRUNCATE 2u
+
+enum fs_op {
+	FS_OP_NONE,
+#define X(name, attribute, text) FS_OP_##name,
+	FS_OP_TABLE(X)
+#undef X
+	FS_OPS
+};
+
+// A handle travels as one word: inode | generation << 32.
+#define FS_HANDLE(inode, generation) ((uint64_t)(uint32_t)(generation) << 32 | (uint32_t)(inode))
+#define FS_HANDLE_INODE(h) ((uint32_t)(h))
+#define FS_HANDLE_GENERATION(h) ((uint32_t)((h) >> 32))
+
+#define FS_MODE_TYPE 0170000u
+#define FS_MODE_DIRECTORY 0040000u
+#define FS_MODE_FILE 0100000u
+#define FS_MODE_SYMLINK 0120000u
+
+struct fs_stat {
+	uint64_t handle;
+	uint64_t size;
+	uint64_t blocks; // of 512 bytes
+	uint32_t mode;
+	uint32_t links;
+	uint32_t uid;
+	uint32_t gid;
+	uint64_t atime;
+	uint64_t mtime;
+	uint64_t ctime;
+	uint32_t block_size;
+	uint32_t padding;
+};
+_Static_assert(sizeof(struct fs_stat) == 72, "fs_stat is 72 bytes");
+
+struct fs_dirent { // followed by the name, padded to 8 bytes
+	uint64_t handle;     // generation 0: look it up before use
+	uint16_t record;     // bytes to the next one
+	uint8_t name_length;
+	uint8_t type;        // mode >> 12
+	uint32_t padding;
+};
+_Static_assert(sizeof(struct fs_dirent) == 16, "fs_dirent is 16 bytes before its name");
+
+struct fs_statfs {
+	uint64_t blocks;
+	uint64_t blocks_free;
+	uint64_t blocks_available;
+	uint64_t inodes;
+	uint64_t inodes_free;
+	uint32_t block_size;
+	uint32_t name_max;
+	char type[8];   // "ext2"
+	char device[16];
+	uint32_t flags; // FS_STATFS_*
+	uint32_t padding;
+};
+_Static_assert(sizeof(struct fs_statfs) == 80, "fs_statfs is 80 bytes");
+#define FS_STATFS_READ_ONLY 1u
+#define FS_STATFS_FALLBACK 2u // served from the boot image: there is no usable disk

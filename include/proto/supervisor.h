@@ -1,0 +1,54 @@
+// Supervisor protocol. Service name: "supervisor". What the shell and the tests ask of it.
+#pragma once
+#include "proto/protocol.h"
+
+#define SUPERVISOR_OP_TABLE(X)                                                                                         \
+	X(SERVICE, IDEMPOTENT, "index -> 1 if there is such a service; in: struct supervisor_service")                 \
+	X(KILL, ONCE, "; out: service name -> ; stopped from outside and reincarnated")                                \
+	X(RESTART, ONCE, "; out: service name -> ; as KILL, but clears its history (a held service starts again)")     \
+	X(SPAWN, ONCE, "; out: app name NUL arguments -> job number")                                                  \
+	X(WAIT, IDEMPOTENT, "job number -> exit code, enum fault_kind ; waits for its end")                            \
+	X(STOP, ONCE, "job number -> ")                                                                                \
+	X(ARGUMENT, IDEMPOTENT, "-> bytes ; in: the arguments that the calling domain was spawned with")               \
+	X(LOG, IDEMPOTENT, "offset -> bytes, next offset ; in: text of the crash log")                                 \
+	X(TIMES, IDEMPOTENT, "first restart number -> number given, next ; in: struct supervisor_restart[]")           \
+	X(POWER, ONCE, "0 off 1 reboot, exit code -> ")                                                                \
+	X(MEMORY, IDEMPOTENT, "core -> free frames, all frames, quarantined")                                          \
+	X(MARK, ONCE, "; out: text -> ; a line into the crash log")
+
+enum supervisor_op {
+	SUPERVISOR_OP_NONE,
+#define X(name, attribute, text) SUPERVISOR_OP_##name,
+	SUPERVISOR_OP_TABLE(X)
+#undef X
+	SUPERVISOR_OPS
+};
+
+struct supervisor_service {
+	char name[NAME_SIZE];
+	char image[NAME_SIZE];
+	uint32_t core;
+	uint32_t domain;
+	uint32_t epoch;
+	uint32_t state;    // enum service_state
+	uint32_t restarts;
+	uint32_t faults;
+	uint32_t hangs;
+	uint32_t complaints;
+	uint32_t last_fault; // enum fault_kind
+	uint32_t job;        // of an app
+	uint64_t restart_ticks_last; // stopped to ready
+	uint64_t restart_ticks_max;
+};
+_Static_assert(sizeof(struct supervisor_service) == 88, "supervisor_service is 88 bytes");
+
+struct supervisor_restart { // one line of the history, for distributions
+	char name[NAME_SIZE];
+	uint32_t kind;  // enum fault_kind
+	uint32_t epoch; // of the new incarnation
+	uint64_t fault;    // rdtime: last sign of life of the old one (a fault: the trap)
+	uint64_t detected; // the supervisor knew
+	uint64_t started;  // the new one ran
+	uint64_t ready;    // it had adopted and served
+};
+_Static_assert(sizeof(struct supervisor_restart) == 56, "supervisor_restart is 56 bytes");

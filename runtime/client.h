@@ -1,0 +1,68 @@
+// Client side of a channel.
+//
+// client_call waits (spins while the server's core runs the server and it does not sleep, else parks the fiber);
+// client_submit returns at once, and the completion wakes or calls back. Both use one slot of the ring; when none is
+// free they wait for one (and raise want_commit when the slots are held by uncommitted serials).
+//
+// If the server dies: nothing to do here: the requests wait in the ring, the next incarnation performs them. A call
+// fails with ERR_PEER_LOST only when the restart rule is exhausted. If this domain dies and is restarted, its next
+// incarnation gets the same channel by client_open (same service), drained: every request of the dead incarnation has
+// been performed before client_open returns, so that nothing of it is in flight.
+#pragma once
+#include "abi/channel.h"
+#include "abi/error.h"
+#include <stdbool.h>
+
+struct client;
+
+struct client_options {
+	unsigned slots;     // 0: 64
+	uint64_t out_bytes; // 0: 4096 for each slot
+	uint64_t in_bytes;  // 0: 4096 for each slot
+	unsigned priority;  // 0 first .. CHANNEL_PRIORITIES - 1
+	bool raw;           // the caller manages out and in itself (client_submit's offsets)
+};
+
+// Opens or resumes the channel to the service of that name; waits until it is published and has accepted.
+// ERR_NOT_FOUND: our manifest does not name it in `uses`; ERR_REFUSED; ERR_PEER_LOST.
+enum error client_open(struct client **client, const char *service, const struct client_options *options);
+void client_close(struct client *client);
+bool client_resumed(const struct client *client); // the channel is of a former incarnation of this domain
+
+struct client_request {
+	uint16_t op;
+	uint64_t arg[3];
+	const void *out;     // copied into the slot's part of out (not raw); raw: 0
+	uint32_t out_length; // at most client_out_room
+	void *in;            // answer's payload is copied to here (not raw); may be 0
+	uint32_t in_length;  // room; the server may fill less: results say how much
+	uint32_t out_offset; // raw only
+	uint32_t in_offset;  // raw only
+	// filled at completion:
+	struct completion completion;
+	bool done;
+	void (*completed)(struct client_request *request); // on the loop; may submit; 0: none
+	void *context;
+	// private to the library:
+	unsigned slot;
+	uint64_t submitted;
+	struct fiber *waiter;
+	struct client_request *next;
+};
+
+// `request` belongs to the library until done. Waits only when no slot is free.
+enum error client_submit(struct client *client, struct client_request *request);
+// Returns the completion's status, or ERR_PEER_LOST, ERR_TIMEOUT never: recovery ends in one or the other.
+enum error client_wait(struct client *client, struct client_request *request);
+// client_submit and client_wait.
+enum error client_call(struct client *client, struct client_request *request);
+
+// Not raw: room for one request's payload. Raw: all.
+uint32_t client_out_room(const struct client *client);
+uint32_t client_in_room(const struct client *client);
+// Raw access for those that manage the areas (the file system's write-back log).
+void *client_out(struct client *client);
+const void *client_in(const struct client *client);
+uint64_t client_key(const struct client *client);
+unsigned client_slot(const struct client *client); // channel slot, for kernel calls
+uint32_t client_server_epoch(const struct client *client); // last seen

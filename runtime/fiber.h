@@ -1,0 +1,36 @@
+// Fibers: user-level threads of one domain, switched by the runtime, never pre-empted.
+//
+// If the domain dies, all its fibers are gone; what they had to say stands in the channels. Stacks have a guard page.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct fiber;
+
+// Starts `entry(argument)` on a stack of its own, ready to run; 0 when memory or quota is short. It ends by returning.
+struct fiber *fiber_create(void (*entry)(void *argument), void *argument, const char *name);
+struct fiber *fiber_self(void);
+void fiber_yield(void);
+// Parks the calling fiber until fiber_wake. A wake that came first is not lost (one is remembered).
+void fiber_park(void);
+void fiber_wake(struct fiber *fiber);
+void fiber_sleep_us(uint64_t us);
+
+// A mutex among fibers, first come first served. Zero-initialised.
+struct fiber_mutex {
+	struct fiber *owner;
+	struct fiber *first; // waiting
+	struct fiber *last;
+};
+void fiber_mutex_lock(struct fiber_mutex *mutex);
+void fiber_mutex_unlock(struct fiber_mutex *mutex);
+
+// Calls `expired` on the loop at `deadline` (rdtime). Cancel by timer_cancel. The struct belongs to the caller.
+struct timer {
+	uint64_t deadline;
+	void (*expired)(struct timer *timer);
+	struct timer *next;
+	bool armed;
+};
+void timer_arm(struct timer *timer, uint64_t deadline);
+void timer_cancel(struct timer *timer);

@@ -1,0 +1,74 @@
+// Server side: accepts clients, copies requests once, hands them to the program, writes completions, adopts.
+//
+// Three callbacks and server_run: that is a server.
+//
+// If this domain dies: the channels stay in the clients' memory. The next incarnation adopts all before server_run
+// calls `start`; the ones that were performed and logged (serial above the mark that `start` returned) come first, in the
+// order of their serials over all channels, with REQUEST_REPLAYED; then what was not performed, per channel in order
+// of seq; then new ones. The supervisor notices a death; the clients see time.
+#pragma once
+#include "abi/channel.h"
+#include "proto/protocol.h"
+#include <stdbool.h>
+
+struct server_channel; // one client
+struct fiber;
+
+struct server_request {
+	struct request copy;  // validated: op in the table, offsets and lengths inside the channel
+	const uint8_t *out;   // payload, in the client's memory: it may change under you; copy what you check
+	uint8_t *in;          // where the answer's payload goes
+	struct server_channel *channel;
+	bool replayed;        // recorded by a former incarnation: perform again, forcing `former`
+	struct completion former;
+	// for the server's use while it owns the request:
+	void *context;
+	struct server_request *next;
+	// private to the library:
+	unsigned slot;
+	bool logged;
+	struct completion completion;
+};
+
+struct server {
+	const struct protocol *protocol;
+	// Once, before any request: fresh start and restart alike (self_restarted tells). `mark`: all serials up to it are
+	// durable. An error here is logged and ends the domain (exit code = error), and the restart rule decides.
+	enum error (*start)(uint64_t *mark);
+	// A request. Runs in a fiber if `fibers` > 0 (that many at once, more wait in the ring, oldest time stamp of the
+	// best priority first), else on the loop. It ends by server_complete, then or later (console input).
+	void (*request)(struct server_request *request);
+	// All replays are done, before requests that were never performed. May be 0.
+	void (*replayed)(void);
+	// A client has gone. All its requests are completed. When the server has nothing of it in flight and has
+	// committed its serials it calls server_release. 0: released at once.
+	void (*closed)(struct server_channel *channel);
+	// A client's want_commit changed. May be 0.
+	void (*commit_wanted)(void);
+	// Decide about a new client. 0: accept all.
+	bool (*accept)(struct server_channel *channel);
+	unsigned fibers;
+};
+
+// Never returns but with an error of start.
+enum error server_run(const struct server *server);
+
+// Serial for an operation that takes effect now (RECOVERY rule 1: record before effect): call it when the operation
+// is certain to succeed, before its effect can be seen or join a commit. Writes the record in place, unpublished.
+// A replayed request gets its former serial. Results must be final.
+uint64_t server_record(struct server_request *request, const uint64_t result[5]);
+// Publishes. After server_record, status and results are those of the record. Frees the request.
+void server_complete(struct server_request *request, enum error status, const uint64_t result[5]);
+// All serials up to this are durable: written to every channel's page, which frees the clients' slots.
+void server_committed(uint64_t serial);
+uint64_t server_serial_last(void);
+void server_release(struct server_channel *channel);
+
+// Physical address of a byte in the channel's memory, for DMA (0: the domain has no DMA right).
+uint64_t server_out_physical(const struct server_request *request);
+uint64_t server_in_physical(const struct server_request *request);
+unsigned server_channel_slot(const struct server_channel *channel);
+void *server_channel_context(const struct server_channel *channel);
+void server_channel_set_context(struct server_channel *channel, void *context);
+// Core and domain index of the client, as the kernels know it.
+uint64_t server_channel_peer(const struct server_channel *channel);
