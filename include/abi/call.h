@@ -35,7 +35,7 @@
 	X(memory_physical, P, "gpa -> physical address; only for domains with the DMA right")                          \
 	X(pong, P, "number of EVENT_PING -> ; the main loop is alive")                                                 \
 	/* supervisor */                                                                                               \
-	X(domain_create, S, "core, name (2 words), quota in pages, priority << 32 | flags -> D")                       \
+	X(domain_create, S, "core, name (2 words), quota in pages, priority << 32 | flags -> D, domain index")         \
 	X(domain_open, S, "core, domain index -> D, epoch ; adopt a running domain by index")                          \
 	X(domain_load, S, "D, gpa, pages << 8 | prot, offset in the boot image, length -> ; a segment: copied, rest zero") \
 	X(domain_start, S, "D, entry, stack pointer -> epoch ; epoch + 1, adopts its channels")                        \
