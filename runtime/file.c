@@ -1,0 +1,432 @@
+// Open files and operations by path: requests of the file-system protocol made from C calls.
+//
+// Owns the one channel to "fs" of this domain; no table of open files (struct file belongs to the caller). Must never
+// keep a handle's state in the server. Right because a transfer's requests lie in disjoint ranges of the file and of
+// the caller's buffer, and the count that is returned is that of the unbroken prefix: what came after a short answer is
+// not counted. If the domain dies here, what was acknowledged is in the file system and what was submitted is performed
+// from the ring (client_open of the next incarnation drains it). The supervisor notices.
+#include "runtime/file.h"
+#include "runtime/client.h"
+#include "runtime/fiber.h"
+#include <string.h>
+
+#define PIPELINE 8u // requests of one transfer in flight
+#define PERMISSIONS_FILE 0644u
+
+static struct client *fs_client;
+
+struct client *file_system_client(void)
+{
+	return fs_client;
+}
+
+enum error file_system_open(void)
+{
+	// The largest that memory allows: a small partition gets less room for each slot, and more requests.
+	static const struct client_options sizes[] = {
+		{.slots = 64, .out_bytes = 64 * 16384, .in_bytes = 64 * 16384},
+		{.slots = 32, .out_bytes = 32 * 8192, .in_bytes = 32 * 8192},
+		{.slots = 16, .out_bytes = 16 * 4096, .in_bytes = 16 * 4096},
+	};
+	static struct fiber_mutex opening;
+	enum error e = ERR_OK;
+	fiber_mutex_lock(&opening);
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !fs_client; i++) {
+		e = client_open(&fs_client, "fs", &sizes[i]);
+		if (e != ERR_NO_MEMORY && e != ERR_QUOTA)
+			break;
+	}
+	fiber_mutex_unlock(&opening);
+	return fs_client ? ERR_OK : e;
+}
+
+static enum error fs_call(struct client_request *request)
+{
+	enum error e = file_system_open();
+	return e == ERR_OK ? client_call(fs_client, request) : e;
+}
+
+// A call whose payload is a name.
+static enum error fs_call_name(struct client_request *request, const char *name)
+{
+	request->out = name;
+	request->out_length = (uint32_t)strlen(name);
+	return fs_call(request);
+}
+
+// --- open
+
+static enum error file_create(const struct path_node *node, unsigned flags, uint32_t permissions, uint64_t *handle)
+{
+	struct client_request request = {.op = FS_OP_CREATE,
+					 .arg = {node->parent, FS_MODE_FILE | (permissions & 07777),
+						 flags & FILE_EXCLUSIVE ? FS_CREATE_EXCLUSIVE : 0}};
+	if (node->directory_wanted)
+		return ERR_IS_DIRECTORY;
+	enum error e = fs_call_name(&request, node->name);
+	*handle = request.completion.result[0];
+	return e;
+}
+
+enum error file_open_mode(struct file *file, const char *path, unsigned flags, uint32_t permissions)
+{
+	struct path_node node;
+	enum error e = path_walk(path, !(flags & FILE_EXCLUSIVE), &node);
+	if (e != ERR_OK)
+		return e;
+	*file = (struct file){.handle = node.handle, .flags = flags};
+	if (!node.found)
+		return flags & FILE_CREATE ? file_create(&node, flags, permissions, &file->handle) : ERR_NOT_FOUND;
+	if (flags & FILE_EXCLUSIVE)
+		return ERR_EXISTS;
+	if ((node.mode & FS_MODE_TYPE) == FS_MODE_DIRECTORY)
+		return ERR_IS_DIRECTORY;
+	if (flags & FILE_TRUNCATE && node.size > 0)
+		return file_truncate(file, 0);
+	return ERR_OK;
+}
+
+enum error file_open(struct file *file, const char *path, unsigned flags)
+{
+	return file_open_mode(file, path, flags, PERMISSIONS_FILE);
+}
+
+// --- transfers
+
+// One transfer in pieces: `next` bytes are submitted, `done` is the unbroken prefix that was performed.
+struct transfer {
+	uint16_t op;
+	uint64_t handle;
+	uint64_t offset;
+	uint8_t *data;
+	size_t length;
+	size_t next;
+	size_t done;
+	uint32_t room;
+	enum error error;
+	bool ended; // a short answer or an error: nothing more is submitted or counted
+	struct client_request requests[PIPELINE];
+};
+
+static void piece_prepare(struct transfer *t, struct client_request *request)
+{
+	size_t left = t->length - t->next;
+	uint32_t bytes = left < t->room ? (uint32_t)left : t->room;
+	*request = (struct client_request){.op = t->op, .arg = {t->handle, t->offset + t->next}};
+	if (t->op == FS_OP_WRITE) {
+		request->out = t->data + t->next;
+		request->out_length = bytes;
+		if (t->offset == FS_APPEND)
+			request->arg[1] = FS_APPEND;
+	} else {
+		request->in = t->data + t->next;
+		request->in_length = bytes;
+	}
+	t->next += bytes;
+}
+
+static void piece_take(struct transfer *t, struct client_request *request)
+{
+	enum error e = client_wait(fs_client, request);
+	uint32_t wanted = t->op == FS_OP_WRITE ? request->out_length : request->in_length;
+	uint64_t got = request->completion.result[0];
+	if (e == ERR_OK && got > wanted)
+		e = ERR_PROTOCOL;
+	if (t->ended)
+		return;
+	t->error = e;
+	if (e == ERR_OK)
+		t->done += got;
+	t->ended = e != ERR_OK || got < wanted;
+}
+
+// Appends go one by one, because each piece takes its place when it is performed.
+static void transfer_run(struct transfer *t)
+{
+	unsigned limit = t->offset == FS_APPEND ? 1 : PIPELINE;
+	unsigned first = 0, count = 0;
+	while (count > 0 || (t->next < t->length && !t->ended)) {
+		while (count < limit && t->next < t->length && !t->ended) {
+			struct client_request *request = &t->requests[(first + count) % PIPELINE];
+			piece_prepare(t, request);
+			t->error = client_submit(fs_client, request);
+			t->ended = t->error != ERR_OK;
+			count += t->error == ERR_OK;
+		}
+		if (count > 0) {
+			piece_take(t, &t->requests[first]);
+			first = (first + 1) % PIPELINE;
+			count--;
+		}
+	}
+}
+
+static enum error transfer(uint16_t op, uint64_t handle, uint64_t offset, uint8_t *data, size_t length, size_t *done)
+{
+	*done = 0;
+	enum error e = file_system_open();
+	if (e != ERR_OK)
+		return e;
+	struct transfer t = {.op = op, .handle = handle, .offset = offset, .data = data, .length = length};
+	t.room = op == FS_OP_WRITE ? client_out_room(fs_client) : client_in_room(fs_client);
+	if (t.room > FS_TRANSFER_MAX)
+		t.room = FS_TRANSFER_MAX;
+	transfer_run(&t);
+	*done = t.done;
+	return t.error;
+}
+
+enum error file_read_at(const struct file *file, uint64_t offset, void *data, size_t length, size_t *done)
+{
+	return transfer(FS_OP_READ, file->handle, offset, data, length, done);
+}
+
+enum error file_write_at(const struct file *file, uint64_t offset, const void *data, size_t length, size_t *done)
+{
+	return transfer(FS_OP_WRITE, file->handle, offset, (uint8_t *)(uintptr_t)data, length, done);
+}
+
+enum error file_read(struct file *file, void *data, size_t length, size_t *done)
+{
+	enum error e = file_read_at(file, file->offset, data, length, done);
+	file->offset += *done;
+	return e;
+}
+
+enum error file_write(struct file *file, const void *data, size_t length, size_t *done)
+{
+	enum error e = file_write_at(file, file->flags & FILE_APPEND ? FS_APPEND : file->offset, data, length, done);
+	file->offset += *done;
+	return e == ERR_OK && *done < length ? ERR_NO_SPACE : e;
+}
+
+enum error file_seek(struct file *file, int64_t offset, enum file_whence whence)
+{
+	struct fs_stat status;
+	uint64_t base = whence == FILE_SEEK_CURRENT ? file->offset : 0;
+	if (whence == FILE_SEEK_END) {
+		enum error e = file_status(file, &status);
+		if (e != ERR_OK)
+			return e;
+		base = status.size;
+	}
+	if (offset < 0 && (uint64_t)-offset > base)
+		return ERR_INVALID;
+	file->offset = base + (uint64_t)offset;
+	return ERR_OK;
+}
+
+enum error file_truncate(const struct file *file, uint64_t size)
+{
+	return fs_call(&(struct client_request){.op = FS_OP_TRUNCATE, .arg = {file->handle, size}});
+}
+
+static enum error status_of(uint64_t handle, struct fs_stat *status)
+{
+	return fs_call(&(struct client_request){
+		.op = FS_OP_STAT, .arg = {handle}, .in = status, .in_length = sizeof(*status)});
+}
+
+enum error file_status(const struct file *file, struct fs_stat *status)
+{
+	return status_of(file->handle, status);
+}
+
+// --- by path
+
+enum error file_stat(const char *path, bool follow, struct fs_stat *status)
+{
+	struct path_node node;
+	enum error e = path_find(path, follow, &node);
+	return e == ERR_OK ? status_of(node.handle, status) : e;
+}
+
+// The place for a new name: its directory exists, the name does not.
+static enum error place_new(const char *path, struct path_node *node)
+{
+	enum error e = path_walk(path, false, node);
+	return e == ERR_OK && node->found ? ERR_EXISTS : e;
+}
+
+enum error file_make_directory(const char *path, uint32_t permissions)
+{
+	struct path_node node;
+	enum error e = place_new(path, &node);
+	if (e != ERR_OK)
+		return e;
+	struct client_request request = {.op = FS_OP_MKDIR,
+					 .arg = {node.parent, FS_MODE_DIRECTORY | (permissions & 07777)}};
+	return fs_call_name(&request, node.name);
+}
+
+// The place of an existing name that an operation shall remove; "/", "." and ".." have none.
+static enum error place_existing(const char *path, struct path_node *node)
+{
+	enum error e = path_find(path, false, node);
+	return e == ERR_OK && node->name[0] == 0 ? ERR_INVALID : e;
+}
+
+enum error file_remove_directory(const char *path)
+{
+	struct path_node node;
+	enum error e = place_existing(path, &node);
+	if (e != ERR_OK)
+		return e;
+	struct client_request request = {.op = FS_OP_RMDIR, .arg = {node.parent}};
+	return fs_call_name(&request, node.name);
+}
+
+enum error file_unlink(const char *path)
+{
+	struct path_node node;
+	enum error e = place_existing(path, &node);
+	if (e != ERR_OK)
+		return e;
+	struct client_request request = {.op = FS_OP_UNLINK, .arg = {node.parent}};
+	return fs_call_name(&request, node.name);
+}
+
+enum error file_rename(const char *from, const char *to)
+{
+	struct path_node old, new;
+	char names[2 * (FS_NAME_MAX + 1)];
+	enum error e = place_existing(from, &old);
+	if (e == ERR_OK)
+		e = path_walk(to, false, &new);
+	if (e != ERR_OK)
+		return e;
+	if (new.name[0] == 0)
+		return ERR_EXISTS;
+	size_t length = strlen(old.name) + 1;
+	memcpy(names, old.name, length);
+	memcpy(names + length, new.name, strlen(new.name));
+	return fs_call(&(struct client_request){.op = FS_OP_RENAME,
+						.arg = {old.parent, new.parent},
+						.out = names,
+						.out_length = (uint32_t)(length + strlen(new.name))});
+}
+
+enum error file_link(const char *existing, const char *name)
+{
+	struct path_node target, node;
+	enum error e = path_find(existing, false, &target);
+	if (e == ERR_OK)
+		e = place_new(name, &node);
+	if (e != ERR_OK)
+		return e;
+	struct client_request request = {.op = FS_OP_LINK, .arg = {target.handle, node.parent}};
+	return fs_call_name(&request, node.name);
+}
+
+enum error file_symlink(const char *target, const char *name)
+{
+	struct path_node node;
+	char text[FS_NAME_MAX + 1 + FILE_PATH_MAX];
+	enum error e = place_new(name, &node);
+	if (e != ERR_OK)
+		return e;
+	size_t length = strlen(node.name) + 1;
+	size_t more = strlen(target);
+	if (more == 0 || more >= FILE_PATH_MAX)
+		return ERR_NAME_TOO_LONG;
+	memcpy(text, node.name, length);
+	memcpy(text + length, target, more);
+	return fs_call(&(struct client_request){.op = FS_OP_SYMLINK,
+						.arg = {node.parent},
+						.out = text,
+						.out_length = (uint32_t)(length + more)});
+}
+
+enum error file_readlink(const char *path, char *target, size_t room)
+{
+	struct path_node node;
+	enum error e = path_find(path, false, &node);
+	if (e != ERR_OK)
+		return e;
+	struct client_request request = {
+		.op = FS_OP_READLINK, .arg = {node.handle}, .in = target, .in_length = (uint32_t)room};
+	e = fs_call(&request);
+	if (e != ERR_OK)
+		return e;
+	if (request.completion.result[0] >= room)
+		return ERR_NAME_TOO_LONG;
+	target[request.completion.result[0]] = 0;
+	return ERR_OK;
+}
+
+enum error file_change_mode(const char *path, uint32_t permissions)
+{
+	struct path_node node;
+	enum error e = path_find(path, true, &node);
+	if (e != ERR_OK)
+		return e;
+	return fs_call(&(struct client_request){.op = FS_OP_CHMOD, .arg = {node.handle, permissions & 07777}});
+}
+
+enum error file_sync(void)
+{
+	return fs_call(&(struct client_request){.op = FS_OP_SYNC});
+}
+
+enum error file_system_status(struct fs_statfs *status)
+{
+	return fs_call(&(struct client_request){.op = FS_OP_STATFS, .in = status, .in_length = sizeof(*status)});
+}
+
+// --- directories
+
+enum error directory_open(struct directory *directory, const char *path)
+{
+	struct path_node node;
+	enum error e = path_find(path, true, &node);
+	if (e != ERR_OK)
+		return e;
+	if ((node.mode & FS_MODE_TYPE) != FS_MODE_DIRECTORY)
+		return ERR_NOT_DIRECTORY;
+	directory->handle = node.handle;
+	directory->cookie = 0;
+	directory->used = 0;
+	directory->next = 0;
+	directory->end = false;
+	return ERR_OK;
+}
+
+static enum error directory_fill(struct directory *d)
+{
+	struct client_request request = {.op = FS_OP_READDIR,
+					 .arg = {d->handle, d->cookie},
+					 .in = d->buffer,
+					 .in_length = sizeof(d->buffer)};
+	enum error e = fs_call(&request);
+	if (e != ERR_OK)
+		return e;
+	uint64_t got = request.completion.result[0];
+	if (got > sizeof(d->buffer))
+		return ERR_PROTOCOL;
+	d->used = (uint32_t)got;
+	d->next = 0;
+	d->cookie = request.completion.result[1];
+	d->end = request.completion.result[2] != 0 || got == 0;
+	return ERR_OK;
+}
+
+enum error directory_next(struct directory *d, struct directory_entry *entry)
+{
+	struct fs_dirent head;
+	while (d->next == d->used) {
+		enum error e = d->end ? ERR_NOT_FOUND : directory_fill(d);
+		if (e != ERR_OK)
+			return e;
+	}
+	if (d->used - d->next < sizeof(head))
+		return ERR_PROTOCOL;
+	memcpy(&head, d->buffer + d->next, sizeof(head));
+	if (head.record < sizeof(head) + head.name_length || head.record > d->used - d->next)
+		return ERR_PROTOCOL;
+	memcpy(entry->name, d->buffer + d->next + sizeof(head), head.name_length);
+	entry->name[head.name_length] = 0;
+	entry->inode = FS_HANDLE_INODE(head.handle);
+	entry->type = head.type;
+	d->next += head.record;
+	return ERR_OK;
+}
