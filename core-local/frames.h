@@ -8,6 +8,7 @@
 // from the records of domains by its next incarnation. A caller's breach is an assert, which panics this kernel.
 #pragma once
 #include "core-local/types.h"
+#include <stdbool.h>
 
 #define FRAME_ORDERS 24 // blocks up to 2^23 frames = 32 GiB
 #define FRAME_NONE UINT32_MAX

@@ -1,0 +1,77 @@
+// Run queue of one core: see run_queue.h.
+#include "core-local/run_queue.h"
+#include <assert.h>
+
+void run_queue_init(struct run_queue *q, struct run_link *links, unsigned count)
+{
+	q->links = links;
+	q->count = 0;
+	for (unsigned p = 0; p < RUN_PRIORITIES; p++)
+		q->first[p] = q->last[p] = -1;
+	for (unsigned i = 0; i < count; i++)
+		links[i] = (struct run_link){ .next = -1, .prev = -1 };
+}
+
+// Links i between two neighbours of a list, -1 for its ends.
+static void insert_between(struct run_queue *q, int i, unsigned priority, int16_t prev, int16_t next)
+{
+	assert(priority < RUN_PRIORITIES && !q->links[i].queued);
+	q->links[i] = (struct run_link){ .next = next, .prev = prev, .queued = 1, .priority = (uint8_t)priority };
+	if (prev >= 0)
+		q->links[prev].next = (int16_t)i;
+	else
+		q->first[priority] = (int16_t)i;
+	if (next >= 0)
+		q->links[next].prev = (int16_t)i;
+	else
+		q->last[priority] = (int16_t)i;
+	q->count++;
+}
+
+void run_queue_push(struct run_queue *q, int i, unsigned priority)
+{
+	insert_between(q, i, priority, q->last[priority], -1);
+}
+
+void run_queue_push_front(struct run_queue *q, int i, unsigned priority)
+{
+	insert_between(q, i, priority, -1, q->first[priority]);
+}
+
+void run_queue_remove(struct run_queue *q, int i)
+{
+	struct run_link *l = &q->links[i];
+
+	if (!l->queued)
+		return;
+	if (l->prev >= 0)
+		q->links[l->prev].next = l->next;
+	else
+		q->first[l->priority] = l->next;
+	if (l->next >= 0)
+		q->links[l->next].prev = l->prev;
+	else
+		q->last[l->priority] = l->prev;
+	l->queued = 0;
+	q->count--;
+}
+
+unsigned run_queue_peek_priority(const struct run_queue *q)
+{
+	unsigned p = 0;
+
+	while (p < RUN_PRIORITIES && q->first[p] < 0)
+		p++;
+	return p;
+}
+
+int run_queue_pop(struct run_queue *q)
+{
+	unsigned p = run_queue_peek_priority(q);
+
+	if (p == RUN_PRIORITIES)
+		return -1;
+	int i = q->first[p];
+	run_queue_remove(q, i);
+	return i;
+}
