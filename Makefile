@@ -1,0 +1,61 @@
+# Planaria. `make help` lists what one can do here.
+#
+# Images by convention: a domain image NAME is supervisor/*.c, servers/NAME/*.c, apps/NAME/*.c or apps/NAME.c, with
+# runtime/ and recovery/ as a library. The kernel is kernel/**, core-local/* and libfdt. Products go to build/.
+
+CROSS ?= riscv64-unknown-elf-
+CC_TARGET := $(CROSS)gcc
+B := build
+
+CORES ?= 4
+MEM ?= 512M
+SYSTEM ?= default
+GUESTS ?= 7
+export QEMU ?= qemu-system-riscv64
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),@:,@printf '%-6s %s\n' '$(1)' '$(2)')
+
+include tools/target.mk
+include tools/host.mk
+include tools/tests.mk
+
+##all: the kernel and the boot image of SYSTEM (also plain `make`)
+.PHONY: all
+all: $(B)/kernel.elf $(B)/boot-$(SYSTEM).img
+
+##run: boot in QEMU; CORES=4 MEM=512M DISK=file SYSTEM=default CMD='a; b' QEMU=path QEMUFLAGS='...' GUESTS=7
+.PHONY: run
+run: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)python3 tools/run.py --cores '$(CORES)' --memory '$(MEM)' --system '$(SYSTEM)' --guests '$(GUESTS)' \
+		$(if $(DISK),--disk '$(DISK)') $(if $(QEMUFLAGS),--flags=$(call quote,$(QEMUFLAGS))) \
+		$(if $(CMD),--command $(call quote,$(CMD)))
+quote = '$(subst ','\'',$(1))'
+
+##gdb: boot stopped, with gdb attached and all symbols (same variables as run)
+.PHONY: gdb
+gdb: all
+	$(Q)python3 tools/run.py --cores '$(CORES)' --memory '$(MEM)' --system '$(SYSTEM)' --guests '$(GUESTS)' \
+		$(if $(DISK),--disk '$(DISK)') $(if $(QEMUFLAGS),--flags=$(call quote,$(QEMUFLAGS))) --gdb
+
+##setup: name the Debian packages that are missing, or install them (as root or by sudo)
+.PHONY: setup
+setup:
+	$(Q)tools/setup.sh
+
+##help: this list
+.PHONY: help
+help:
+	@echo 'make TARGET [VARIABLE=value ...]   (V=1 shows the commands)'
+	@sed -n 's/^##\([a-z-]*\): \(.*\)/  \1\t\2/p' Makefile tools/*.mk | expand -t 14
+
+##clean: remove build/ but for libfdt's sources
+.PHONY: clean
+clean:
+	$(Q)test ! -d $(B) || find $(B) -mindepth 1 -maxdepth 1 ! -name libfdt -exec rm -rf {} +
