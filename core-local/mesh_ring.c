@@ -39,8 +39,8 @@ bool mesh_ring_pop_consumer(const struct mesh_message *slots, uint32_t *head, st
 	if (seq != mesh_ring_seq(*head))
 		return false;
 	fence_r_r(); // partner: fence_w_w in mesh_ring_push_producer; seq before payload
-	const volatile uint64_t *from = (const volatile uint64_t *)slot;
-	uint64_t *to = (uint64_t *)copy;
+	const volatile shared_word_t *from = (const volatile shared_word_t *)slot;
+	shared_word_t *to = (shared_word_t *)copy;
 	for (unsigned i = 0; i < sizeof(*copy) / sizeof(uint64_t); i++)
 		to[i] = from[i];
 	copy->seq = seq;

@@ -5,6 +5,9 @@
 // docs/fences.md argues for each pair; every use names its partner. On the host, where only unit tests run, all
 // of them are full fences.
 #pragma once
+#include <stdint.h>
+
+typedef uint64_t __attribute__((may_alias)) shared_word_t; // to copy shared structures by whole words
 
 #if defined(__riscv)
 #define FENCE(predecessor, successor) __asm__ volatile("fence " #predecessor ", " #successor ::: "memory")

@@ -10,9 +10,9 @@
 // page is none: then the core is as good as dead for readers.
 static inline bool info_copy(const struct info_page *shared, struct info_page *copy)
 {
-	const volatile uint64_t *from = (const volatile uint64_t *)shared;
+	const volatile shared_word_t *from = (const volatile shared_word_t *)shared;
 	const volatile uint32_t *sequence = &shared->sequence;
-	uint64_t *to = (uint64_t *)copy;
+	shared_word_t *to = (shared_word_t *)copy;
 
 	for (int i = 0; i < INFO_TRIES; i++) {
 		uint32_t before = *sequence;

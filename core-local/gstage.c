@@ -1,0 +1,261 @@
+// Page tables: see gstage.h. Levels: 2 = root, entries of 1 GiB; 1 = entries of 2 MiB; 0 = entries of 4 KiB.
+#include "core-local/gstage.h"
+#include "abi/fence.h"
+#include <assert.h>
+#include <string.h>
+
+#define ENTRY_VALID 0x01ull
+#define ENTRY_READ 0x02ull
+#define ENTRY_WRITE 0x04ull
+#define ENTRY_EXEC 0x08ull
+#define ENTRY_USER 0x10ull
+#define ENTRY_GLOBAL 0x20ull
+#define ENTRY_USED 0xc0ull // A and D: preset, so that hardware never has to (KERNEL.md rule 15)
+#define ENTRY_LEAF (ENTRY_READ | ENTRY_WRITE | ENTRY_EXEC)
+#define ENTRY_NUMBER 0x003ffffffffffc00ull // of the frame, << 10
+
+#define GIGAPAGE_SIZE (MEGAPAGE_SIZE * TABLE_ENTRIES)
+#define TABLE_ENTRIES 512
+#define TABLE_LIMIT_GSTAGE (1ull << 41)
+#define TABLE_LIMIT (1ull << 38) // lower half of Sv39
+#define PHYSICAL_LIMIT (1ull << 56)
+
+static uint64_t level_bytes(int level)
+{
+	return (uint64_t)PAGE_SIZE << (9 * level);
+}
+
+static unsigned level_index(uint64_t va, int level)
+{
+	return (unsigned)(va / level_bytes(level)) % TABLE_ENTRIES;
+}
+
+static uint64_t entry_make(paddr_t pa, uint64_t bits)
+{
+	return pa >> PAGE_SHIFT << 10 | bits | ENTRY_VALID;
+}
+
+static paddr_t entry_address(uint64_t entry)
+{
+	return (entry & ENTRY_NUMBER) >> 10 << PAGE_SHIFT;
+}
+
+static bool entry_is_table(uint64_t entry)
+{
+	return (entry & (ENTRY_VALID | ENTRY_LEAF)) == ENTRY_VALID;
+}
+
+static uint64_t *entry_table(uint64_t entry)
+{
+	return (uint64_t *)entry_address(entry);
+}
+
+static uint64_t table_limit(const struct page_table *t)
+{
+	return t->gstage ? TABLE_LIMIT_GSTAGE : TABLE_LIMIT;
+}
+
+static unsigned root_entries(const struct page_table *t)
+{
+	return t->gstage ? TABLE_ROOT_ENTRIES_GSTAGE : TABLE_ROOT_ENTRIES;
+}
+
+// Entry for va at level `stop`, or the one above it where the way ends; *level says which.
+static uint64_t *table_walk(const struct page_table *t, uint64_t va, int stop, int *level)
+{
+	uint64_t *entry = &t->root[va / GIGAPAGE_SIZE];
+
+	for (*level = 2; *level > stop && entry_is_table(*entry); )
+		entry = &entry_table(*entry)[level_index(va, --*level)];
+	return entry;
+}
+
+// Level of the largest leaf that may start here.
+static int leaf_level(uint64_t va, paddr_t pa, uint64_t left)
+{
+	return (va | pa) % MEGAPAGE_SIZE == 0 && left >= MEGAPAGE_SIZE ? 1 : 0;
+}
+
+// True at the first address of the range that needs the table for its 2 MiB or 1 GiB.
+static bool first_within(uint64_t at, uint64_t start, uint64_t bytes)
+{
+	return at == start || at % bytes == 0;
+}
+
+// Checks that nothing is mapped, and counts the tables that are missing.
+static enum error survey(const struct page_table *t, uint64_t va, paddr_t pa, uint64_t bytes, unsigned *missing)
+{
+	*missing = 0;
+	for (uint64_t done = 0, at = va; done < bytes; at = va + done) {
+		int stop = leaf_level(at, pa + done, bytes - done), level;
+		if (*table_walk(t, at, stop, &level) & ENTRY_VALID)
+			return ERR_EXISTS;
+		if (level == 2 && first_within(at, va, GIGAPAGE_SIZE))
+			++*missing;
+		if (level > 0 && stop == 0 && first_within(at, va, MEGAPAGE_SIZE))
+			++*missing;
+		done += level_bytes(stop);
+	}
+	return ERR_OK;
+}
+
+// Allocated tables wait in a chain through their first words.
+static bool pool_fill(struct page_table *t, unsigned count, paddr_t *pool)
+{
+	*pool = 0;
+	for (; count > 0; count--) {
+		paddr_t table = t->alloc(t->context);
+		if (table == 0)
+			break;
+		*(paddr_t *)table = *pool;
+		*pool = table;
+	}
+	if (count == 0)
+		return true;
+	while (*pool != 0) {
+		paddr_t table = *pool;
+		*pool = *(paddr_t *)table;
+		t->release(t->context, table);
+	}
+	return false;
+}
+
+static uint64_t *pool_take(paddr_t *pool)
+{
+	uint64_t *table = (uint64_t *)*pool;
+
+	assert(table != 0);
+	*pool = table[0];
+	memset(table, 0, PAGE_SIZE);
+	return table;
+}
+
+// Writes one leaf, with the tables above it.
+static void leaf_write(struct page_table *t, uint64_t va, int leaf, uint64_t value, paddr_t *pool)
+{
+	int level;
+	uint64_t *entry = table_walk(t, va, leaf, &level);
+
+	while (level > leaf) {
+		uint64_t *table = pool_take(pool);
+		fence_w_w(); // partner: this hart's page walker; cleared before it is reachable
+		*entry = entry_make((paddr_t)table, 0);
+		entry = &table[level_index(va, --level)];
+	}
+	*entry = value;
+}
+
+static uint64_t leaf_bits(const struct page_table *t, unsigned prot)
+{
+	uint64_t bits = ENTRY_USED | ENTRY_READ;
+
+	if (prot & PROT_WRITE)
+		bits |= ENTRY_WRITE;
+	if (prot & PROT_EXEC)
+		bits |= ENTRY_EXEC;
+	if (prot & TABLE_PROT_GLOBAL)
+		bits |= ENTRY_GLOBAL;
+	return t->gstage ? bits | ENTRY_USER : bits;
+}
+
+static bool range_is_valid(const struct page_table *t, uint64_t va, uint64_t bytes)
+{
+	return (va | bytes) % PAGE_SIZE == 0 && va < table_limit(t) && bytes > 0 && bytes <= table_limit(t) - va;
+}
+
+enum error table_map(struct page_table *t, uint64_t va, paddr_t pa, uint64_t bytes, unsigned prot)
+{
+	unsigned known = PROT_READ | PROT_WRITE | PROT_EXEC | (t->gstage ? 0 : TABLE_PROT_GLOBAL), missing;
+	paddr_t pool;
+
+	if (!range_is_valid(t, va, bytes) || !(prot & PROT_READ) || (prot & ~known))
+		return ERR_INVALID;
+	if (pa % PAGE_SIZE != 0 || pa >= PHYSICAL_LIMIT || bytes > PHYSICAL_LIMIT - pa)
+		return ERR_INVALID;
+	enum error error = survey(t, va, pa, bytes, &missing);
+	if (error)
+		return error;
+	if (!pool_fill(t, missing, &pool))
+		return ERR_NO_MEMORY;
+
+	for (uint64_t done = 0; done < bytes; ) { // from here nothing can fail
+		int level = leaf_level(va + done, pa + done, bytes - done);
+		leaf_write(t, va + done, level, entry_make(pa + done, leaf_bits(t, prot)), &pool);
+		done += level_bytes(level);
+	}
+	assert(pool == 0);
+	return ERR_OK;
+}
+
+static bool table_is_empty(const uint64_t *table)
+{
+	for (unsigned i = 0; i < TABLE_ENTRIES; i++)
+		if (table[i] != 0)
+			return false;
+	return true;
+}
+
+// Releases the table below the entry for va at `level`, if it is empty.
+static void prune(struct page_table *t, uint64_t va, int level)
+{
+	int reached;
+	uint64_t *entry = table_walk(t, va, level, &reached);
+
+	if (reached != level || !entry_is_table(*entry) || !table_is_empty(entry_table(*entry)))
+		return;
+	paddr_t table = entry_address(*entry);
+	*entry = 0;
+	t->release(t->context, table);
+}
+
+void table_unmap(struct page_table *t, uint64_t va, uint64_t bytes)
+{
+	uint64_t end = va + bytes, next;
+
+	assert(range_is_valid(t, va, bytes));
+	for (uint64_t at = va; at < end; at = next) {
+		int level;
+		uint64_t *entry = table_walk(t, at, 0, &level);
+		uint64_t span = level_bytes(level);
+		next = (at & ~(span - 1)) + span;
+		if (*entry & ENTRY_VALID) {
+			assert(at % span == 0 && next <= end);
+			*entry = 0;
+		}
+		if (next % MEGAPAGE_SIZE == 0 || next >= end)
+			prune(t, at, 1);
+		if (next % GIGAPAGE_SIZE == 0 || next >= end)
+			prune(t, at, 2);
+	}
+}
+
+bool table_lookup(const struct page_table *t, uint64_t va, paddr_t *pa, unsigned *prot)
+{
+	int level;
+
+	if (va >= table_limit(t))
+		return false;
+	uint64_t entry = *table_walk(t, va, 0, &level);
+	if (!(entry & ENTRY_VALID))
+		return false;
+	if (pa)
+		*pa = entry_address(entry) + va % level_bytes(level);
+	if (prot)
+		*prot = (entry & ENTRY_READ ? PROT_READ : 0) | (entry & ENTRY_WRITE ? PROT_WRITE : 0) |
+		        (entry & ENTRY_EXEC ? PROT_EXEC : 0);
+	return true;
+}
+
+void table_destroy(struct page_table *t)
+{
+	for (unsigned i = 0; i < root_entries(t); i++) {
+		uint64_t root_entry = t->root[i];
+		t->root[i] = 0;
+		if (!entry_is_table(root_entry))
+			continue;
+		for (unsigned j = 0; j < TABLE_ENTRIES; j++)
+			if (entry_is_table(entry_table(root_entry)[j]))
+				t->release(t->context, entry_address(entry_table(root_entry)[j]));
+		t->release(t->context, entry_address(root_entry));
+	}
+}
