@@ -92,6 +92,7 @@ $(B)/images/$(1).elf: $(patsubst %,$(B)/obj/%.o,$(call image_sources,$(1))) $(RU
 endef
 $(foreach i,$(IMAGES),$(eval $(call image_rule,$(i))))
 
+.PRECIOUS: $(B)/stripped/%.elf
 # What goes into the boot image keeps its symbol table: crash lines name function and offset.
 $(B)/stripped/%.elf: $(B)/images/%.elf
 	@mkdir -p $(@D)
@@ -105,12 +106,9 @@ images: $(IMAGES:%=$(B)/images/%.elf)
 
 FALLBACK := $(shell find systems/fallback -type f 2>/dev/null)
 
-$(B)/manifest-%.bin: systems/%.toml tools/manifest.py include/abi/manifest.h
+$(B)/boot-%.img: systems/%.toml $(IMAGES:%=$(B)/stripped/%.elf) tools/boot_image.py tools/manifest.py tools/abi.py \
+		include/abi/manifest.h include/abi/boot_image.h $(FALLBACK)
 	@mkdir -p $(@D)
-	$(call say,MANIF,$<)
-	$(Q)python3 tools/manifest.py $< -o $@ --images '$(IMAGES)'
-
-$(B)/boot-%.img: $(B)/manifest-%.bin $(IMAGES:%=$(B)/stripped/%.elf) tools/boot_image.py $(FALLBACK)
 	$(call say,BOOT,$@)
 	$(Q)python3 tools/boot_image.py $< -o $@ --fallback systems/fallback $(IMAGES:%=$(B)/stripped/%.elf)
 
