@@ -1,6 +1,7 @@
 // Run queue of one core: see run_queue.h.
 #include "core-local/run_queue.h"
 #include <assert.h>
+#include <stdbool.h>
 
 void run_queue_init(struct run_queue *q, struct run_link *links, unsigned count)
 {
@@ -12,10 +13,12 @@ void run_queue_init(struct run_queue *q, struct run_link *links, unsigned count)
 		links[i] = (struct run_link){ .next = -1, .prev = -1 };
 }
 
-// Links i between two neighbours of a list, -1 for its ends.
-static void insert_between(struct run_queue *q, int i, unsigned priority, int16_t prev, int16_t next)
+// Links i at one end of the list of its priority.
+static void queue_insert(struct run_queue *q, int i, unsigned priority, bool front)
 {
 	assert(priority < RUN_PRIORITIES && !q->links[i].queued);
+	int16_t next = front ? q->first[priority] : -1, prev = front ? -1 : q->last[priority];
+
 	q->links[i] = (struct run_link){ .next = next, .prev = prev, .queued = 1, .priority = (uint8_t)priority };
 	if (prev >= 0)
 		q->links[prev].next = (int16_t)i;
@@ -30,12 +33,12 @@ static void insert_between(struct run_queue *q, int i, unsigned priority, int16_
 
 void run_queue_push(struct run_queue *q, int i, unsigned priority)
 {
-	insert_between(q, i, priority, q->last[priority], -1);
+	queue_insert(q, i, priority, false);
 }
 
 void run_queue_push_front(struct run_queue *q, int i, unsigned priority)
 {
-	insert_between(q, i, priority, -1, q->first[priority]);
+	queue_insert(q, i, priority, true);
 }
 
 void run_queue_remove(struct run_queue *q, int i)

@@ -1,0 +1,98 @@
+// struct core: all mutable state of one kernel instance, in its own partition, written by it alone.
+//
+// It must never hold a pointer into another partition but to what the peer shares with everybody (info page, mesh ring,
+// heads page, interrupt files). If this kernel dies, the struct stays in its slot for the next one to read.
+#pragma once
+#include "abi/info.h"
+#include "core-local/deadline.h"
+#include "core-local/frames.h"
+#include "core-local/gstage.h"
+#include "core-local/log.h"
+#include "core-local/mesh_ring.h"
+#include "core-local/partition.h"
+#include "core-local/run_queue.h"
+#include "core-local/types.h"
+
+struct plan;
+struct domain;
+
+#define GUEST_FILE_MAX 63
+#define DEVICE_IDENTITY_FIRST 2 // of the S-level file; 1 is the mesh
+#define DEVICE_IDENTITY_MAX 32
+#define MESH_IDENTITY 1
+#define MESH_REQUESTS_MAX 16   // outstanding to one peer
+#define MESH_NOTICE_ROOM 32    // a notice is sent only while fewer slots are used: calls and replies keep the rest
+#define COMPLAINT_RECORDS 16
+
+struct mesh_peer {
+	struct mesh_message *out;      // our ring in the peer's partition
+	const uint32_t *out_head;      // how far the peer has read it
+	const struct mesh_message *in; // the peer's ring in our partition
+	uint32_t *in_head;             // on our heads page
+	uint32_t out_tail;
+	uint32_t head;                 // private copy of in_head
+	uint32_t outstanding;          // requests without reply
+	paddr_t doorbell;              // S-level file of the peer's hart
+};
+
+struct device_identity { // an interrupt of a domain that has no guest file
+	uint8_t domain;
+	uint8_t identity;
+	uint8_t used;
+};
+
+struct complaint_record {
+	uint64_t subject; // core << 32 | domain, of the server
+	uint32_t slot;    // of the client that complained
+	uint32_t reason;
+	bool pending;
+};
+
+struct core {
+	const struct plan *plan;
+	core_id_t id;
+	uint32_t core_count;
+	uint32_t incarnation;
+	paddr_t partition;
+	paddr_t imsic;
+	uint64_t image_copy; // physical
+	struct info_page *info;
+	struct page_table table;
+	struct frames frames;
+	struct deadlines deadlines;
+	struct deadline slice;      // the running domain's share of time
+	struct deadline mesh_retry; // notices that did not fit into a ring
+	struct run_queue run;
+	struct run_link run_links[DOMAIN_MAX];
+	struct domain *domains[DOMAIN_MAX];
+	uint32_t generations[DOMAIN_MAX]; // of each place, so that an old handle is told from a new one
+	struct domain *current;           // whose CSRs are loaded; may be gone: 0
+	uint64_t files_free;              // bit g: guest file g has no domain
+	uint64_t file_owner_blocked;      // bit g: hgeie is set for it
+	struct domain *file_owner[GUEST_FILE_MAX + 1];
+	uint32_t jobs;     // bit i: domain i has chunked work
+	uint32_t notices;  // bit i: domain i has something to tell another kernel
+	bool vmid_usable;
+	bool console_seen;
+	uint32_t call_number; // of requests to other kernels
+	struct mesh_peer peers[CORE_MAX];
+	struct device_identity device_identity[DEVICE_IDENTITY_MAX];
+	struct complaint_record complaints[COMPLAINT_RECORDS];
+	struct log log;
+};
+_Static_assert(sizeof(struct core) <= PARTITION_CORE_SLOT, "struct core fits its slot");
+
+static inline struct info_page *partition_info(paddr_t partition)
+{
+	return (struct info_page *)(partition + PARTITION_INFO);
+}
+
+static inline uint32_t *partition_heads(paddr_t partition)
+{
+	return (uint32_t *)(partition + PARTITION_HEADS);
+}
+
+static inline struct mesh_message *partition_ring(paddr_t partition, unsigned sender)
+{
+	return (struct mesh_message *)(partition + PARTITION_RINGS + sender * PAGE_SIZE);
+}
