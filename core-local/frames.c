@@ -143,20 +143,18 @@ static uint64_t find_run(const struct frames *f, uint64_t pages, uint64_t align_
 	return FRAME_NONE;
 }
 
-// Takes a run out of the free blocks that hold it; what they have before and behind it stays free.
+// Takes a run out of the free blocks that hold it; what the last one has behind it stays free. Every aligned start of
+// a run is that of a block: a block that held it inside would be aligned itself.
 static void range_take(struct frames *f, uint64_t start, uint64_t pages, uint16_t owner)
 {
-	uint64_t i = start, before = start, end = start + pages;
+	uint64_t i = start, end = start + pages;
 
-	while (f->table[before].state != FRAME_FREE_HEAD)
-		before--;
-	for (i = before; i < end; ) {
-		uint64_t size = 1ull << f->table[i].order;
+	while (i < end) {
+		assert(f->table[i].state == FRAME_FREE_HEAD);
 		list_remove(f, i);
-		i += size;
+		i += 1ull << f->table[i].order;
 	}
 	range_mark(f, start, pages, FRAME_USED, owner);
-	range_insert(f, before, start - before);
 	range_insert(f, end, i - end);
 	f->free -= pages;
 }

@@ -12,7 +12,7 @@ static struct frame *table;
 static int setup(void **state)
 {
 	(void)state;
-	table = malloc(frames_table_bytes(COUNT));
+	table = malloc(COUNT * sizeof(*table));
 	frames_init(&frames, BASE, COUNT, table);
 	return 0;
 }
@@ -67,6 +67,7 @@ static void alignment_and_tail(void **state)
 	assert_int_equal(root % (1024 * PAGE), 0);
 	assert_int_equal(frames_owner(&frames, BASE - 1), 0);
 	assert_int_equal(frames_owner(&frames, BASE + COUNT * PAGE), 0);
+	assert_int_equal(frames_owner(&frames, UINT64_MAX), 0);
 }
 
 // 1500 pages fit, but no block of 2048 is free: the run spans blocks.
@@ -191,7 +192,7 @@ static void free_outside(void *p)
 static void add_twice(void *p)
 {
 	(void)p;
-	frames_add(&frames, BASE, 1);
+	frames_add(&frames, 0x80400000 + PAGE, 1); // inside of a free block
 }
 
 static void breaches_are_asserts(void **state)
