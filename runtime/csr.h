@@ -1,0 +1,53 @@
+// The control registers that a domain uses, by their supervisor names (the hardware redirects to the VS ones).
+// Register numbers: RISC-V Privileged Architecture (sie, sip, stvec), Sstc (stimecmp), AIA (siselect, sireg, stopei).
+#pragma once
+#include <stdint.h>
+
+#define CSR_SIE 0x104
+#define CSR_SIP 0x144
+#define CSR_STVEC 0x105
+#define CSR_SSTATUS 0x100
+#define CSR_STIMECMP 0x14d
+#define CSR_SISELECT 0x150
+#define CSR_SIREG 0x151
+#define CSR_STOPEI 0x15c
+
+#define SSTATUS_SIE 2ul
+#define INTERRUPT_TIMER (1ul << 5)
+#define INTERRUPT_EXTERNAL (1ul << 9)
+
+#define IMSIC_EIDELIVERY 0x70
+#define IMSIC_EITHRESHOLD 0x72
+#define IMSIC_EIE 0xc0
+
+#define CSR_STRING_(x) #x
+#define CSR_STRING(x) CSR_STRING_(x)
+#define csr_read(csr)                                                                                                  \
+	({                                                                                                             \
+		uint64_t csr_value_;                                                                                   \
+		__asm__ volatile("csrr %0, " CSR_STRING(csr) : "=r"(csr_value_)::"memory");                            \
+		csr_value_;                                                                                            \
+	})
+#define csr_write(csr, value) __asm__ volatile("csrw " CSR_STRING(csr) ", %0" ::"rK"((uint64_t)(value)) : "memory")
+#define csr_set(csr, bits) __asm__ volatile("csrs " CSR_STRING(csr) ", %0" ::"rK"((uint64_t)(bits)) : "memory")
+#define csr_clear(csr, bits) __asm__ volatile("csrc " CSR_STRING(csr) ", %0" ::"rK"((uint64_t)(bits)) : "memory")
+
+// Claims the pending identity that comes first; 0 when there is none.
+static inline unsigned interrupt_claim(void)
+{
+	uint64_t top;
+	__asm__ volatile("csrrw %0, " CSR_STRING(CSR_STOPEI) ", x0" : "=r"(top)::"memory");
+	return (unsigned)(top >> 16) & 0x7ff;
+}
+
+static inline void wait_for_interrupt(void)
+{
+	__asm__ volatile("wfi" ::: "memory");
+}
+
+static inline uint64_t time_read(void)
+{
+	uint64_t ticks;
+	__asm__ volatile("rdtime %0" : "=r"(ticks));
+	return ticks;
+}

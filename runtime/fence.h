@@ -1,0 +1,49 @@
+// Memory order between domains: single accesses that the compiler keeps, and the fences of KERNEL.md rule 10.
+//
+// Macros of our own: C11 atomics would become full fences or library calls. Each use names its partner. On the host (unit
+// tests) every fence is a full one.
+#pragma once
+#include <stdint.h>
+
+static inline uint32_t load32(const volatile uint32_t *p)
+{
+	return *p;
+}
+
+static inline void store32(volatile uint32_t *p, uint32_t v)
+{
+	*p = v;
+}
+
+static inline uint16_t load16(const volatile uint16_t *p)
+{
+	return *p;
+}
+
+static inline void store16(volatile uint16_t *p, uint16_t v)
+{
+	*p = v;
+}
+
+static inline uint64_t load64(const volatile uint64_t *p)
+{
+	return *p;
+}
+
+static inline void store64(volatile uint64_t *p, uint64_t v)
+{
+	*p = v;
+}
+
+#ifdef __riscv
+#define FENCE(before, after) __asm__ volatile("fence " #before ", " #after ::: "memory")
+#else
+#define FENCE(before, after) __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#endif
+
+#define fence_publish() FENCE(w, w)   // what it names before the name: slot before ring before tail
+#define fence_take() FENCE(r, r)      // the name before what it names: tail before ring before slot
+#define fence_free() FENCE(rw, w)     // our last look before the owner may write again
+#define fence_sleep() FENCE(w, r)     // our flag before we look again; partner: fence_doorbell
+#define fence_doorbell() FENCE(w, ro) // tail before the peer's flag and before the ring; partner: fence_sleep
+#define fence_claimed() FENCE(i, r)   // a claim (CSR access) before we look; partner: fence_doorbell

@@ -1,0 +1,163 @@
+// Fault injection: owns the list of points that were passed at least once, and what is armed.
+//
+// Never allocates. Right because a point is a static struct of its place in the code: it registers at its first passage,
+// and an order for a name that was not passed yet waits in `ordered`. All state lies in the domain's own memory, so a
+// restart disarms. If the domain dies here, that was the purpose.
+#include "runtime/inject.h"
+#include "runtime/inject_list.h"
+#include "runtime/runtime.h"
+#include <string.h>
+
+#define ORDERS 8u // names that can be armed before their first passage
+
+struct inject_order {
+	char name[INJECT_NAME_SIZE];
+	uint64_t passage;
+	uint32_t action;
+	uint32_t parameter;
+};
+
+uint32_t inject_any;
+uint32_t inject_wrong_reply;
+static uint64_t any_left; // passages of any point until it fires
+static uint32_t any_action;
+static uint32_t any_parameter;
+static struct inject_point *points;
+static struct inject_order ordered[ORDERS];
+static volatile uint64_t *volatile wild = (uint64_t *)0x18; // page 0 is never mapped
+
+static struct inject_point *point_find(const char *name)
+{
+	struct inject_point *point = points;
+	while (point && strncmp(point->name, name, INJECT_NAME_SIZE))
+		point = point->next;
+	return point;
+}
+
+static void point_arm(struct inject_point *point, uint32_t action, uint64_t at, uint32_t parameter)
+{
+	point->action = action;
+	point->parameter = parameter;
+	point->at = action == INJECT_NONE ? 0 : at;
+}
+
+static void point_register(struct inject_point *point)
+{
+	point->registered = 1;
+	point->next = points;
+	points = point;
+	for (unsigned i = 0; i < ORDERS; i++) {
+		struct inject_order *order = &ordered[i];
+		if (order->action == INJECT_NONE || strncmp(order->name, point->name, INJECT_NAME_SIZE))
+			continue;
+		point_arm(point, order->action, order->passage, order->parameter);
+		order->action = INJECT_NONE;
+	}
+}
+
+static void exhaust_stack(volatile uint64_t *above)
+{
+	volatile uint64_t here[64];
+	here[0] = *above + 1;
+	if (here[0]) // always: the compiler does not know
+		exhaust_stack(here);
+	here[1] = here[0];
+}
+
+static enum error point_act(const struct inject_point *point, uint32_t action, uint32_t parameter)
+{
+	log_line("inject %s passage %lu action %u", point->name, (unsigned long)point->passages, (unsigned)action);
+	uint64_t seed = 0;
+	switch (action) {
+	case INJECT_ILLEGAL:
+		__builtin_trap();
+	case INJECT_WILD:
+		*wild = 0x77696c64;
+		break;
+	case INJECT_STACK:
+		exhaust_stack(&seed);
+		break;
+	case INJECT_ASSERT:
+		domain_panic(__FILE__, __LINE__, point->name);
+	case INJECT_HANG:
+		for (;;)
+			__asm__ volatile("" ::: "memory");
+	case INJECT_ERROR:
+		return parameter != ERR_OK && parameter < ERROR_COUNT ? (enum error)parameter : ERR_INJECTED;
+	case INJECT_REPLY:
+		inject_wrong_reply = 1;
+		break;
+	case INJECT_EXIT:
+		domain_exit(INJECT_EXIT_CODE);
+	default:
+		break;
+	}
+	return ERR_OK;
+}
+
+enum error inject_fire(struct inject_point *point)
+{
+	if (!point->registered)
+		point_register(point);
+	if (inject_any && --any_left == 0) {
+		inject_any = 0;
+		return point_act(point, any_action, any_parameter);
+	}
+	if (point->passages != point->at)
+		return ERR_OK;
+	point->at = 0;
+	return point_act(point, point->action, point->parameter);
+}
+
+static enum error order_put(const char *name, enum inject_action action, uint64_t passage, uint32_t parameter)
+{
+	for (unsigned i = 0; i < ORDERS; i++) {
+		struct inject_order *order = &ordered[i];
+		if (order->action != INJECT_NONE && strncmp(order->name, name, INJECT_NAME_SIZE))
+			continue;
+		strncpy(order->name, name, INJECT_NAME_SIZE - 1);
+		order->action = action;
+		order->passage = passage;
+		order->parameter = parameter;
+		return ERR_OK;
+	}
+	return ERR_LIMIT;
+}
+
+enum error inject_arm(const char *name, enum inject_action action, uint64_t passage, uint32_t parameter)
+{
+	if ((unsigned)action >= INJECT_ACTIONS)
+		return ERR_INVALID;
+	if (passage == 0)
+		passage = 1;
+	if (name[0] == 0) {
+		any_action = action;
+		any_parameter = parameter;
+		any_left = passage;
+		inject_any = action != INJECT_NONE;
+		return ERR_OK;
+	}
+	struct inject_point *point = point_find(name);
+	if (!point)
+		return order_put(name, action, passage, parameter);
+	point_arm(point, action, point->passages + passage, parameter);
+	return ERR_OK;
+}
+
+unsigned inject_list(unsigned first, struct inject_point_info *info, unsigned room)
+{
+	unsigned n = 0;
+	for (struct inject_point *point = points; point && n < room; point = point->next) {
+		if (first > 0) {
+			first--;
+			continue;
+		}
+		memset(&info[n], 0, sizeof(info[n]));
+		strncpy(info[n].name, point->name, INJECT_NAME_SIZE - 1);
+		info[n].passages = point->passages;
+		info[n].action = point->at ? point->action : INJECT_NONE;
+		info[n].at = (uint32_t)point->at;
+		n++;
+	}
+	return n;
+}
