@@ -32,6 +32,7 @@ static struct {
 	uint32_t typed_out;
 	bool interrupted;
 	struct fiber *waiter;
+	struct fiber *interrupt_waiter;
 	struct timer timer;
 } console;
 
@@ -121,6 +122,8 @@ static void read_completed(struct client_request *request)
 		read_submit();
 	if (console.waiter)
 		fiber_wake(console.waiter);
+	if (console.interrupted && console.interrupt_waiter)
+		fiber_wake(console.interrupt_waiter);
 }
 
 // Keeps one READ in flight while there is room for what it may bring.
@@ -190,6 +193,11 @@ bool console_interrupted(void)
 void console_interrupt_clear(void)
 {
 	console.interrupted = false;
+}
+
+void console_interrupt_wakes(struct fiber *fiber)
+{
+	console.interrupt_waiter = fiber;
 }
 
 // --- the C library's standard output

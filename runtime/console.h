@@ -22,6 +22,9 @@ int console_read_byte_until(uint64_t deadline);
 // Has the interrupt key (^C) been pressed since the last console_interrupt_clear? Costs nothing, waits never.
 bool console_interrupted(void);
 void console_interrupt_clear(void);
+// That fiber is woken by the interrupt key, whatever it waits for. 0: nobody.
+struct fiber;
+void console_interrupt_wakes(struct fiber *fiber);
 // Writes raw bytes, through the line buffer, in order with printf.
 void console_write(const char *text, size_t length);
 // Hands over what is buffered and waits until the server has taken it.

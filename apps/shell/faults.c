@@ -1,0 +1,145 @@
+// Commands that do harm on purpose: crash, hang, restart, inject, points.
+//
+// Asks the service's runtime (RUNTIME_OP_INJECT) or the supervisor; owns nothing. A crash is awaited by a ping through
+// the ring of the service, which the next incarnation answers: no sleeping, no guessing. If the shell dies here, the
+// fault stays armed and the supervisor treats it like any other.
+#include "apps/shell/shell.h"
+#include "runtime/console.h"
+#include "runtime/runtime.h"
+#include "runtime/supervision.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct target {
+	struct supervisor_service service;
+	char name[NAME_SIZE + 1];
+	char served[NAME_SIZE + 1];
+};
+
+static enum error target_find(const char *name, struct target *target)
+{
+	enum error e = supervision_find(name, &target->service);
+	if (e != ERR_OK)
+		return e;
+	memcpy(target->name, target->service.name, NAME_SIZE);
+	target->name[NAME_SIZE] = 0;
+	supervision_served_name(&target->service, target->served);
+	return ERR_OK;
+}
+
+// After the fault: says how long it took from `start` until the service answered again, and its new epoch.
+static int report_return(const struct target *target, const char *how, uint64_t start)
+{
+	struct supervisor_service now;
+	char text[24];
+	console_flush();
+	enum error e = supervision_ping(target->served);
+	uint64_t ticks = time_now() - start;
+	if (e == ERR_OK)
+		e = supervision_find(target->name, &now);
+	if (e != ERR_OK)
+		return complain(target->name, e);
+	if (now.epoch == target->service.epoch)
+		printf("%s: %s armed, still epoch %u\n", target->name, how, now.epoch);
+	else
+		printf("%s: %s, back after %s, epoch %u -> %u\n", target->name, how, duration_text(ticks, text),
+		       target->service.epoch, now.epoch);
+	return STATUS_OK;
+}
+
+static int crash(const char *name, const char *how)
+{
+	struct target target;
+	bool kill = strcmp(how, "kill") == 0;
+	enum inject_action action = supervision_action(how);
+	if (!kill && action == INJECT_NONE)
+		return STATUS_USAGE;
+	enum error e = target_find(name, &target);
+	if (e != ERR_OK)
+		return complain(name, e);
+	uint64_t start = time_now();
+	e = kill ? supervision_kill(target.name) : supervision_inject(target.served, "", action, 1, ERR_INJECTED);
+	if (e != ERR_OK)
+		return complain(target.served, e);
+	return report_return(&target, how, start);
+}
+
+static int command_crash(int argc, char **argv)
+{
+	if (argc < 2 || argc > 3)
+		return STATUS_USAGE;
+	return crash(argv[1], argc == 3 ? argv[2] : "illegal");
+}
+
+static int command_hang(int argc, char **argv)
+{
+	return argc == 2 ? crash(argv[1], "hang") : STATUS_USAGE;
+}
+
+static int command_restart(int argc, char **argv)
+{
+	struct target target;
+	if (argc != 2)
+		return STATUS_USAGE;
+	enum error e = target_find(argv[1], &target);
+	if (e != ERR_OK)
+		return complain(argv[1], e);
+	uint64_t start = time_now();
+	e = supervision_restart(target.name);
+	if (e != ERR_OK)
+		return complain(target.name, e);
+	return report_return(&target, "restarted", start);
+}
+
+static int command_inject(int argc, char **argv)
+{
+	struct target target;
+	uint64_t passage = 1, parameter = ERR_INJECTED;
+	if (argc < 4 || argc > 6 || (argc > 4 && !number_parse(argv[4], &passage)) ||
+	    (argc > 5 && !number_parse(argv[5], &parameter)))
+		return STATUS_USAGE;
+	enum inject_action action = supervision_action(argv[3]);
+	if (action == INJECT_NONE && strcmp(argv[3], "none") != 0)
+		return STATUS_USAGE;
+	enum error e = target_find(argv[1], &target);
+	if (e == ERR_OK)
+		e = supervision_inject(target.served, strcmp(argv[2], "any") == 0 ? "" : argv[2], action, passage,
+				       (uint32_t)parameter);
+	return e == ERR_OK ? STATUS_OK : complain(argv[1], e);
+}
+
+static int points_print(const char *served)
+{
+	static struct inject_point_info points[SUPERVISION_ROOM / sizeof(struct inject_point_info)];
+	struct client *client;
+	uint64_t number = 1;
+	enum error e = supervision_channel(served, &client);
+	printf("%s%-32s %12s %-8s %s%s\n", shade(SHADE_HEAD), "point", "passages", "armed", "at", shade(SHADE_NONE));
+	for (uint64_t first = 0; e == ERR_OK && number > 0; first += number) {
+		e = supervision_points(client, first, points, sizeof(points), &number);
+		for (uint64_t i = 0; e == ERR_OK && i < number; i++)
+			printf("%-32.32s %12" PRIu64 " %-8s %u\n", points[i].name, points[i].passages,
+			       supervision_action_word(points[i].action), points[i].at);
+	}
+	return e == ERR_OK ? STATUS_OK : complain(served, e);
+}
+
+static int command_points(int argc, char **argv)
+{
+	struct target target;
+	if (argc != 2)
+		return STATUS_USAGE;
+	enum error e = target_find(argv[1], &target);
+	return e == ERR_OK ? points_print(target.served) : complain(argv[1], e);
+}
+
+const struct command commands_faults[] = {
+	{"crash", "SERVICE [illegal|wild|stack|assert|exit|reply|error|hang|kill]",
+	 "let a service die in that way, and wait until it is back", command_crash},
+	{"hang", "SERVICE", "let a service stop answering, and wait until it is back", command_hang},
+	{"restart", "SERVICE", "restart it and forget its history", command_restart},
+	{"inject", "SERVICE POINT|any ACTION [PASSAGE [ERROR]]", "arm a fault at a named point", command_inject},
+	{"points", "SERVICE", "the service's injection points", command_points},
+	{0},
+};

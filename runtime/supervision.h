@@ -1,0 +1,53 @@
+// What a program asks of the supervisor and of a service's runtime: lists, kills, jobs, injected faults.
+//
+// Used by the shell, storm, bench and the misbehaving apps. Owns the channel to "supervisor" and small channels to the
+// services under test. All functions wait. If the supervisor dies they wait for the next one: its requests stand in
+// the ring. ERR_NOT_FOUND from an opening means that this domain's manifest does not name the service in `uses`.
+#pragma once
+#include "proto/supervisor.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct client;
+
+enum error supervision_open(void);
+struct client *supervision_client(void); // 0 before it is open
+
+// One service of the manifest by index; ERR_NOT_FOUND behind the last.
+enum error supervision_service(unsigned index, struct supervisor_service *service);
+// By its name in the manifest, or by a name that it serves.
+enum error supervision_find(const char *name, struct supervisor_service *service);
+// The name under which that domain publishes a service; its own name when it publishes none at the moment.
+void supervision_served_name(const struct supervisor_service *service, char name[NAME_SIZE + 1]);
+
+enum error supervision_kill(const char *service);
+enum error supervision_restart(const char *service);
+enum error supervision_spawn(const char *app, const char *arguments, uint64_t *job);
+enum error supervision_wait(uint64_t job, uint64_t *code, uint64_t *fault_kind);
+enum error supervision_stop(uint64_t job);
+// The arguments that this domain was spawned with, NUL-terminated; "" when there are none.
+enum error supervision_argument(char *text, size_t room);
+// Text of the crash log from `offset`; *got = 0 at its end.
+enum error supervision_log(uint64_t offset, char *text, size_t room, size_t *got, uint64_t *next);
+// Restarts from number `first`; *given = 0 when there is none yet.
+enum error supervision_times(uint64_t first, struct supervisor_restart *times, unsigned room, unsigned *given,
+			     uint64_t *next);
+enum error supervision_power(bool reboot, uint64_t code);
+enum error supervision_mark(const char *text);
+
+// A channel to the service published under `served`, opened once and kept. Small: payloads up to SUPERVISION_ROOM.
+#define SUPERVISION_ROOM 4096u
+enum error supervision_channel(const char *served, struct client **client);
+// Arms a fault in that service: at the `passage`-th passage from now of the point ("" : any point).
+enum error supervision_inject(const char *served, const char *point, enum inject_action action, uint64_t passage,
+			      uint32_t parameter);
+// Through the service's ring and main loop and back; comes back after a restart when the service is down.
+enum error supervision_ping(const char *served);
+// Injection points of a service from number `first`; *number = 0 behind the last. `bytes`: room for them.
+enum error supervision_points(struct client *client, uint64_t first, struct inject_point_info *points, size_t bytes,
+			      uint64_t *number);
+// INJECT_NONE when there is no such word.
+enum inject_action supervision_action(const char *word);
+const char *supervision_action_word(unsigned action);
+const char *supervision_fault_word(unsigned fault_kind);
