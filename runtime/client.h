@@ -38,6 +38,7 @@ struct client_request {
 	uint32_t in_length;  // room; the server may fill less: results say how much
 	uint32_t out_offset; // raw only
 	uint32_t in_offset;  // raw only
+	bool patient;        // waits by its nature (console input, a job's end): no complaint about its age
 	// filled at completion:
 	struct completion completion;
 	bool done;
@@ -50,7 +51,8 @@ struct client_request {
 	struct client_request *next;
 };
 
-// `request` belongs to the library until done. Waits only when no slot is free.
+// `request` belongs to the library until done, `out` until return. Waits only when no slot is free; on the loop (in a
+// `completed`), where nothing may wait, it gives ERR_AGAIN instead. After an error the request is done, with that status.
 enum error client_submit(struct client *client, struct client_request *request);
 // Returns the completion's status, or ERR_PEER_LOST, ERR_TIMEOUT never: recovery ends in one or the other.
 enum error client_wait(struct client *client, struct client_request *request);

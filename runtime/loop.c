@@ -75,6 +75,15 @@ void loop_source_add(struct loop_source *source)
 		pending[source->identity / 64] |= 1ull << source->identity % 64; // it may have rung before
 }
 
+void loop_source_remove(struct loop_source *source)
+{
+	struct loop_source **at = &sources[source->identity];
+	while (*at && *at != source)
+		at = &(*at)->next;
+	if (*at)
+		*at = source->next;
+}
+
 void loop_ring_add(struct loop_ring *ring)
 {
 	struct loop_ring **at = &rings;

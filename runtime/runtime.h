@@ -38,6 +38,7 @@ struct loop_source {
 	struct loop_source *next;
 };
 void loop_source_add(struct loop_source *source);
+void loop_source_remove(struct loop_source *source);
 
 // Kernel events that are not the runtime's own (EVENT_DOMAIN, EVENT_CORE, EVENT_COMPLAINT): the supervisor registers.
 void loop_on_event(void (*handler)(unsigned kind, uint64_t a, uint64_t b, uint64_t c));

@@ -40,6 +40,9 @@ struct server {
 	void (*request)(struct server_request *request);
 	// All replays are done, before requests that were never performed. May be 0.
 	void (*replayed)(void);
+	// A client has gone, and requests of it are still being performed: complete those that wait for something (input).
+	// May be 0.
+	void (*closing)(struct server_channel *channel);
 	// A client has gone. All its requests are completed. When the server has nothing of it in flight and has
 	// committed its serials it calls server_release. 0: released at once.
 	void (*closed)(struct server_channel *channel);

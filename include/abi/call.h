@@ -71,7 +71,10 @@ enum call {
 #define PROT_WRITE 2u
 #define PROT_EXEC 4u
 
-// channel_info a1: role in bit 0, state above
+// channel_info a1: role in bit 0, state in bits 1..7, the client's priority in bits 8..9
+#define CHANNEL_INFO_ROLE(w) ((unsigned)(w) & 1u)
+#define CHANNEL_INFO_STATE(w) ((unsigned)(w) >> 1 & 0x7fu)
+#define CHANNEL_INFO_PRIORITY(w) ((unsigned)(w) >> 8 & 3u)
 #define CHANNEL_ROLE_CLIENT 0u
 #define CHANNEL_ROLE_SERVER 1u
 enum channel_state {

@@ -13,23 +13,36 @@
 //
 // Each side maps what the other writes read-only. Geometry comes from channel_info (the kernels), never from the pages.
 //
-// Slots are handed out by index, not first-in-first-out, by the client. A submission is: write request (seq last),
-// fence w,w, put the slot's index in submit_ring, fence w,w, submit_tail + 1, and ring if wanted. A completion is:
-// write record (digest, then seq last), fence w,w, index in complete_ring, fence w,w, complete_tail + 1, and ring
-// if wanted.
+// Slots are handed out by index, not first-in-first-out, by the client. A submission is: write request, fence w,w,
+// its seq, the slot's index in submit_ring, fence w,w, submit_tail + 1, and ring if wanted. A completion is: write record,
+// fence w,w, its seq, its index in complete_ring, fence w,w, complete_tail + 1, and ring if wanted. An index counts
+// without wrapping; its place in a ring is index % CHANNEL_SLOTS_MAX, whatever the number of slots.
 // A record lives in the slot of its request. seq == 0 in a request: the slot is free.
 //
+// The digest of a record covers it for operations that are logged (OP_ONCE); it is 0 for idempotent ones, whose
+// record is believed by its seq alone: performing them again would do no harm.
+//
 // Logged operations (serial != 0 in the record) keep slot, out data and record in place until committed >= serial.
-// Others are free when consumed. The client frees by storing seq = 0.
+// Others are free when consumed. The client frees by fence rw,w and seq = 0. committed is published as: check word,
+// fence w,w, committed; read as: committed, fence r,r, check word; a pair that does not match is read again later.
 //
 // Adoption. A new incarnation of the server maps the same memory and believes records, not tails:
 //   1. read submit_tail T; submit_head := T; complete_tail := complete_head (of the client's page); fence w,w; epoch := own;
 //   2. scan all slots with seq != 0: record.seq == seq and its digest right: performed (replay if serial > mark);
-//      else: perform again, in order of seq;
+//      else: perform again, in order of seq; a slot whose seq changes under the scan is the client's newest and comes
+//      by the ring;
 //   3. drop duplicates: an index arriving by the ring whose seq was already performed or is being performed is ignored.
+//      More than CHANNEL_SLOTS_MAX indices between head and tail (duplicates can pile up before they are looked at):
+//      all slots are scanned again.
 // The client, when it sees epoch change: t := complete_tail; fence r,r; complete_head := t; then looks at the record
-// of each of its outstanding slots once, and goes on with the ring from t. The server never uses complete_head but in
-// step 1, and cannot be blocked by it: a slot has at most one unconsumed completion, so complete_ring has room.
+// of each of its outstanding slots once, and goes on with the ring from t. It reads the tail before the epoch, so it
+// never takes a new incarnation's tail for the old one's; the one tail that it can see early is the reset one, which
+// may lie behind its head: that is no offence until it has lasted. A slot that it found by its record can come by the
+// ring once more: ignored. The server never uses complete_head but in step 1, and cannot be blocked by it: a slot has
+// at most one unconsumed completion, so complete_ring has room.
+//
+// A client that is restarted goes on with next_seq, and publishes each slot with seq != 0 and no record once more (it may
+// have died between seq and tail); then it waits until all have their records: the channel is drained.
 //
 // Fences (KERNEL.md rule 10): tail store; fence w,ro; flag load; doorbell store. Before sleep: flag store, fence w,r,
 // look again. Peers' indices are masked or range-checked at each use.
@@ -43,6 +56,9 @@
 #define CHANNEL_SLOTS_MAX 256u // a power of two at least 2 and at most this
 #define CHANNEL_SESSION_SIZE 2048u
 #define CHANNEL_PRIORITIES 4u  // 0 is looked at first
+// Deaths in one request until it is refused. Kills from outside hit long requests too, so this is more than the
+// two of RECOVERY rule 14, and less than what the usual restart rule allows.
+#define CHANNEL_POISON_DEATHS 5u
 
 struct request {
 	uint32_t seq;   // per channel, increasing, never 0; 0 = slot is free
@@ -59,13 +75,14 @@ struct request {
 _Static_assert(sizeof(struct request) == 64, "a request is 64 bytes");
 
 #define REQUEST_REPLAYED 1u // set only in the server's copy: performed before by a former incarnation
+#define REQUEST_PATIENT 2u  // waits for an event by its nature (input, a job's end): its age is no reason to complain
 
 struct completion {
-	uint32_t seq;    // of the request; written last
+	uint32_t seq;    // of the request; written last, after a fence
 	uint32_t status; // enum error
 	uint64_t serial; // 0: not logged
 	uint64_t result[5];
-	uint64_t digest; // over seq, status, serial, results, keyed (channel_name, a4)
+	uint64_t digest; // channel_record_digest, keyed (channel_name, a4); 0: an idempotent operation
 };
 _Static_assert(sizeof(struct completion) == 64, "a completion is 64 bytes");
 
@@ -89,7 +106,9 @@ struct channel_server_page {
 	uint64_t committed;     // highest serial that is durable
 	uint64_t committed_check; // channel_committed_check(committed)
 	uint32_t working;       // slot + 1 that is being performed now, 0: none (RECOVERY rule 14)
-	uint32_t padding[7];
+	uint32_t suspect_seq;   // request in which the last incarnation died
+	uint32_t suspect_deaths; // how many incarnations in a row; CHANNEL_POISON_DEATHS: it is answered ERR_LOST
+	uint32_t padding[5];
 	uint16_t complete_ring[CHANNEL_SLOTS_MAX] __attribute__((aligned(512)));
 } __attribute__((aligned(PAGE_SIZE)));
 _Static_assert(sizeof(struct channel_server_page) == PAGE_SIZE, "page 1 is one page");
