@@ -94,7 +94,8 @@ enum channel_state {
 
 // channel_info a2 of an OPEN end: low word = identity | peer's identity << 16 (what to store to ring the peer)
 #define CHANNEL_OWN_IDENTITY(w) ((uint32_t)(w) & 0xffff)
-#define CHANNEL_PEER_IDENTITY(w) ((uint32_t)(w) >> 16)
+#define CHANNEL_PEER_IDENTITY(w) ((uint32_t)(w) >> 16 & 0xffff)
+#define CHANNEL_INFO_SLOTS(w) ((uint32_t)((w) >> 32))
 #define CHANNEL_HAS_DOORBELL_PAGE 0x80000000u // in a1: store to GPA_DOORBELL + slot page; else CALL_doorbell
 
 enum complaint {
