@@ -14,7 +14,7 @@ KERNEL_LINK_ARCH := -march=rv64im -mabi=lp64
 DOMAIN_ARCH := -march=rv64imac_zicsr_zifencei -mabi=lp64
 DOMAIN_LINK_ARCH := -march=rv64imac -mabi=lp64
 
-WARNINGS := -Wall -Wextra -Werror
+WARNINGS := -Wall -Wextra -Werror -Wno-format-truncation
 COMMON_FLAGS := --specs=picolibc.specs -mcmodel=medany -O2 -g -std=gnu17 -fno-common -fno-strict-aliasing \
 	-ffunction-sections -fdata-sections -Iinclude -I. -isystem $(LIBFDT) -MMD -MP \
 	-ffile-prefix-map=$(CURDIR)=.

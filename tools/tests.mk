@@ -1,7 +1,26 @@
 # Tests of every kind. Each kind prints `N passed, N failed` and leaves the counts in build/results/KIND, which
-# `make test` adds up.
+# `make test` adds up. T=word chooses cases, FULL=1 the long sizes.
 
-FUZZ_SECONDS ?= $(if $(FULL),300,5)
+FUZZ_SECONDS ?= $(if $(FULL),300,3)
+JOBS ?= 2
+ALL_SYSTEMS := $(patsubst systems/%.toml,$(B)/boot-%.img,$(wildcard systems/*.toml))
+export FULL
+
+##test: all of the below, with the sum at the end; FULL=1 runs the long sizes
+.PHONY: test
+test: setup
+	$(Q)python3 tools/test_all.py '$(MAKE)' lint manifest unit model fuzz system fault
+
+##lint: layers, headers alone, unique names, unfinished work, lengths
+.PHONY: lint
+lint: all
+	$(Q)python3 tools/lint.py --kernel '$(CC_TARGET) $(KERNEL_FLAGS) $(WARNINGS)' \
+		--domain '$(CC_TARGET) $(DOMAIN_FLAGS) $(WARNINGS)'
+
+##manifest: exact error sentences of tests/manifest/
+.PHONY: manifest
+manifest:
+	$(Q)python3 tests/manifest/run.py $(T)
 
 ##unit: host unit tests (T=word runs those whose path holds the word); coverage report in build/coverage
 .PHONY: unit
@@ -9,7 +28,22 @@ unit: $(if $(T),$(foreach t,$(UNIT_TESTS),$(if $(findstring $(T),$(t)),$(t))),$(
 	$(Q)find $(B)/host -name '*.gcda' -delete 2>/dev/null || true
 	$(Q)python3 tools/run_unit.py $^; code=$$?; $(if $(T),,tools/coverage.sh $(B) &&) exit $$code
 
-##manifest: exact error sentences of tests/manifest/
-.PHONY: manifest
-manifest:
-	$(Q)python3 tests/manifest/run.py $(T)
+##model: model checking by spin of tests/model/
+.PHONY: model
+model:
+	$(Q)python3 tools/run_model.py $(T)
+
+##fuzz: each fuzzer for FUZZ_SECONDS
+.PHONY: fuzz
+fuzz: $(FUZZERS:%=$(B)/fuzz/%)
+	$(Q)python3 tools/run_fuzz.py $(FUZZ_SECONDS) $^
+
+##system: tests in QEMU; T=word chooses, JOBS=2 at a time
+.PHONY: system
+system: all $(ALL_SYSTEMS)
+	$(Q)python3 tests/system/run.py --jobs $(JOBS) $(if $(T),$(call quote,$(T)))
+
+##fault: the fault campaign in QEMU; T=word chooses
+.PHONY: fault
+fault: all $(ALL_SYSTEMS)
+	$(Q)python3 tests/system/run.py --kind fault --jobs $(JOBS) $(if $(T),$(call quote,$(T)))
