@@ -27,9 +27,10 @@ LAYERS = (
     ("supervisor/", USER + ("supervisor/",)),
     ("apps/", USER + ("{own}",)),
 )
-# Of C's own headers the kernel may use those that need no library, and the string functions; libfdt where it reads
+# Of the C library the kernel uses string functions, assert and formatting into a buffer; libfdt where it reads
 # the device tree.
-KERNEL_SYSTEM = {"stdint.h", "stddef.h", "stdbool.h", "stdarg.h", "stdalign.h", "limits.h", "string.h", "libfdt.h"}
+KERNEL_SYSTEM = {"stdint.h", "stddef.h", "stdbool.h", "stdarg.h", "stdalign.h", "limits.h", "string.h", "assert.h",
+                 "stdio.h", "libfdt.h"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 
 
