@@ -1,6 +1,6 @@
 // What the device tree says about the UART and the PCI host.
 //
-// Owns no state. The tree comes from firmware and may be malformed: libfdt checks its structure as a whole first, then each
+// Owns no state. The tree comes from firmware and may be malformed: libfdt checks the header and stays inside the tree, and each
 // property is checked here before it is used, and a bad one costs its device only, with one line in the log. If the
 // supervisor dies here, the next incarnation reads the same tree again.
 #include "supervisor/machine.h"
@@ -177,7 +177,9 @@ enum error machine_read(const void *tree, size_t bytes, struct machine *machine)
 	int error;
 
 	memset(machine, 0, sizeof(*machine));
-	error = bytes < TREE_BYTES_LEAST ? -FDT_ERR_TRUNCATED : fdt_check_full(tree, bytes);
+	error = bytes < TREE_BYTES_LEAST ? -FDT_ERR_TRUNCATED : fdt_check_header(tree);
+	if (error == 0 && fdt_totalsize(tree) > bytes)
+		error = -FDT_ERR_TRUNCATED;
 	if (error != 0) {
 		log_line("machine: the device tree (%zu bytes) is damaged: libfdt says %s", bytes, fdt_strerror(error));
 		return ERR_CORRUPT;

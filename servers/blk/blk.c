@@ -1,7 +1,8 @@
 // Block driver: the service between channels of clients and a virtio disk.
 //
 // Owns the queue of one device and the requests in flight. Data goes straight between the device and the clients' channel
-// memory. Runs without fibers: a request is submitted when it comes, the interrupt completes. All operations are
+// memory. Runs without fibers: requests that came in one turn of the loop are submitted at its end
+// with one notification, the interrupt completes. All operations are
 // idempotent, so nothing is kept: if the driver dies, the supervisor resets the device (no DMA is under way then), and the
 // next incarnation finds in the channels what was not completed and submits it again. A device that breaks the
 // rules of the ring ends the driver by exit, which is the same road. The supervisor notices; clients see time.
@@ -43,6 +44,7 @@ static struct {
 	struct server_request *waiting_first; // no transfer was free
 	struct server_request *waiting_last;
 	struct loop_source interrupt;
+	struct loop_source turn;
 } blk;
 
 static struct virtqueue_memory queue_memory __attribute__((aligned(PAGE_SIZE)));
@@ -190,6 +192,11 @@ static void blk_interrupt(struct loop_source *source)
 		domain_exit(ERR_INJECTED);
 	if (!queue_drain() && !virtio_blk_check(&blk.device))
 		device_disbelieved("asks for a reset");
+}
+
+static void blk_turn(struct loop_source *source)
+{
+	(void)source;
 	queue_fill();
 }
 
@@ -234,7 +241,6 @@ static void blk_request(struct server_request *request)
 	else
 		blk.waiting_last->next = request;
 	blk.waiting_last = request;
-	queue_fill();
 }
 
 static void pools_init(void)
@@ -259,6 +265,8 @@ static enum error interrupt_listen(void)
 	}
 	blk.interrupt = (struct loop_source){.notify = blk_interrupt, .identity = (unsigned)info.value[2]};
 	loop_source_add(&blk.interrupt);
+	blk.turn.notify = blk_turn;
+	loop_source_add(&blk.turn);
 	return ERR_OK;
 }
 
