@@ -45,9 +45,11 @@ gdb: all
 		$(if $(DISK),--disk '$(DISK)') $(if $(QEMUFLAGS),--flags=$(call quote,$(QEMUFLAGS))) --gdb
 
 ##setup: name the Debian packages that are missing, or install them (as root or by sudo)
-.PHONY: setup
+.PHONY: setup setup-test
 setup:
-	$(Q)tools/setup.sh
+	$(Q)tools/setup.sh run
+setup-test:
+	$(Q)tools/setup.sh test
 
 ##help: this list
 .PHONY: help

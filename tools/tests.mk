@@ -8,7 +8,7 @@ export FULL
 
 ##test: all of the below, with the sum at the end; FULL=1 runs the long sizes
 .PHONY: test
-test: setup
+test: setup-test
 	$(Q)python3 tools/test_all.py '$(MAKE)' lint manifest unit model fuzz system fault
 
 ##lint: layers, headers alone, unique names, unfinished work, lengths
