@@ -1,0 +1,77 @@
+// What the parts of storm share: options, counts, random numbers.
+#pragma once
+#include "abi/error.h"
+#include "abi/info.h"
+#include "proto/supervisor.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STORM_SERVICES 6u
+#define STORM_WORKERS_MAX 8u
+#define STORM_FAULT_KINDS 8u // enum fault_kind
+#define STORM_ACTIONS (INJECT_ACTIONS + 1u)
+#define STORM_KILL INJECT_ACTIONS // as an action: kill through the supervisor
+
+struct storm_options {
+	uint64_t seconds;
+	uint64_t rate_mille;  // faults per 1000 s, over all services; 0: none
+	uint64_t seed;
+	uint64_t count;       // end early after so many restarts; 0: by time alone
+	uint32_t actions;     // bit for each action
+	unsigned workers;
+	bool keep;            // leave the files
+	bool quiet;           // no progress lines
+	unsigned services;
+	char service[STORM_SERVICES][NAME_SIZE + 1]; // manifest names
+};
+
+struct storm_counts {
+	uint64_t ops;
+	uint64_t bytes_written;
+	uint64_t bytes_read;
+	uint64_t syncs;
+	uint64_t files_verified;
+	uint64_t errors;       // an operation that must succeed did not
+	uint64_t wrong_bytes;  // reads that differ from the model, bytes
+	uint64_t console_writes;
+	uint64_t ticks;        // of the workload
+};
+
+extern struct storm_options storm_options;
+extern struct storm_counts storm_counts;
+extern bool storm_stopping; // workers and injectors end at their next step
+
+// splitmix64: a step of the state gives the next number.
+uint64_t storm_random(uint64_t *state);
+// A number from 0 to limit - 1.
+uint64_t storm_random_below(uint64_t *state, uint64_t limit);
+
+// --- work.c: the workload and its model
+
+// Makes the directory of this run, named by `path` (room 64).
+enum error storm_work_begin(void);
+const char *storm_work_directory(void);
+// Body of one worker fiber, argument = its number; returns when storm_stopping.
+void storm_work(unsigned worker);
+// After the workload: sync, and every file byte by byte against the model.
+void storm_work_verify(void);
+void storm_work_remove(void);
+
+// --- injector.c
+
+// Looks up the services; false when one does not exist (a sentence is printed).
+bool storm_inject_begin(void);
+// Body of one injector fiber, argument = index of its service.
+void storm_inject(unsigned service);
+// Disarms what has not fired, by one last kill each, and waits until all are back.
+void storm_inject_end(void);
+uint64_t storm_injected(void);
+
+// --- report.c
+
+// Takes the restarts that the supervisor has recorded since the last call (the first: from now on).
+void storm_report_collect(void);
+uint64_t storm_report_restarts(void);
+void storm_report_injected(unsigned service, unsigned action);
+void storm_report_print(void);
