@@ -47,3 +47,8 @@ system: all $(ALL_SYSTEMS)
 .PHONY: fault
 fault: all $(ALL_SYSTEMS)
 	$(Q)python3 tests/system/run.py --kind fault --jobs $(JOBS) $(if $(T),$(call quote,$(T)))
+
+##bench: the benchmarks, in one run of 4 cores (README says how to read them)
+.PHONY: bench
+bench: setup
+	$(Q)$(MAKE) --no-print-directory run CMD='bench'
