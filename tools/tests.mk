@@ -31,7 +31,7 @@ unit: $(if $(T),$(foreach t,$(UNIT_TESTS),$(if $(findstring $(T),$(t)),$(t))),$(
 ##model: model checking by spin of tests/model/
 .PHONY: model
 model:
-	$(Q)python3 tools/run_model.py $(T)
+	$(Q)python3 tools/counted.py model tests/model/run.sh $(T)
 
 ##fuzz: each fuzzer for FUZZ_SECONDS
 .PHONY: fuzz
