@@ -10,6 +10,8 @@
 #define CPIO_MAGIC "070701"     // newc
 #define CPIO_MAGIC_CRC "070702" // the same with check sums, which we leave alone
 #define CPIO_TRAILER "TRAILER!!!"
+#define CPIO_TYPE 0170000u
+#define CPIO_REGULAR 0100000u
 
 enum cpio_field { CPIO_MODE = 1, CPIO_FILE_SIZE = 6, CPIO_NAME_SIZE = 11 };
 
@@ -69,7 +71,7 @@ enum error cpio_find(const struct cpio *cpio, const char *name, struct cpio_entr
 	size_t position = 0;
 	enum error error;
 	while ((error = cpio_next(cpio, &position, entry)) == ERR_OK) {
-		if (strcmp(entry->name, name) == 0)
+		if ((entry->mode & CPIO_TYPE) == CPIO_REGULAR && strcmp(entry->name, name) == 0)
 			return ERR_OK;
 	}
 	return error;

@@ -20,5 +20,5 @@ struct cpio_entry {
 // Takes the entry at *position (start with 0) and moves it to the next. ERR_NOT_FOUND: the end. ERR_CORRUPT: what stands
 // there is no entry, or reaches beyond the archive; *position then stays.
 enum error cpio_next(const struct cpio *cpio, size_t *position, struct cpio_entry *entry);
-// The first entry of that name (terminated). ERR_NOT_FOUND, ERR_CORRUPT.
+// The first regular file of that name (terminated). ERR_NOT_FOUND, ERR_CORRUPT.
 enum error cpio_find(const struct cpio *cpio, const char *name, struct cpio_entry *entry);

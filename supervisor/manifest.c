@@ -58,6 +58,12 @@ static bool manifest_name_well_formed(const char name[NAME_SIZE])
 	return true;
 }
 
+// "*": an app that may open whatever is served.
+static bool manifest_uses_any(const struct manifest_service *record, unsigned i)
+{
+	return record->uses[i][0] == '*' && record->uses[i][1] == 0;
+}
+
 static enum error manifest_check_names(struct manifest_check *check)
 {
 	const struct manifest_service *r = check->record;
@@ -75,6 +81,8 @@ static enum error manifest_check_names(struct manifest_check *check)
 			return manifest_bad(check, "name %u that it serves is malformed", i);
 	}
 	for (unsigned i = 0; i < r->uses_count; i++) {
+		if (manifest_uses_any(r, i) && (r->flags & SERVICE_FLAG_APP))
+			continue;
 		if (!r->uses[i][0] || !manifest_name_well_formed(r->uses[i]))
 			return manifest_bad(check, "name %u that it uses is malformed", i);
 	}
@@ -187,7 +195,7 @@ static enum error manifest_check_relations(const struct manifest *manifest, stru
 						    manifest->services[other].name);
 		}
 		for (unsigned j = 0; j < r->uses_count; j++) {
-			if (manifest_provider(manifest, r->uses[j]) < 0)
+			if (!manifest_uses_any(r, j) && manifest_provider(manifest, r->uses[j]) < 0)
 				return manifest_bad(check, "uses \"%.16s\", which nobody serves", r->uses[j]);
 		}
 	}

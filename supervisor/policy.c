@@ -69,7 +69,7 @@ struct policy_decision policy_decide(const struct policy_event *event, const str
 	if (event->kind == FAULT_KILLED) // somebody asked for it: no sign of a fault in the service
 		return decision;
 	uint64_t recent = policy_recent(history, rule, event->now_ms);
-	if (recent >= rule->burst) {
+	if (recent >= rule->burst || (!event->was_ready && history->futile + 1 >= POLICY_FUTILE)) {
 		decision.action = policy_exhausted(history, rule);
 		return decision;
 	}
@@ -94,12 +94,17 @@ static void policy_forget(struct policy_history *history)
 {
 	for (unsigned i = 0; i < POLICY_BUCKETS; i++)
 		history->bucket[i] = history->count[i] = 0;
+	history->futile = 0;
 }
 
 void policy_remember(struct policy_history *history, const struct policy_event *event,
 		     const struct policy_decision *decision, const struct policy_rule *rule)
 {
 	history->complaints = 0;
+	if (event->was_ready)
+		history->futile = 0;
+	else if (event->kind != FAULT_KILLED)
+		history->futile++;
 	if (decision->counted)
 		policy_count(history, policy_bucket(rule, event->now_ms));
 	if (decision->action == POLICY_ALTERNATIVE) {

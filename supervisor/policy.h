@@ -15,6 +15,10 @@
 // or lie, a server that is broken draws more at once.
 #define POLICY_COMPLAINTS 3u
 
+// Deaths in a row before an incarnation was ever ready, after which the rule counts as exhausted whatever its window
+// says. 20: a wide burst (for storms of injected faults) must not let a service that dies at every start go on for ever.
+#define POLICY_FUTILE 20u
+
 enum policy_action {
 	POLICY_RESTART,     // now
 	POLICY_DELAY,       // after delay_ms
@@ -39,6 +43,7 @@ struct policy_history {
 	uint64_t bucket[POLICY_BUCKETS]; // number of the sub-window that the count belongs to
 	uint32_t count[POLICY_BUCKETS];
 	uint32_t complaints;
+	uint32_t futile; // deaths in a row before ready
 	bool on_alternative;
 	bool escalated;
 };
@@ -46,6 +51,7 @@ struct policy_history {
 struct policy_event {
 	enum fault_kind kind;
 	uint64_t now_ms;
+	bool was_ready; // the incarnation that ended had served
 };
 
 struct policy_decision {

@@ -1,8 +1,8 @@
-// Symbol files: NAME.sym in the boot image, made by tools/symbols.py. Lines "hexaddress name\n", sorted by address.
+// Symbols: from an address in a domain to function + offset, by the symbol table of its ELF file in the boot image.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
-// Writes "function+0xoffset" for `pc` into `out`, or "" when the text has nothing at or below it. The text may be
-// malformed: lines that do not parse are passed over.
-void symbols_describe(const char *text, size_t bytes, uint64_t pc, char *out, size_t out_size);
+// Writes "function+0xoffset" for `pc` into `out`, or "" when `file` (elf_read has accepted it; anything is safe) has no
+// symbol table or no function at or below that address.
+void symbols_describe(const void *file, size_t bytes, uint64_t pc, char *out, size_t out_size);

@@ -37,7 +37,7 @@
 	/* supervisor */                                                                                               \
 	X(domain_create, S, "core, name (2 words), quota in pages, priority << 32 | flags -> D, domain index")         \
 	X(domain_open, S, "core, domain index -> D, epoch ; adopt a running domain by index")                          \
-	X(domain_load, S, "D, gpa, pages << 8 | prot, offset in the boot image, length -> ; a segment: copied, rest zero") \
+	X(domain_load, S, "D, gpa, pages << 8 | prot, offset in the boot image, length -> ; a segment: copied, rest zero; 0 pages: forget all (another image follows)") \
 	X(domain_start, S, "D, entry, stack pointer -> epoch ; epoch + 1, adopts its channels")                        \
 	X(domain_stop, S, "D, fault kind to record -> ")                                                               \
 	X(domain_unregister, S, "D, final -> ; unmap its server ends; final: clients are told PEER_LOST")              \

@@ -1,0 +1,329 @@
+// Requests: what the shell and the tests ask of the supervisor.
+//
+// Owns the list of parked WAITs. It must never wait: each request is done and answered on the loop, but WAIT, which is
+// parked until its job ends. A request's payload lies in the client's memory and is copied before it is looked at.
+// ONCE operations are recorded when nothing can fail any more, performed, and committed at once, since their effect is in
+// the kernels, not here. If the supervisor dies between record and effect, the record answers the client and the effect
+// is missing: a kill that did not happen, seen by nobody. Parked WAITs come again from the ring.
+#include "supervisor/requests.h"
+#include "proto/supervisor.h"
+#include "runtime/runtime.h"
+#include "runtime/server.h"
+#include "supervisor/jobs.h"
+#include "supervisor/kernel_log.h"
+#include "supervisor/restart.h"
+#include "supervisor/services.h"
+#include "supervisor/watch.h"
+#include <string.h>
+
+#define REQUESTS_TEXT (NAME_SIZE + 1 + JOB_ARGUMENT_SIZE)
+
+static struct server_request *requests_waiting; // parked WAITs
+
+static const struct op_description requests_operations[] = {
+	{0},
+#define X(name, attribute, text) {#name, text, OP_##attribute},
+	SUPERVISOR_OP_TABLE(X)
+#undef X
+};
+
+static const struct protocol requests_protocol = {
+	.name = "supervisor", .ops = requests_operations, .op_count = SUPERVISOR_OPS};
+
+static void requests_complete(struct server_request *r, enum error error, uint64_t result0, uint64_t result1)
+{
+	const uint64_t result[5] = {result0, result1};
+	server_complete(r, error, result);
+}
+
+// A ONCE operation that is certain: record, then perform, then requests_done.
+static void requests_certain(struct server_request *r, uint64_t result0)
+{
+	const uint64_t result[5] = {result0};
+	server_record(r, result);
+}
+
+static void requests_done(struct server_request *r, uint64_t result0)
+{
+	requests_complete(r, ERR_OK, result0, 0);
+	server_committed(server_serial_last());
+}
+
+// Copies the payload. Its length, at most `size`; longer payloads count as none.
+static size_t requests_text(const struct server_request *r, char *text, size_t size)
+{
+	size_t length = r->copy.out_length;
+	if (length > size)
+		return 0;
+	memcpy(text, r->out, length);
+	return length;
+}
+
+static struct service *requests_named(const struct server_request *r)
+{
+	char name[NAME_SIZE] = {0};
+	size_t length = requests_text(r, name, sizeof name);
+	while (length && name[length - 1] == 0)
+		length--;
+	return services_by_name(name, length);
+}
+
+// ---- reading
+
+// The n-th entry that a person wants to see: services and jobs, not the records that jobs are made from.
+static struct service *requests_visible(uint64_t index)
+{
+	struct service *s;
+	for (unsigned i = 0; (s = services_at(i)) != 0; i++) {
+		if (!s->record || ((s->record->flags & SERVICE_FLAG_APP) && !s->job))
+			continue;
+		if (index-- == 0)
+			return s;
+	}
+	return 0;
+}
+
+static void requests_service(struct server_request *r)
+{
+	const struct service *s = requests_visible(r->copy.arg[0]);
+	struct supervisor_service out;
+	if (r->copy.in_length < sizeof out) {
+		requests_complete(r, ERR_INVALID, 0, 0);
+		return;
+	}
+	if (s) {
+		services_fill(s, &out);
+		memcpy(r->in, &out, sizeof out);
+	}
+	requests_complete(r, ERR_OK, s != 0, 0);
+}
+
+static void requests_argument(struct server_request *r)
+{
+	uint64_t peer = server_channel_peer(r->channel);
+	const struct service *s = services_of_domain(CHANNEL_PEER_CORE(peer), CHANNEL_PEER_DOMAIN(peer));
+	if (!s) {
+		requests_complete(r, ERR_NOT_FOUND, 0, 0);
+		return;
+	}
+	const char *text = s->job ? s->argument : s->record->argument;
+	size_t length = s->job ? s->argument_length : strlen(text);
+	if (length > r->copy.in_length)
+		length = r->copy.in_length;
+	memcpy(r->in, text, length);
+	requests_complete(r, ERR_OK, length, 0);
+}
+
+static void requests_log(struct server_request *r)
+{
+	uint64_t offset = r->copy.arg[0], lost;
+	kernel_log_pull_all();
+	size_t length = crash_log_read(&offset, (char *)r->in, r->copy.in_length, &lost);
+	requests_complete(r, ERR_OK, length, offset);
+}
+
+static void requests_times(struct server_request *r)
+{
+	static struct supervisor_restart out[64];
+	uint64_t first = r->copy.arg[0];
+	unsigned room = r->copy.in_length / sizeof out[0];
+	unsigned given = restart_times(&first, out, room < 64 ? room : 64);
+	memcpy(r->in, out, given * sizeof out[0]);
+	requests_complete(r, ERR_OK, given, first + given);
+}
+
+static void requests_memory(struct server_request *r)
+{
+	uint64_t core = r->copy.arg[0];
+	struct kernel_result count = {.error = ERR_INVALID};
+	if (core < services_cores())
+		count = kcall(CALL_memory_count, core);
+	server_complete(r, count.error, count.value);
+}
+
+// ---- changing
+
+static void requests_kill(struct server_request *r)
+{
+	struct service *s = requests_named(r);
+	if (!s || s->phase == PHASE_LOST || (s->record->flags & SERVICE_FLAG_FIRST)) {
+		requests_complete(r, s ? s->phase == PHASE_LOST ? ERR_CORE_LOST : ERR_DENIED : ERR_NOT_FOUND, 0, 0);
+		return;
+	}
+	if (s->phase != PHASE_UP && s->phase != PHASE_STARTING) {
+		requests_complete(r, ERR_STATE, 0, 0);
+		return;
+	}
+	requests_certain(r, 0);
+	watch_kill(s);
+	requests_done(r, 0);
+}
+
+static void requests_restart(struct server_request *r)
+{
+	struct service *s = requests_named(r);
+	if (!s || (s->record->flags & (SERVICE_FLAG_FIRST | SERVICE_FLAG_APP))) {
+		requests_complete(r, s ? ERR_DENIED : ERR_NOT_FOUND, 0, 0);
+		return;
+	}
+	if (s->phase == PHASE_LOST || s->phase == PHASE_IDLE || s->phase == PHASE_WAITING) {
+		requests_complete(r, s->phase == PHASE_LOST ? ERR_CORE_LOST : ERR_STATE, 0, 0);
+		return;
+	}
+	requests_certain(r, 0);
+	watch_restart(s);
+	requests_done(r, 0);
+}
+
+// The job's number is known once it runs, so the record comes after the effect: a supervisor that dies between the two
+// leaves a job that nobody waits for, and starts another.
+static void requests_spawn(struct server_request *r)
+{
+	char text[REQUESTS_TEXT] = {0};
+	size_t length = requests_text(r, text, sizeof text);
+	size_t name = strnlen(text, length);
+	const struct manifest_service *app = services_app(text, name);
+	size_t skip = name < length ? name + 1 : length;
+	uint32_t job = 0;
+	enum error error = app ? jobs_start(app, text + skip, length - skip, &job) : ERR_NOT_FOUND;
+	if (error) {
+		requests_complete(r, error, 0, 0);
+		return;
+	}
+	requests_certain(r, job);
+	requests_done(r, job);
+}
+
+static void requests_stop(struct server_request *r)
+{
+	enum error error = jobs_stop((uint32_t)r->copy.arg[0]);
+	if (error) {
+		requests_complete(r, error, 0, 0);
+		return;
+	}
+	requests_certain(r, 0);
+	requests_done(r, 0);
+}
+
+static void requests_mark(struct server_request *r)
+{
+	char text[CRASH_LINE_MAX] = {0};
+	size_t length = requests_text(r, text, sizeof text - 1);
+	text[length] = 0;
+	requests_certain(r, 0);
+	crash_log_line(text);
+	requests_done(r, 0);
+}
+
+static void requests_power(struct server_request *r)
+{
+	uint64_t how = r->copy.arg[0], code = r->copy.arg[1];
+	if (how > 1) {
+		requests_complete(r, ERR_INVALID, 0, 0);
+		return;
+	}
+	requests_certain(r, 0);
+	struct kernel_result failed = kcall(CALL_power, how, code); // comes back only when it cannot be done
+	say("supervisor: power could not be switched, error %u", failed.error);
+	requests_done(r, 0);
+}
+
+// ---- waiting
+
+// True when it was answered.
+static bool requests_answer_wait(struct server_request *r)
+{
+	uint64_t code = 0;
+	enum fault_kind kind = FAULT_NONE;
+	switch (jobs_result((uint32_t)r->copy.arg[0], &code, &kind)) {
+	case JOB_RUNS:
+		return false;
+	case JOB_ENDED:
+		requests_complete(r, ERR_OK, code, kind);
+		return true;
+	case JOB_UNKNOWN: // never was, or ended while there was no supervisor
+		break;
+	}
+	requests_complete(r, ERR_NOT_FOUND, 0, 0);
+	return true;
+}
+
+static void requests_wait(struct server_request *r)
+{
+	if (requests_answer_wait(r))
+		return;
+	r->next = requests_waiting;
+	requests_waiting = r;
+}
+
+void requests_answer_waiters(void)
+{
+	struct server_request **link = &requests_waiting;
+	while (*link) {
+		struct server_request *r = *link;
+		struct server_request *next = r->next; // r is gone once it is answered
+		if (requests_answer_wait(r))
+			*link = next;
+		else
+			link = &r->next;
+	}
+}
+
+// The client has gone: nobody will read the answer.
+static void requests_closing(struct server_channel *channel)
+{
+	struct server_request **link = &requests_waiting;
+	while (*link) {
+		struct server_request *r = *link;
+		if (r->channel != channel) {
+			link = &r->next;
+			continue;
+		}
+		*link = r->next;
+		requests_complete(r, ERR_PEER_LOST, 0, 0);
+	}
+}
+
+// ---- the server
+
+static void (*const requests_handlers[SUPERVISOR_OPS])(struct server_request *request) = {
+	[SUPERVISOR_OP_SERVICE] = requests_service, [SUPERVISOR_OP_KILL] = requests_kill,
+	[SUPERVISOR_OP_RESTART] = requests_restart, [SUPERVISOR_OP_SPAWN] = requests_spawn,
+	[SUPERVISOR_OP_WAIT] = requests_wait,       [SUPERVISOR_OP_STOP] = requests_stop,
+	[SUPERVISOR_OP_ARGUMENT] = requests_argument, [SUPERVISOR_OP_LOG] = requests_log,
+	[SUPERVISOR_OP_TIMES] = requests_times,     [SUPERVISOR_OP_POWER] = requests_power,
+	[SUPERVISOR_OP_MEMORY] = requests_memory,   [SUPERVISOR_OP_MARK] = requests_mark,
+};
+
+// A recorded operation of our former incarnation: its effect is in the kernels, its answer in the record.
+static void requests_replay(struct server_request *r)
+{
+	server_record(r, r->former.result);
+	server_complete(r, (enum error)r->former.status, r->former.result);
+	server_committed(server_serial_last());
+}
+
+static void requests_handle(struct server_request *r)
+{
+	if (r->replayed) {
+		requests_replay(r);
+		return;
+	}
+	requests_handlers[r->copy.op](r);
+	requests_answer_waiters();
+	services_advance();
+	print_pump();
+}
+
+static enum error requests_start(uint64_t *mark)
+{
+	*mark = 0;
+	return ERR_OK;
+}
+
+const struct server requests_server = {
+	.protocol = &requests_protocol,
+	.start = requests_start,
+	.request = requests_handle,
+	.closing = requests_closing,
+};

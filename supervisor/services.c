@@ -1,0 +1,410 @@
+// Services: started in dependency order by events, published by name.
+//
+// Owns the table. It must never wait for a service: services_advance starts what can be started and returns; the next
+// event calls it again. Right because a service leaves PHASE_WAITING only when all that it uses are up or certain not to
+// come (held, lost, not to be started), and each such change calls services_advance. If the supervisor dies, the
+// table is lost; the next incarnation rebuilds it from the manifest and the kernels' records (services_adopt), histories
+// of restarts and arguments of jobs excepted.
+#include "supervisor/services.h"
+#include "runtime/error_text.h"
+#include "runtime/runtime.h"
+#include "supervisor/jobs.h"
+#include "supervisor/restart.h"
+#include "supervisor/watch.h"
+#include <string.h>
+
+#define SERVICES_MAX (MANIFEST_SERVICE_MAX + JOB_MAX)
+#define SERVICES_WHY 256
+
+static struct {
+	struct service entry[SERVICES_MAX];
+	unsigned char order[MANIFEST_SERVICE_MAX];
+	unsigned count; // services of the manifest; jobs follow
+	unsigned cores;
+	const struct image *image;
+	const struct machine *machine;
+	uint64_t self; // handle of the supervisor's own domain, 0: none
+} services;
+
+unsigned services_cores(void)
+{
+	return services.cores;
+}
+
+const struct image *services_image(void)
+{
+	return services.image;
+}
+
+uint64_t services_now_ms(void)
+{
+	return time_us_from_ticks(time_now()) / 1000;
+}
+
+struct service *services_at(unsigned index)
+{
+	return index < services.count + JOB_MAX ? &services.entry[index] : 0;
+}
+
+struct service *services_of_domain(unsigned core, unsigned domain)
+{
+	for (unsigned i = 0; i < services.count + JOB_MAX; i++) {
+		struct service *s = &services.entry[i];
+		if (s->record && s->domain.handle && s->domain.core == core && s->domain.domain == domain)
+			return s;
+	}
+	return 0;
+}
+
+struct service *services_by_name(const char *text, size_t length)
+{
+	char name[NAME_SIZE];
+	if (!manifest_name(name, text, length))
+		return 0;
+	int i = manifest_find(&services.image->manifest, name);
+	if (i < 0)
+		i = manifest_provider(&services.image->manifest, name);
+	return i < 0 ? 0 : &services.entry[i];
+}
+
+const struct manifest_service *services_app(const char *text, size_t length)
+{
+	char name[NAME_SIZE];
+	if (!manifest_name(name, text, length))
+		return 0;
+	int i = manifest_find(&services.image->manifest, name);
+	if (i < 0 || !(services.image->manifest.services[i].flags & SERVICE_FLAG_APP))
+		return 0;
+	return &services.image->manifest.services[i];
+}
+
+struct service *services_free_job(void)
+{
+	for (unsigned i = services.count; i < services.count + JOB_MAX; i++) {
+		if (!services.entry[i].record)
+			return &services.entry[i];
+	}
+	return 0;
+}
+
+// ---- table
+
+static void services_make_entry(struct service *s, const struct manifest_service *record)
+{
+	*s = (struct service){.record = record, .rule = policy_rule_from(record), .step = STEP_DONE};
+	memcpy(s->image, record->image, NAME_SIZE);
+	if (record->flags & SERVICE_FLAG_AUTOSTART)
+		s->phase = PHASE_WAITING;
+	if (record->flags & SERVICE_FLAG_FIRST) { // that is us
+		s->phase = PHASE_UP;
+		s->epoch = self_epoch();
+		s->domain = (struct loader_domain){.handle = services.self, .core = self_core(), .domain = self_domain()};
+	}
+}
+
+// Whoever is not in the order waits in a circle and would wait for ever.
+static void services_hold_circle(unsigned ordered)
+{
+	bool placed[MANIFEST_SERVICE_MAX] = {false};
+	for (unsigned i = 0; i < ordered; i++)
+		placed[services.order[i]] = true;
+	for (unsigned i = 0; i < services.count; i++) {
+		if (!placed[i] && services.entry[i].phase == PHASE_WAITING)
+			services_set_held(&services.entry[i]);
+	}
+}
+
+enum error services_setup(const struct image *image, const struct machine *machine, unsigned cores)
+{
+	char why[SERVICES_WHY];
+	services.image = image;
+	services.machine = machine;
+	services.cores = cores;
+	services.count = image->manifest.count;
+	struct kernel_result self = kcall(CALL_domain_open, self_core(), self_domain());
+	services.self = self.error ? 0 : self.value[0];
+	for (unsigned i = 0; i < services.count; i++)
+		services_make_entry(&services.entry[i], &image->manifest.services[i]);
+	for (unsigned i = services.count; i < SERVICES_MAX; i++)
+		services.entry[i] = (struct service){0};
+	memset(services.order, 0xff, sizeof services.order);
+	enum error error = manifest_order(&image->manifest, services.order, why, sizeof why);
+	if (error) {
+		say("supervisor: %s; they are held", why);
+		unsigned ordered = 0;
+		while (ordered < services.count && services.order[ordered] != 0xff)
+			ordered++;
+		services_hold_circle(ordered);
+	}
+	return error;
+}
+
+// ---- publishing
+
+enum service_state services_state(const struct service *service)
+{
+	switch (service->phase) {
+	case PHASE_IDLE: return SERVICE_NONE;
+	case PHASE_WAITING:
+	case PHASE_STARTING: return service->job ? SERVICE_UP : SERVICE_STARTING;
+	case PHASE_UP: return SERVICE_UP;
+	case PHASE_DELAYED: return SERVICE_DOWN;
+	case PHASE_HELD: return SERVICE_HELD;
+	case PHASE_LOST: return SERVICE_DOWN;
+	}
+	return SERVICE_NONE;
+}
+
+void services_publish(const struct service *service, enum service_state state)
+{
+	uint64_t handle = service->domain.handle ? service->domain.handle : services.self;
+	for (unsigned i = 0; i < service->record->serves_count && handle; i++) {
+		uint64_t name[2];
+		memcpy(name, service->record->serves[i], sizeof name);
+		kcall(CALL_domain_publish, handle, name[0], name[1], state);
+	}
+}
+
+void services_set_up(struct service *service)
+{
+	service->phase = PHASE_UP;
+	services_publish(service, SERVICE_UP);
+}
+
+void services_set_held(struct service *service)
+{
+	service->phase = PHASE_HELD;
+	services_publish(service, SERVICE_HELD);
+}
+
+void services_set_lost(unsigned core)
+{
+	for (unsigned i = 0; i < services.count + JOB_MAX; i++) {
+		struct service *s = &services.entry[i];
+		if (!s->record || !s->domain.handle || s->domain.core != core || s->phase == PHASE_LOST)
+			continue;
+		timer_cancel(&s->timer);
+		s->phase = PHASE_LOST;
+		s->last_fault = FAULT_CORE;
+		say("supervisor: %.16s (core %u, domain %u, epoch %u) is down: its core is lost", s->record->name, core,
+		    s->domain.domain, s->epoch);
+		if (s->job)
+			jobs_end(s, FAULT_CORE, 0);
+	}
+}
+
+// ---- starting
+
+static unsigned services_load(unsigned core)
+{
+	unsigned load = 0;
+	for (unsigned i = 0; i < services.count + JOB_MAX; i++) {
+		const struct service *s = &services.entry[i];
+		load += s->record && s->domain.handle && s->domain.core == core;
+	}
+	return load;
+}
+
+static bool services_core_online(unsigned core)
+{
+	static struct info_page page;
+	return info_read(core, &page) && page.state == CORE_ONLINE;
+}
+
+unsigned services_choose_core(const struct manifest_service *record)
+{
+	if (record->core != CORE_ANY && services_core_online(record->core % services.cores))
+		return record->core % services.cores;
+	unsigned best = self_core(), least = ~0u;
+	for (unsigned core = 0; core < services.cores; core++) {
+		unsigned load = services_load(core);
+		if (load < least && services_core_online(core)) {
+			best = core;
+			least = load;
+		}
+	}
+	return best;
+}
+
+static const char *services_device_name(const struct manifest_service *record)
+{
+	static const char *const name[] = {"", "UART", "block device", "network device", "random number device"};
+	return name[record->device];
+}
+
+static void services_fail(struct service *s, const char *what)
+{
+	say("supervisor: %.16s is held: %s", s->record->name, what);
+	services_set_held(s);
+}
+
+// Has the image and the device? Says so when not.
+static bool services_can_start(struct service *s, struct image_program *program)
+{
+	char why[SERVICES_WHY];
+	if (!loader_device_exists(services.machine, s->record)) {
+		say("supervisor: %.16s is held: this machine has no %s %u", s->record->name,
+		    services_device_name(s->record), s->record->device_index);
+		services_set_held(s);
+		return false;
+	}
+	if (image_program(services.image, s->image, program, why, sizeof why)) {
+		services_fail(s, why);
+		return false;
+	}
+	return true;
+}
+
+void services_start(struct service *s)
+{
+	struct image_program program;
+	if (!services_can_start(s, &program))
+		return;
+	if (!s->domain.handle && s->phase == PHASE_HELD)
+		services_publish(s, SERVICE_NONE); // the line that was in our own name
+	enum error error = loader_create(services.image, s->record, &program, services_choose_core(s->record),
+					 &s->domain);
+	if (!error) {
+		error = loader_attach(services.machine, s->record, &s->domain);
+		if (error) {
+			kcall(CALL_domain_destroy, s->domain.handle);
+			s->domain.handle = 0;
+		}
+	}
+	if (error) {
+		services_fail(s, error_sentence(error));
+		return;
+	}
+	restart_first_start(s);
+}
+
+// Is whatever is published under that name there, or certain not to come?
+static bool services_use_settled(const char name[NAME_SIZE])
+{
+	int provider = manifest_provider(&services.image->manifest, name);
+	if (provider < 0) // "*": an app's affair
+		return true;
+	switch (services.entry[provider].phase) {
+	case PHASE_WAITING:
+	case PHASE_STARTING:
+	case PHASE_DELAYED:
+		return false;
+	default:
+		return true;
+	}
+}
+
+static bool services_may_start(const struct service *s)
+{
+	for (unsigned i = 0; i < s->record->uses_count; i++) {
+		if (!services_use_settled(s->record->uses[i]))
+			return false;
+	}
+	return true;
+}
+
+void services_advance(void)
+{
+	for (unsigned i = 0; i < services.count && services.order[i] < services.count; i++) {
+		struct service *s = &services.entry[services.order[i]];
+		if (s->phase != PHASE_WAITING || !services_may_start(s))
+			continue;
+		if (s->record->flags & SERVICE_FLAG_APP) {
+			uint32_t job;
+			s->phase = PHASE_IDLE;
+			jobs_start(s->record, s->record->argument, strlen(s->record->argument), &job);
+		} else {
+			services_start(s);
+		}
+	}
+}
+
+bool services_settled(void)
+{
+	for (unsigned i = 0; i < services.count; i++) {
+		enum service_phase phase = services.entry[i].phase;
+		if (phase == PHASE_WAITING || phase == PHASE_STARTING)
+			return false;
+	}
+	return true;
+}
+
+// ---- adoption
+
+// The entry that a running domain of that name belongs to: the service, or a new job entry.
+static struct service *services_entry_for(const char name[NAME_SIZE])
+{
+	int i = manifest_find(&services.image->manifest, name);
+	if (i < 0)
+		return 0;
+	const struct manifest_service *record = &services.image->manifest.services[i];
+	if (!(record->flags & SERVICE_FLAG_APP))
+		return services.entry[i].domain.handle ? 0 : &services.entry[i];
+	struct service *s = services_free_job();
+	if (s)
+		services_make_entry(s, record);
+	return s;
+}
+
+static bool services_adopt_domain(unsigned core, unsigned domain, const struct info_domain *info)
+{
+	char why[SERVICES_WHY];
+	struct image_program program;
+	struct kernel_result opened = kcall(CALL_domain_open, core, domain);
+	if (opened.error)
+		return false;
+	struct service *s = info->state == DOMAIN_CREATED ? 0 : services_entry_for(info->name);
+	if (!s || image_program(services.image, s->image, &program, why, sizeof why)) {
+		kcall(CALL_domain_destroy, opened.value[0]); // half made by our former incarnation, or nobody's
+		return false;
+	}
+	s->domain = (struct loader_domain){opened.value[0], core, domain, program.elf.entry, 0};
+	if (s->record->device > DEVICE_UART)
+		s->domain.device = pci_device_find(s->record->device, s->record->device_index);
+	s->epoch = (uint32_t)opened.value[1];
+	s->phase = s->record->serves_count ? PHASE_STARTING : PHASE_UP;
+	if (s->record->flags & SERVICE_FLAG_APP)
+		s->job = jobs_number(core, domain, s->epoch);
+	watch_check(s);
+	if (s->phase == PHASE_STARTING || s->phase == PHASE_UP)
+		watch_arm(s);
+	return true;
+}
+
+unsigned services_adopt(void)
+{
+	static struct info_page page; // a page is too much for a fiber's stack
+	unsigned adopted = 0;
+	for (unsigned core = 0; core < services.cores; core++) {
+		if (!info_read(core, &page) || page.state != CORE_ONLINE)
+			continue;
+		for (unsigned i = 0; i < DOMAIN_MAX; i++) {
+			if (page.domains[i].state == DOMAIN_FREE || page.domains[i].state == DOMAIN_DYING)
+				continue;
+			if (core == self_core() && i == self_domain())
+				continue;
+			adopted += services_adopt_domain(core, i, &page.domains[i]);
+		}
+	}
+	return adopted;
+}
+
+void services_fill(const struct service *s, struct supervisor_service *out)
+{
+	*out = (struct supervisor_service){
+		.core = s->domain.core,
+		.domain = s->domain.domain,
+		.epoch = s->epoch,
+		.state = services_state(s),
+		.restarts = s->restarts,
+		.faults = s->faults,
+		.hangs = s->hangs,
+		.complaints = s->complaints,
+		.last_fault = s->last_fault,
+		.job = s->job,
+		.restart_ticks_last = s->restart_ticks_last,
+		.restart_ticks_max = s->restart_ticks_max,
+	};
+	memcpy(out->name, s->record->name, NAME_SIZE);
+	memcpy(out->image, s->image, NAME_SIZE);
+}

@@ -1,0 +1,17 @@
+// Who died, who hangs, who is complained about: kernel events turned into restarts.
+#pragma once
+#include "supervisor/services.h"
+
+// Pings within a hang deadline. 4: the deadline is met to a quarter, and a domain is rung no oftener than that.
+#define WATCH_TICKS 4u
+
+// Arms the kernel's pings for the service (nothing when its record has no hang_ms). Error: of domain_watch.
+enum error watch_arm(struct service *service);
+// An event of loop_on_event: EVENT_DOMAIN, EVENT_CORE, EVENT_COMPLAINT.
+void watch_event(unsigned kind, uint64_t a, uint64_t b, uint64_t c);
+// Looks at the domain and does what its state asks for.
+void watch_check(struct service *service);
+// Stops the service from outside and reincarnates it. ERR_STATE: it does not run.
+enum error watch_kill(struct service *service);
+// As watch_kill, but forgets its history, and starts it when it is held.
+enum error watch_restart(struct service *service);
