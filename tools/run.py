@@ -78,10 +78,10 @@ def run_command(options, log, text, limit):
         if machine.expect(re.escape(PROMPT), limit, f"the end of '{text}'", or_end=True):
             machine.type("poweroff $?\n")
         machine.wait_end(limit)
-        match = EXIT_LINE.search(machine.text)
-        if not match:
+        codes = EXIT_LINE.findall(machine.text)
+        if not codes:
             raise MachineError("the machine ended without an exit status")
-        return int(match[1]) & 0xff
+        return int(codes[-1]) & 0xff
 
 
 def run_gdb(options, log):

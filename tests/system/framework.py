@@ -16,6 +16,7 @@ generous failsafe limit (tools/qemu.py). Every machine's console is kept in buil
 import itertools
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -103,6 +104,31 @@ class Test:
         boot = self.folder / name
         boot.write_bytes(make_boot_image(read_system(path, set(built)), built, ROOT / "systems/fallback"))
         return boot
+
+    def services(self, machine):
+        """What `services` says: name -> {"core", "domain", "epoch", "state", "restarts", "faults", "hangs"}."""
+        rows = {}
+        for line in self.run(machine, "services").splitlines()[1:]:
+            words = line.split()
+            if len(words) >= 8:
+                rows[words[0]] = {"core": int(words[1]), "domain": int(words[2]), "epoch": int(words[3]),
+                                  "state": words[4], "restarts": int(words[5]), "faults": int(words[6]),
+                                  "hangs": int(words[7])}
+        return rows
+
+    def points(self, machine, service):
+        """Injection points of a service that were passed: name -> passages."""
+        words = [line.split() for line in self.run(machine, f"points {service}").splitlines()[1:]]
+        return {w[0]: int(w[1]) for w in words if len(w) >= 2 and w[1].isdigit()}
+
+    def image_is_sound(self, image):
+        """e2fsck finds nothing on the image."""
+        done = subprocess.run(["/sbin/e2fsck", "-fn", str(image)], capture_output=True, text=True)
+        self.equal(done.returncode, 0, f"e2fsck -fn:\n{done.stdout[-2000:]}")
+
+    def file_on(self, image, path):
+        """The bytes of a file on an image, read by debugfs."""
+        return subprocess.run(["/sbin/debugfs", "-R", f"cat {path}", str(image)], capture_output=True).stdout
 
     @property
     def tree(self):
