@@ -1,0 +1,101 @@
+// Block cache of one volume. See cache.c.
+#pragma once
+#include "servers/fs/disk.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#define CACHE_CLUSTERS 16u // reads under way at most
+#define CACHE_CLUSTER_BLOCKS (DISK_READ_BYTES / 1024u)
+
+enum {
+	BUFFER_VALID = 1,      // data is the block's content
+	BUFFER_READING = 2,    // a read is under way
+	BUFFER_DIRTY = 4,      // changed since the last commit copied it
+	BUFFER_COMMITTING = 8, // copied into a commit that is not yet on the disk: the cache has the only good copy
+	BUFFER_HASHED = 16,
+	BUFFER_IDLE = 32,      // on the list of buffers that may be evicted
+};
+
+enum {
+	BUFFER_OP_SHADOWED = 1, // changed by the operation; shadow has the bytes before
+	BUFFER_OP_FRESH = 2,    // was no block of anything before the operation
+	BUFFER_OP_FREED = 4,    // freed by the operation
+};
+
+struct buffer {
+	uint32_t block;
+	uint16_t pins;
+	uint8_t flags;
+	uint8_t op_flags;
+	uint8_t op_was; // flags before the operation
+	uint8_t *data;
+	struct buffer *hash_next;
+	struct buffer *next; // idle list (most recently used first) or dirty list
+	struct buffer *previous;
+	struct buffer *op_next;
+	struct buffer *shadow;
+};
+
+struct cache_cluster { // one read of neighbouring blocks
+	struct disk_read read;
+	struct cache *cache;
+	unsigned count; // 0: free
+	struct buffer *buffers[CACHE_CLUSTER_BLOCKS];
+};
+
+struct buffer_list {
+	struct buffer *first;
+	struct buffer *last;
+	unsigned count;
+};
+
+struct cache {
+	struct disk *disk;
+	uint32_t block_size;
+	unsigned block_shift;
+	unsigned buffer_count;
+	unsigned hash_mask;
+	struct buffer *buffers;
+	struct buffer **hash;
+	struct buffer_list idle;
+	struct buffer_list dirty;
+	unsigned committing;
+	struct buffer *op_first;
+	bool op_active;
+	struct cache_cluster clusters[CACHE_CLUSTERS];
+	uint64_t hits;
+	uint64_t misses;
+	uint64_t read_ahead;
+};
+
+// Divides `memory` (at least 64 blocks' worth) into buffers. ERR_NO_MEMORY when it is too small.
+enum error cache_open(struct cache *cache, struct disk *disk, uint32_t block_size, void *memory, size_t bytes);
+
+// Pins the block, reading it if needed. The disk's error, or ERR_NO_MEMORY when nothing can be evicted.
+enum error cache_get(struct cache *cache, uint32_t block, struct buffer **buffer);
+// The same for the first of `run` blocks that will be wanted one after the other: a miss reads more of them.
+enum error cache_get_run(struct cache *cache, uint32_t block, unsigned run, struct buffer **buffer);
+// Pins without reading: the content counts only if BUFFER_VALID is set.
+enum error cache_get_blank(struct cache *cache, uint32_t block, struct buffer **buffer);
+void cache_put(struct cache *cache, struct buffer *buffer);
+// Starts reading up to `count` neighbouring blocks that are not there; never waits unless `must`.
+void cache_read_start(struct cache *cache, uint32_t block, unsigned count, bool must);
+
+// Changes, inside an operation only. cache_modify goes before the change and keeps the old bytes.
+void cache_op_begin(struct cache *cache);
+void cache_op_keep(struct cache *cache);
+void cache_op_undo(struct cache *cache);
+enum error cache_modify(struct cache *cache, struct buffer *buffer);
+// A block that nobody uses becomes ours: zeroed, valid, dirty, pinned.
+enum error cache_create(struct cache *cache, uint32_t block, struct buffer **buffer);
+// The pinned buffer's content was replaced and cannot be undone: only after all that may fail.
+void cache_overwritten(struct cache *cache, struct buffer *buffer);
+// The block is free from now on: what is dirty of it need not be written.
+void cache_freed(struct cache *cache, uint32_t block);
+// Marks dirty outside operations (superblock times).
+void cache_mark_dirty(struct cache *cache, struct buffer *buffer);
+
+// Commit (commit.c): takes the next dirty buffer off the dirty list, now committing; 0 at the end.
+struct buffer *cache_commit_take(struct cache *cache);
+// All that is committing is on the disk.
+void cache_commit_done(struct cache *cache);

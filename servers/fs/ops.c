@@ -1,0 +1,400 @@
+// Operations of the protocol: one function for each, over the core.
+//
+// Owns: taking arguments out of requests (names are copied out of shared memory once, and the copy is checked),
+// the border of an operation (all or nothing), and the estimate of what it can make dirty. No waiting for commits, no
+// channels: serve.c has those, so that the host's tests and fuzzers come in here.
+#include "servers/fs/ops.h"
+#include "runtime/inject.h"
+#include <string.h>
+
+#define NEED_NAMES 48u // blocks of any operation on names: directory, bitmaps, tables, descriptors, superblock
+
+static const struct op_description op_table[FS_OPS] = {
+#define X(op_name, op_attribute, op_text) [FS_OP_##op_name] = {#op_name, op_text, OP_##op_attribute},
+	FS_OP_TABLE(X)
+#undef X
+};
+
+const struct protocol fs_protocol = {"fs", op_table, FS_OPS};
+
+struct op_text { // the payload's names, copied
+	uint8_t bytes[2 * EXT2_NAME_MAX + 2 + EXT2_BLOCK_MAX];
+	unsigned length;
+	struct name first;
+	struct name second;
+};
+
+// Two names with a NUL between, or one. The second may be as long as a block (target of a link).
+static enum error take_text(const struct fs_call *call, struct op_text *text, unsigned second_max)
+{
+	unsigned length = call->request->out_length;
+	if (length > EXT2_NAME_MAX + (second_max ? 1 + second_max : 0))
+		return ERR_NAME_TOO_LONG;
+	memcpy(text->bytes, call->out, length);
+	const uint8_t *nul = second_max ? memchr(text->bytes, 0, length) : 0;
+	text->first = (struct name){text->bytes, nul ? (unsigned)(nul - text->bytes) : length};
+	if (!second_max)
+		return ERR_OK;
+	if (!nul)
+		return ERR_INVALID;
+	text->second = (struct name){nul + 1, length - text->first.length - 1};
+	return ERR_OK;
+}
+
+// A single name, on the caller's stack: reading operations run beside each other.
+struct short_name {
+	uint8_t bytes[EXT2_NAME_MAX];
+};
+
+static enum error take_name(const struct fs_call *call, struct short_name *copy, struct name *name)
+{
+	if (call->request->out_length > EXT2_NAME_MAX)
+		return ERR_NAME_TOO_LONG;
+	memcpy(copy->bytes, call->out, call->request->out_length);
+	*name = (struct name){copy->bytes, call->request->out_length};
+	return name_check(*name);
+}
+
+// ---- reading ----
+
+static enum error op_root(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct inode inode;
+	(void)call;
+	enum error error = inode_get_used(v, EXT2_ROOT_INODE, &inode);
+	if (error != ERR_OK)
+		return error;
+	result[0] = inode_handle(&inode);
+	inode_put(v, &inode);
+	return ERR_OK;
+}
+
+static enum error op_lookup(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct short_name copy;
+	struct name name;
+	struct inode inode;
+	enum error error = take_name(call, &copy, &name);
+	if (error == ERR_OK)
+		error = name_lookup(v, call->request->arg[0], name, &inode);
+	if (error != ERR_OK)
+		return error;
+	result[0] = inode_handle(&inode);
+	result[1] = inode.raw->mode;
+	result[2] = inode_size(&inode);
+	inode_put(v, &inode);
+	return ERR_OK;
+}
+
+static enum error op_stat(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct inode inode;
+	struct fs_stat stat;
+	(void)result;
+	if (call->request->in_length < sizeof(stat))
+		return ERR_INVALID;
+	enum error error = inode_open(v, call->request->arg[0], &inode);
+	if (error != ERR_OK)
+		return error;
+	inode_stat(v, &inode, &stat);
+	memcpy(call->in, &stat, sizeof(stat));
+	inode_put(v, &inode);
+	return ERR_OK;
+}
+
+static enum error op_read(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct inode inode;
+	uint32_t bytes = 0, room = call->request->in_length;
+	if (room > FS_TRANSFER_MAX)
+		room = FS_TRANSFER_MAX;
+	enum error error = inode_open(v, call->request->arg[0], &inode);
+	if (error != ERR_OK)
+		return error;
+	if (inode_is(&inode, FS_MODE_FILE))
+		error = file_read(v, &inode, call->request->arg[1], call->in, room, &bytes);
+	else
+		error = inode_is(&inode, FS_MODE_DIRECTORY) ? ERR_IS_DIRECTORY : ERR_INVALID;
+	result[0] = bytes;
+	result[1] = inode_size(&inode);
+	inode_put(v, &inode);
+	return error;
+}
+
+static enum error op_readdir(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct inode inode;
+	uint32_t bytes;
+	bool end;
+	result[1] = call->request->arg[1];
+	enum error error = inode_open_directory(v, call->request->arg[0], &inode);
+	if (error != ERR_OK)
+		return error;
+	error = directory_read(v, &inode, &result[1], call->in, call->request->in_length, &bytes, &end);
+	result[0] = bytes;
+	result[2] = end;
+	inode_put(v, &inode);
+	return error;
+}
+
+static enum error op_readlink(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct inode inode;
+	uint32_t bytes = 0;
+	enum error error = inode_open(v, call->request->arg[0], &inode);
+	if (error != ERR_OK)
+		return error;
+	if (inode_is(&inode, FS_MODE_SYMLINK))
+		error = file_read_link(v, &inode, call->in, call->request->in_length, &bytes);
+	else
+		error = ERR_INVALID;
+	result[0] = bytes;
+	inode_put(v, &inode);
+	return error;
+}
+
+static enum error op_statfs(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	const struct ext2_super *s = v->super;
+	struct fs_statfs f = {
+		.blocks = v->blocks,
+		.blocks_free = s->free_blocks_count,
+		.blocks_available = s->free_blocks_count, // nobody here is held back from the reserved ones
+		.inodes = v->inodes,
+		.inodes_free = s->free_inodes_count,
+		.block_size = v->block_size,
+		.name_max = EXT2_NAME_MAX,
+		.flags = (v->read_only ? FS_STATFS_READ_ONLY : 0) | (v->fallback ? FS_STATFS_FALLBACK : 0),
+	};
+	(void)result;
+	memcpy(f.type, v->fallback ? "memfs" : "ext2", v->fallback ? 5 : 4);
+	memcpy(f.device, v->fallback ? "memory" : "block0", 6);
+	if (call->request->in_length < sizeof(f))
+		return ERR_INVALID;
+	memcpy(call->in, &f, sizeof(f));
+	return ERR_OK;
+}
+
+// ---- changing ----
+
+static enum error op_create(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct short_name copy;
+	struct name name;
+	bool made;
+	const struct request *r = call->request;
+	enum error error = take_name(call, &copy, &name);
+	if (error == ERR_OK)
+		error = name_create(v, r->arg[0], name, (uint32_t)r->arg[1], (uint32_t)r->arg[2], &result[0], &made);
+	if (error == ERR_OK)
+		result[1] = made;
+	return error;
+}
+
+static enum error open_file(struct volume *v, uint64_t handle, struct inode *inode)
+{
+	enum error error = inode_open(v, handle, inode);
+	if (error != ERR_OK || inode_is(inode, FS_MODE_FILE))
+		return error;
+	error = inode_is(inode, FS_MODE_DIRECTORY) ? ERR_IS_DIRECTORY : ERR_INVALID;
+	inode_put(v, inode);
+	return error;
+}
+
+static enum error op_write(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct inode inode;
+	const struct request *r = call->request;
+	enum error error = open_file(v, r->arg[0], &inode);
+	if (error != ERR_OK)
+		return error;
+	uint64_t offset = r->arg[1] == FS_APPEND ? inode_size(&inode) : r->arg[1];
+	error = file_write(v, &inode, offset, call->out, r->out_length);
+	result[0] = r->out_length;
+	result[1] = offset;
+	result[2] = inode_size(&inode);
+	inode_put(v, &inode);
+	return error;
+}
+
+static enum error op_truncate(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct inode inode;
+	(void)result;
+	enum error error = open_file(v, call->request->arg[0], &inode);
+	if (error != ERR_OK)
+		return error;
+	error = file_truncate(v, &inode, call->request->arg[1]);
+	inode_put(v, &inode);
+	return error;
+}
+
+static enum error op_unlink(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct short_name copy;
+	struct name name;
+	(void)result;
+	enum error error = take_name(call, &copy, &name);
+	return error == ERR_OK ? name_unlink(v, call->request->arg[0], name) : error;
+}
+
+static enum error op_mkdir(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct short_name copy;
+	struct name name;
+	const struct request *r = call->request;
+	enum error error = take_name(call, &copy, &name);
+	return error == ERR_OK ? name_make_directory(v, r->arg[0], name, (uint32_t)r->arg[1], &result[0]) : error;
+}
+
+static enum error op_rmdir(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct short_name copy;
+	struct name name;
+	(void)result;
+	enum error error = take_name(call, &copy, &name);
+	return error == ERR_OK ? name_remove_directory(v, call->request->arg[0], name) : error;
+}
+
+// Changing operations run alone: one copy of the long texts is enough.
+static struct op_text long_text;
+
+static enum error op_rename(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	(void)result;
+	enum error error = take_text(call, &long_text, EXT2_NAME_MAX);
+	if (error != ERR_OK)
+		return error;
+	return name_rename(v, call->request->arg[0], long_text.first, call->request->arg[1], long_text.second);
+}
+
+static enum error op_link(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct short_name copy;
+	struct name name;
+	(void)result;
+	enum error error = take_name(call, &copy, &name);
+	return error == ERR_OK ? name_link(v, call->request->arg[0], call->request->arg[1], name) : error;
+}
+
+static enum error op_symlink(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	enum error error = take_text(call, &long_text, EXT2_BLOCK_MAX);
+	if (error != ERR_OK)
+		return error;
+	struct name target = long_text.second;
+	if (memchr(target.bytes, 0, target.length))
+		return ERR_INVALID;
+	return name_symlink(v, call->request->arg[0], long_text.first, target.bytes, target.length, &result[0]);
+}
+
+static enum error op_chmod(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct inode inode;
+	(void)result;
+	enum error error = inode_open(v, call->request->arg[0], &inode);
+	if (error != ERR_OK)
+		return error;
+	error = inode_modify(v, &inode);
+	if (error == ERR_OK) {
+		inode.raw->mode = (uint16_t)((inode.raw->mode & FS_MODE_TYPE) | (call->request->arg[1] & 07777));
+		inode_touch(v, &inode, false);
+	}
+	inode_put(v, &inode);
+	return error;
+}
+
+static enum error op_utimes(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	struct inode inode;
+	(void)result;
+	enum error error = inode_open(v, call->request->arg[0], &inode);
+	if (error != ERR_OK)
+		return error;
+	error = inode_modify(v, &inode);
+	if (error == ERR_OK) {
+		inode_set_times(v, &inode, call->request->arg[1], call->request->arg[2]);
+		inode_touch(v, &inode, false);
+	}
+	inode_put(v, &inode);
+	return error;
+}
+
+// ---- the border of an operation ----
+
+typedef enum error op_function(struct volume *v, const struct fs_call *call, uint64_t result[5]);
+
+static op_function *const functions[FS_OPS] = {
+	[FS_OP_ROOT] = op_root,	    [FS_OP_LOOKUP] = op_lookup,	    [FS_OP_STAT] = op_stat,
+	[FS_OP_READ] = op_read,	    [FS_OP_READDIR] = op_readdir,   [FS_OP_READLINK] = op_readlink,
+	[FS_OP_STATFS] = op_statfs, [FS_OP_CREATE] = op_create,	    [FS_OP_WRITE] = op_write,
+	[FS_OP_TRUNCATE] = op_truncate, [FS_OP_UNLINK] = op_unlink, [FS_OP_MKDIR] = op_mkdir,
+	[FS_OP_RMDIR] = op_rmdir,   [FS_OP_RENAME] = op_rename,	    [FS_OP_LINK] = op_link,
+	[FS_OP_SYMLINK] = op_symlink, [FS_OP_CHMOD] = op_chmod,	    [FS_OP_UTIMES] = op_utimes,
+};
+
+bool fsop_changes(uint16_t op)
+{
+	return op < FS_OPS && op_table[op].attribute == OP_ONCE;
+}
+
+// Whatever the state of the volume: each new block may lie in a group of its own, with a bitmap and a descriptor.
+uint32_t fsop_need(const struct volume *v, const struct request *request)
+{
+	uint32_t each_group = v->groups + v->descriptor_blocks;
+	if (!fsop_changes(request->op))
+		return 0;
+	uint32_t blocks = 0;
+	if (request->op == FS_OP_WRITE) {
+		blocks = (request->out_length >> v->block_shift) + 2;
+		blocks += blocks / v->pointers + 8;
+	}
+	uint32_t maps = 2 * (blocks + 16) < each_group ? 2 * (blocks + 16) : each_group;
+	bool frees = request->op == FS_OP_TRUNCATE || request->op == FS_OP_UNLINK || request->op == FS_OP_RENAME ||
+		     request->op == FS_OP_CREATE;
+	return blocks + NEED_NAMES + (frees ? each_group : maps);
+}
+
+enum error fsop_perform(struct volume *v, const struct fs_call *call, uint64_t result[5])
+{
+	uint16_t op = call->request->op;
+	memset(result, 0, 5 * sizeof(*result));
+	if (op >= FS_OPS || !functions[op])
+		return ERR_UNKNOWN_CALL;
+	enum error error = inject("fs.op");
+	if (error != ERR_OK)
+		return error;
+	if (!fsop_changes(op))
+		return functions[op](v, call, result);
+	if (v->read_only)
+		return ERR_READ_ONLY;
+	v->now = call->now;
+	cache_op_begin(&v->cache);
+	error = functions[op](v, call, result);
+	if (error == ERR_OK)
+		cache_op_keep(&v->cache);
+	else
+		cache_op_undo(&v->cache);
+	return error;
+}
+
+enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
+{
+	*count = 0;
+	if (v->cache.dirty.count == 0) {
+		if (!v->read_only)
+			commit_note(&v->log, mark);
+		return ERR_OK;
+	}
+	if (v->now > v->super->wtime) {
+		v->super->wtime = (uint32_t)v->now;
+		cache_mark_dirty(&v->cache, v->super_buffer);
+	}
+	return commit_copy(&v->log, &v->cache, mark, count);
+}
+
+void fsop_commit_end(struct volume *v)
+{
+	commit_finish(&v->log);
+	cache_commit_done(&v->cache);
+}

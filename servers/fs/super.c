@@ -1,0 +1,397 @@
+// Superblock and group descriptors: opening a volume.
+//
+// Owns: the checks of everything global that the disk claims, and the sentences that say what is wrong. Must never write
+// by itself, nor trust a number that it has not bounded: every later file divides and indexes by what stands here.
+// Features: compat ones are ignored as Linux ignores those it does not know; unknown ro_compat ones make the volume
+// read-only; unknown incompat ones refuse it, by name.
+// The state word is left as it was found: each commit ends in a consistent volume with exact counts, so a volume that
+// was clean stays clean after every commit.
+#include "runtime/runtime.h"
+#include "servers/fs/volume.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CORRUPTIONS_LOGGED 32u
+
+struct feature_name {
+	uint32_t bit;
+	const char *name;
+};
+
+static const struct feature_name incompat_names[] = {
+	{0x0001, "compression"}, {0x0004, "needs_recovery"}, {0x0008, "journal_dev"}, {0x0010, "meta_bg"},
+	{0x0040, "extent"},	 {0x0080, "64bit"},	     {0x0100, "mmp"},	      {0x0200, "flex_bg"},
+	{0x0400, "ea_inode"},	 {0x1000, "dirdata"},	     {0x2000, "metadata_csum_seed"},
+	{0x4000, "large_dir"},	 {0x8000, "inline_data"},    {0x10000, "encrypt"},    {0x20000, "casefold"},
+	{0, 0},
+};
+
+static const struct feature_name ro_names[] = {
+	{0x0004, "btree_dir"},	{0x0008, "huge_file"},	{0x0010, "uninit_bg"},	   {0x0020, "dir_nlink"},
+	{0x0040, "extra_isize"}, {0x0100, "quota"},	{0x0200, "bigalloc"},	   {0x0400, "metadata_csum"},
+	{0x0800, "replica"},	{0x1000, "readonly"},	{0x2000, "project"},	   {0x4000, "shared_blocks"},
+	{0x8000, "verity"},	{0x10000, "orphan_present"}, {0, 0},
+};
+
+static void __attribute__((format(printf, 2, 3))) say(struct volume *v, const char *format, ...)
+{
+	va_list list;
+	va_start(list, format);
+	vsnprintf(v->reason, sizeof(v->reason), format, list);
+	va_end(list);
+}
+
+#define REFUSE(error, ...) (say(v, __VA_ARGS__), (error))
+
+static void list_features(uint32_t bits, const struct feature_name *names, char *to, size_t room)
+{
+	size_t used = 0;
+	to[0] = 0;
+	for (uint32_t bit = 1; bit; bit <<= 1) {
+		if (!(bits & bit))
+			continue;
+		const struct feature_name *n = names;
+		while (n->name && n->bit != bit)
+			n++;
+		int more = n->name ? snprintf(to + used, room - used, "%s%s", used ? ", " : "", n->name)
+				   : snprintf(to + used, room - used, "%sbit 0x%x", used ? ", " : "", bit);
+		used += (size_t)more;
+		if (used >= room)
+			return;
+	}
+}
+
+enum error volume_corrupt(struct volume *v, const char *format, ...)
+{
+	char text[128];
+	va_list list;
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	if (v->corruptions++ < CORRUPTIONS_LOGGED)
+		log_line("fs: corrupt: %s", text);
+	return ERR_CORRUPT;
+}
+
+// ---- reading the superblock before there is a cache ----
+
+struct super_read {
+	struct disk_read read;
+	struct ext2_super *to;
+	bool done;
+	enum error error;
+};
+
+static void super_arrived(struct disk_read *read, enum error error, const uint8_t *data)
+{
+	struct super_read *r = (struct super_read *)read;
+	if (error == ERR_OK)
+		memcpy(r->to, data, sizeof(*r->to));
+	r->error = error;
+	r->done = true;
+}
+
+static enum error read_super(struct volume *v, struct ext2_super *super)
+{
+	struct super_read r = {.to = super};
+	if (v->disk->bytes < EXT2_SUPER_OFFSET + EXT2_SUPER_SIZE)
+		return REFUSE(ERR_CORRUPT, "the disk has %llu bytes; an ext2 volume has at least 65536",
+			      (unsigned long long)v->disk->bytes);
+	r.read = (struct disk_read){.offset = EXT2_SUPER_OFFSET, .bytes = EXT2_SUPER_SIZE, .done = super_arrived};
+	enum error error = v->disk->read_start(v->disk, &r.read, true);
+	if (error != ERR_OK && !r.done)
+		return REFUSE(error, "the superblock at byte 1024 could not be read: error %d", (int)error);
+	while (!r.done)
+		v->disk->wait(v->disk);
+	if (r.error != ERR_OK)
+		return REFUSE(r.error, "the superblock at byte 1024 could not be read: error %d", (int)r.error);
+	return ERR_OK;
+}
+
+// ---- checks ----
+
+static enum error check_features(struct volume *v, const struct ext2_super *s)
+{
+	char names[120];
+	if (s->rev_level > 1)
+		return REFUSE(ERR_UNSUPPORTED, "the volume is ext2 revision %u; revisions 0 and 1 are supported",
+			      s->rev_level);
+	uint32_t incompat = s->rev_level ? s->feature_incompat & ~EXT2_INCOMPAT_FILETYPE : 0;
+	if (incompat) {
+		list_features(incompat, incompat_names, names, sizeof(names));
+		return REFUSE(ERR_UNSUPPORTED, "the volume needs features that are not supported: %s", names);
+	}
+	uint32_t ro = s->rev_level ? s->feature_ro_compat & ~(EXT2_RO_SPARSE_SUPER | EXT2_RO_LARGE_FILE) : 0;
+	if (ro) {
+		list_features(ro, ro_names, names, sizeof(names));
+		log_line("fs: the volume has features that allow reading only: %s", names);
+		v->read_only = true;
+	}
+	return ERR_OK;
+}
+
+static enum error check_geometry(struct volume *v, const struct ext2_super *s)
+{
+	if (s->log_block_size > 2)
+		return REFUSE(ERR_UNSUPPORTED, "the block size is 1024 << %u; 1024, 2048 and 4096 are supported",
+			      s->log_block_size);
+	v->block_shift = 10 + s->log_block_size;
+	v->block_size = 1u << v->block_shift;
+	v->pointers = v->block_size / 4;
+	v->blocks = s->blocks_count;
+	v->inodes = s->inodes_count;
+	v->first_data_block = s->first_data_block;
+	v->blocks_per_group = s->blocks_per_group;
+	v->inodes_per_group = s->inodes_per_group;
+	if (s->log_frag_size != s->log_block_size || s->frags_per_group != s->blocks_per_group)
+		return REFUSE(ERR_UNSUPPORTED, "fragments differ from blocks: %u and %u in a group", s->frags_per_group,
+			      s->blocks_per_group);
+	if (v->first_data_block != (v->block_size == 1024 ? 1u : 0u))
+		return REFUSE(ERR_CORRUPT, "the first data block is %u with blocks of %u bytes", v->first_data_block,
+			      v->block_size);
+	if (v->blocks_per_group < 8 || v->blocks_per_group > v->block_size * 8 || v->blocks_per_group % 8)
+		return REFUSE(ERR_CORRUPT, "blocks of a group: %u; 8 to %u are possible", v->blocks_per_group,
+			      v->block_size * 8);
+	if (v->blocks <= v->first_data_block || (uint64_t)v->blocks << v->block_shift > v->disk->bytes)
+		return REFUSE(ERR_CORRUPT, "the volume claims %u blocks of %u bytes, the disk has %llu bytes", v->blocks,
+			      v->block_size, (unsigned long long)v->disk->bytes);
+	return ERR_OK;
+}
+
+static enum error check_inodes(struct volume *v, const struct ext2_super *s)
+{
+	v->inode_size = s->rev_level ? s->inode_size : EXT2_INODE_SIZE_OLD;
+	v->first_inode = s->rev_level ? s->first_ino : EXT2_FIRST_INODE_OLD;
+	if (v->inode_size < 128 || v->inode_size > v->block_size || v->inode_size & (v->inode_size - 1))
+		return REFUSE(ERR_CORRUPT, "the inode size is %u; powers of two from 128 to %u are possible",
+			      v->inode_size, v->block_size);
+	uint32_t in_block = v->block_size / v->inode_size;
+	if (v->inodes_per_group == 0 || v->inodes_per_group > v->block_size * 8)
+		return REFUSE(ERR_CORRUPT, "inodes of a group: %u; 1 to %u are possible", v->inodes_per_group,
+			      v->block_size * 8);
+	v->inode_table_blocks = (v->inodes_per_group + in_block - 1) / in_block;
+	uint64_t groups = ((uint64_t)v->blocks - v->first_data_block + v->blocks_per_group - 1) / v->blocks_per_group;
+	if (groups > VOLUME_GROUPS_MAX)
+		return REFUSE(ERR_UNSUPPORTED, "the volume has %llu groups; at most %u are supported",
+			      (unsigned long long)groups, VOLUME_GROUPS_MAX);
+	v->groups = (uint32_t)groups;
+	if ((uint64_t)v->inodes != groups * v->inodes_per_group)
+		return REFUSE(ERR_CORRUPT, "the volume claims %u inodes, but has %u groups of %u", v->inodes, v->groups,
+			      v->inodes_per_group);
+	if (v->first_inode <= EXT2_ROOT_INODE || v->first_inode > v->inodes)
+		return REFUSE(ERR_CORRUPT, "the first inode for files is %u of %u", v->first_inode, v->inodes);
+	return ERR_OK;
+}
+
+static bool is_power_of(uint32_t n, uint32_t base)
+{
+	while (n % base == 0)
+		n /= base;
+	return n == 1;
+}
+
+static bool group_has_super(const struct volume *v, uint32_t group)
+{
+	if (!v->sparse_super || group <= 1)
+		return true;
+	return group & 1 && (is_power_of(group, 3) || is_power_of(group, 5) || is_power_of(group, 7));
+}
+
+static uint32_t group_first(const struct volume *v, uint32_t group)
+{
+	return v->first_data_block + group * v->blocks_per_group;
+}
+
+static uint32_t group_blocks(const struct volume *v, uint32_t group)
+{
+	uint32_t left = v->blocks - group_first(v, group);
+	return left < v->blocks_per_group ? left : v->blocks_per_group;
+}
+
+static bool in_group(const struct volume *v, uint32_t group, uint32_t block, uint32_t count)
+{
+	uint32_t first = group_first(v, group);
+	return block >= first && count <= group_blocks(v, group) && block - first <= group_blocks(v, group) - count;
+}
+
+static uint32_t head_blocks(const struct volume *v, uint32_t group)
+{
+	return group_has_super(v, group) ? 1 + v->descriptor_blocks + v->reserved_descriptors : 0;
+}
+
+static enum error check_group(struct volume *v, uint32_t group)
+{
+	const struct ext2_group *g = volume_group(v, group);
+	struct group_place *p = &v->places[group];
+	*p = (struct group_place){g->block_bitmap, g->inode_bitmap, g->inode_table};
+	uint32_t head = group_first(v, group) + head_blocks(v, group);
+	bool ok = in_group(v, group, p->block_bitmap, 1) && in_group(v, group, p->inode_bitmap, 1) &&
+		  in_group(v, group, p->inode_table, v->inode_table_blocks) && p->block_bitmap != p->inode_bitmap;
+	if (!ok || p->block_bitmap < head || p->inode_bitmap < head || p->inode_table < head ||
+	    p->block_bitmap - p->inode_table < v->inode_table_blocks ||
+	    p->inode_bitmap - p->inode_table < v->inode_table_blocks)
+		return REFUSE(ERR_CORRUPT, "group %u: block bitmap %u, inode bitmap %u or inode table %u is misplaced", group,
+			      p->block_bitmap, p->inode_bitmap, p->inode_table);
+	if (g->free_blocks_count > group_blocks(v, group) || g->free_inodes_count > v->inodes_per_group ||
+	    g->used_dirs_count > v->inodes_per_group)
+		return REFUSE(ERR_CORRUPT, "group %u claims %u free blocks, %u free inodes and %u directories", group,
+			      g->free_blocks_count, g->free_inodes_count, g->used_dirs_count);
+	return ERR_OK;
+}
+
+static enum error read_descriptors(struct volume *v)
+{
+	uint32_t in_block = v->block_size / sizeof(struct ext2_group);
+	uint32_t first = v->first_data_block + 1;
+	v->descriptor_blocks = (v->groups + in_block - 1) / in_block;
+	v->reserved_descriptors =
+		v->super->feature_compat & EXT2_COMPAT_RESIZE_INODE ? v->super->reserved_gdt_blocks : 0;
+	v->sparse_super = v->super->rev_level && v->super->feature_ro_compat & EXT2_RO_SPARSE_SUPER;
+	if (1 + v->descriptor_blocks + v->reserved_descriptors >= group_blocks(v, 0))
+		return REFUSE(ERR_CORRUPT, "%u blocks of group descriptors and %u reserved ones do not fit into group 0",
+			      v->descriptor_blocks, v->reserved_descriptors);
+	for (uint32_t i = 0; i < v->descriptor_blocks; i++) {
+		enum error error = cache_get(&v->cache, first + i, &v->descriptors[i]);
+		if (error != ERR_OK)
+			return REFUSE(error, "block %u with group descriptors could not be read: error %d", first + i,
+				      (int)error);
+	}
+	for (uint32_t group = 0; group < v->groups; group++) {
+		enum error error = check_group(v, group);
+		if (error != ERR_OK)
+			return error;
+	}
+	return ERR_OK;
+}
+
+static enum error check_counts(struct volume *v)
+{
+	const struct ext2_super *s = v->super;
+	if (s->free_blocks_count > v->blocks || s->free_inodes_count > v->inodes)
+		return REFUSE(ERR_CORRUPT, "%u of %u blocks and %u of %u inodes are said to be free", s->free_blocks_count,
+			      v->blocks, s->free_inodes_count, v->inodes);
+	if (s->state & EXT2_STATE_ERROR || !(s->state & EXT2_STATE_VALID))
+		log_line("fs: the volume was not cleanly unmounted before this boot (state %u): e2fsck is advised", s->state);
+	return ERR_OK;
+}
+
+static uint64_t file_limit(const struct volume *v)
+{
+	uint64_t p = v->pointers;
+	uint64_t mapped = (EXT2_DIRECT + p + p * p + p * p * p) << v->block_shift;
+	uint64_t counted = (((1ull << 32) - 1) << 9) - (p * p + p + 4) * 4096; // i_blocks has 32 bits, in units of 512
+	return mapped < counted ? mapped : counted;
+}
+
+static enum error open_cache(struct volume *v, void *memory, size_t memory_bytes)
+{
+	enum error error = cache_open(&v->cache, v->disk, v->block_size, memory, memory_bytes);
+	if (error != ERR_OK)
+		return REFUSE(error, "%llu bytes of cache are too few for blocks of %u bytes",
+			      (unsigned long long)memory_bytes, v->block_size);
+	if (v->disk->read_only)
+		v->read_only = true;
+	if (v->read_only)
+		return ERR_OK;
+	error = commit_open(&v->log, v->disk, v->block_size);
+	if (error != ERR_OK)
+		return REFUSE(error, "%llu bytes of log area are too few", (unsigned long long)v->disk->log_bytes);
+	// Dirty and committing blocks together leave a quarter of the cache for reading and for undo.
+	uint32_t by_cache = v->cache.buffer_count * 3 / 8;
+	v->dirty_limit = v->log.capacity - 1 < by_cache ? v->log.capacity - 1 : by_cache;
+	return ERR_OK;
+}
+
+static enum error pin_super(struct volume *v)
+{
+	uint32_t block = EXT2_SUPER_OFFSET >> v->block_shift;
+	enum error error = cache_get(&v->cache, block, &v->super_buffer);
+	if (error != ERR_OK)
+		return REFUSE(error, "block %u with the superblock could not be read: error %d", block, (int)error);
+	v->super = (struct ext2_super *)(void *)(v->super_buffer->data + EXT2_SUPER_OFFSET % v->block_size);
+	return ERR_OK;
+}
+
+static enum error open_checked(struct volume *v, void *memory, size_t memory_bytes)
+{
+	struct ext2_super super;
+	enum error error = read_super(v, &super);
+	if (error != ERR_OK)
+		return error;
+	if (super.magic != EXT2_MAGIC)
+		return REFUSE(ERR_CORRUPT, "no ext2 file system: the magic number is 0x%04x instead of 0xef53", super.magic);
+	if ((error = check_features(v, &super)) != ERR_OK || (error = check_geometry(v, &super)) != ERR_OK ||
+	    (error = check_inodes(v, &super)) != ERR_OK)
+		return error;
+	if ((error = open_cache(v, memory, memory_bytes)) != ERR_OK || (error = pin_super(v)) != ERR_OK)
+		return error;
+	v->has_type = super.rev_level && super.feature_incompat & EXT2_INCOMPAT_FILETYPE;
+	v->file_max = file_limit(v);
+	if ((error = read_descriptors(v)) != ERR_OK)
+		return error;
+	return check_counts(v);
+}
+
+enum error volume_open(struct volume *v, struct disk *disk, void *memory, size_t memory_bytes)
+{
+	struct inode root;
+	memset(v, 0, sizeof(*v));
+	v->disk = disk;
+	enum error error = open_checked(v, memory, memory_bytes);
+	if (error != ERR_OK)
+		return error;
+	error = inode_get_used(v, EXT2_ROOT_INODE, &root);
+	if (error != ERR_OK)
+		return REFUSE(error, "the root directory (inode 2) cannot be read: error %d", (int)error);
+	bool directory = inode_is(&root, FS_MODE_DIRECTORY);
+	inode_put(v, &root);
+	return directory ? ERR_OK : REFUSE(ERR_CORRUPT, "inode 2 is not a directory");
+}
+
+void volume_close(struct volume *v)
+{
+	cache_put(&v->cache, v->super_buffer);
+	for (uint32_t i = 0; i < v->descriptor_blocks; i++)
+		cache_put(&v->cache, v->descriptors[i]);
+}
+
+uint64_t volume_newest_time(const struct volume *v)
+{
+	const struct ext2_super *s = v->super;
+	uint32_t newest = s->wtime;
+	newest = s->mtime > newest ? s->mtime : newest;
+	newest = s->lastcheck > newest ? s->lastcheck : newest;
+	return s->rev_level && s->mkfs_time > newest ? s->mkfs_time : newest;
+}
+
+struct ext2_group *volume_group(struct volume *v, uint32_t group)
+{
+	uint32_t in_block = v->block_size / sizeof(struct ext2_group);
+	return (struct ext2_group *)(void *)v->descriptors[group / in_block]->data + group % in_block;
+}
+
+uint32_t volume_block_group(const struct volume *v, uint32_t block)
+{
+	return (block - v->first_data_block) / v->blocks_per_group;
+}
+
+bool volume_block_is_data(const struct volume *v, uint32_t block)
+{
+	if (block <= v->first_data_block || block >= v->blocks)
+		return false;
+	uint32_t group = volume_block_group(v, block);
+	const struct group_place *p = &v->places[group];
+	return block != p->block_bitmap && block != p->inode_bitmap && block - p->inode_table >= v->inode_table_blocks &&
+	       block - group_first(v, group) >= head_blocks(v, group);
+}
+
+enum error volume_modify_super(struct volume *v)
+{
+	return cache_modify(&v->cache, v->super_buffer);
+}
+
+enum error volume_modify_group(struct volume *v, uint32_t group)
+{
+	return cache_modify(&v->cache, v->descriptors[group / (v->block_size / sizeof(struct ext2_group))]);
+}
