@@ -8,6 +8,7 @@ import argparse
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -85,6 +86,8 @@ def run_command(options, log, text, limit):
 
 
 def run_gdb(options, log):
+    if not shutil.which("gdb-multiarch"):
+        raise MachineError("gdb-multiarch is missing; its Debian package has the same name")
     port = 1234 + os.getpid() % 1000
     command = qemu_command(options) + ["-S", "-gdb", f"tcp:127.0.0.1:{port}", "-chardev",
                                        f"file,id=console,path={log}", "-serial", "chardev:console", "-monitor", "none"]
