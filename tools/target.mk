@@ -2,7 +2,7 @@
 
 LIBFDT := $(B)/libfdt
 LIBFDT_READY := $(LIBFDT)/.ready
-LIBFDT_FILES := fdt fdt_ro fdt_wip fdt_sw fdt_rw fdt_strerror fdt_addresses
+LIBFDT_FILES := fdt fdt_check fdt_ro fdt_wip fdt_sw fdt_rw fdt_strerror fdt_addresses
 
 $(LIBFDT_READY): tools/fetch-libfdt.sh
 	$(call say,FETCH,libfdt)

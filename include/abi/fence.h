@@ -18,7 +18,7 @@ typedef uint64_t __attribute__((may_alias)) shared_word_t; // to copy shared str
 #define fence_w_w() FENCE(w, w)     // publish: content before the word that makes it valid
 #define fence_r_r() FENCE(r, r)     // take: the word that makes it valid before the content
 #define fence_rw_w() FENCE(rw, w)   // give back: the last use of a slot before the index that frees it
-#define fence_w_ro() FENCE(w, ro)   // tail before the load of the peer's flag and before the doorbell (a device store)
+#define fence_w_ro() FENCE(w, or)   // tail before the load of the peer's flag and before the doorbell (a device store)
 #define fence_w_r() FENCE(w, r)     // own sleep flag before the last look at the peer's tail
 #define fence_i_r() FENCE(i, r)     // claim of an interrupt (a CSR access counts as device input) before the look
 #define fence_all() FENCE(iorw, iorw)

@@ -1,0 +1,488 @@
+// Kernel calls: validation, dispatch, and those that concern the calling domain itself. abi/call.h is the reference.
+#include "kernel/call.h"
+#include "core-local/info.h"
+#include "kernel/boot/plan.h"
+#include "kernel/channel.h"
+#include "kernel/kernel.h"
+#include "kernel/mesh.h"
+#include "kernel/schedule.h"
+#include <string.h>
+
+// ---- calls of a domain about itself
+
+static enum error call_yield(struct invocation *c)
+{
+	schedule_yield(c->caller);
+	return ERR_OK;
+}
+
+static enum error call_self(struct invocation *c)
+{
+	const struct domain *d = c->caller;
+	c->value[0] = d->core->id;
+	c->value[1] = d->index;
+	c->value[2] = d->epoch;
+	c->value[3] = d->epoch > 1;
+	c->value[4] = d->file;
+	return ERR_OK;
+}
+
+static enum error call_exit(struct invocation *c)
+{
+	domain_halt(c->caller, FAULT_EXIT, c->arg[0], 0, 0);
+	return ERR_OK;
+}
+
+static enum error call_ready(struct invocation *c)
+{
+	c->caller->ready = true;
+	domain_report(c->caller);
+	return ERR_OK;
+}
+
+static enum error call_log(struct invocation *c)
+{
+	char text[40];
+	if (c->arg[0] > sizeof(text))
+		return ERR_INVALID;
+	memcpy(text, &c->arg[1], sizeof(text));
+	kernel_log_text(c->core, text, c->arg[0]);
+	return ERR_OK;
+}
+
+static bool event_of_slot(uint64_t *bits, unsigned kind, struct invocation *c)
+{
+	if (!*bits)
+		return false;
+	c->value[0] = kind;
+	c->value[1] = (uint64_t)__builtin_ctzl(*bits);
+	*bits &= *bits - 1;
+	return true;
+}
+
+static bool event_of_domains(struct domain *d, struct invocation *c)
+{
+	for (unsigned i = 0; i < d->core->core_count; i++) {
+		uint32_t bits = d->event_domain[i];
+		if (!bits)
+			continue;
+		d->event_domain[i] &= bits - 1;
+		c->value[0] = EVENT_DOMAIN;
+		c->value[1] = i;
+		c->value[2] = (uint64_t)__builtin_ctz(bits);
+		return true;
+	}
+	return false;
+}
+
+static bool event_of_complaints(struct domain *d, struct invocation *c)
+{
+	for (unsigned i = 0; d->supervisor && i < COMPLAINT_RECORDS; i++) {
+		struct complaint_record *r = &d->core->complaints[i];
+		if (!r->pending)
+			continue;
+		r->pending = false;
+		c->value[0] = EVENT_COMPLAINT;
+		c->value[1] = r->subject;
+		c->value[2] = r->slot;
+		c->value[3] = r->reason;
+		return true;
+	}
+	return false;
+}
+
+static enum error call_event_next(struct invocation *c)
+{
+	struct domain *d = c->caller;
+	if (d->event_ping) {
+		d->event_ping = false;
+		c->value[0] = EVENT_PING;
+		c->value[1] = d->watch.number;
+		return ERR_OK;
+	}
+	if (event_of_slot(&d->event_closed, EVENT_CHANNEL_CLOSED, c) ||
+	    event_of_slot(&d->event_state, EVENT_CHANNEL_STATE, c) ||
+	    event_of_slot(&d->event_request, EVENT_CHANNEL_REQUEST, c) || event_of_domains(d, c) ||
+	    event_of_slot(&d->event_core, EVENT_CORE, c) || event_of_complaints(d, c))
+		return ERR_OK;
+	c->value[0] = EVENT_NONE;
+	return ERR_OK;
+}
+
+static enum error call_doorbell_claim(struct invocation *c)
+{
+	memcpy(c->value, c->caller->sticky, sizeof(c->caller->sticky));
+	memset(c->caller->sticky, 0, sizeof(c->caller->sticky));
+	schedule_sticky(c->caller);
+	return ERR_OK;
+}
+
+static enum error call_pong(struct invocation *c)
+{
+	struct watch *w = &c->caller->watch;
+	if (!w->outstanding || c->arg[0] != w->number)
+		return ERR_STATE;
+	w->outstanding = false;
+	w->answered = time_read();
+	return ERR_OK;
+}
+
+static enum error call_memory_alloc(struct invocation *c)
+{
+	struct domain *d = c->caller;
+	uint64_t pages = c->arg[0];
+	enum error error = ERR_OK;
+	struct heap_block *b = d->heap;
+	while (b < d->heap + HEAP_MAX && b->pages)
+		b++;
+	if (b == d->heap + HEAP_MAX)
+		return ERR_LIMIT;
+	uint64_t gpa = d->heap_top;
+	if (pages >= MEGAPAGE_SIZE / PAGE_SIZE) // so that large blocks get large pages
+		gpa = (gpa + MEGAPAGE_SIZE - 1) & ~(MEGAPAGE_SIZE - 1);
+	if (pages == 0 || pages > (GPA_HEAP_END - gpa) / PAGE_SIZE - 1)
+		return ERR_INVALID;
+	paddr_t frames = domain_frames(d, pages, &error);
+	if (!frames)
+		return error;
+	error = domain_map(d, gpa, frames, pages * PAGE_SIZE, PROT_READ | PROT_WRITE);
+	if (error != ERR_OK) {
+		domain_frames_free(d, frames, pages);
+		return error;
+	}
+	*b = (struct heap_block){gpa, pages, frames};
+	d->heap_top = gpa + (pages + 1) * PAGE_SIZE;
+	d->job = (struct job){
+	    .kind = JOB_CLEAR, .base = frames, .bytes = pages * PAGE_SIZE, .value = gpa, .origin = call_defer(c)};
+	d->core->jobs |= 1u << d->index;
+	return ERR_OK;
+}
+
+static enum error call_memory_free(struct invocation *c)
+{
+	struct domain *d = c->caller;
+	for (unsigned i = 0; i < HEAP_MAX; i++) {
+		struct heap_block *b = &d->heap[i];
+		if (!b->pages || b->gpa != c->arg[0])
+			continue;
+		domain_unmap(d, b->gpa, b->pages * PAGE_SIZE);
+		domain_frames_free(d, b->frames, b->pages);
+		b->pages = 0;
+		return ERR_OK;
+	}
+	return ERR_INVALID;
+}
+
+static enum error call_memory_physical(struct invocation *c)
+{
+	paddr_t pa;
+	if (!(c->caller->flags & DOMAIN_FLAG_DMA))
+		return ERR_DENIED;
+	if (!table_lookup(&c->caller->table, c->arg[0], &pa, 0))
+		return ERR_INVALID;
+	c->value[0] = pa;
+	return ERR_OK;
+}
+
+static enum error call_device_info(struct invocation *c)
+{
+	const struct domain *d = c->caller;
+	if (c->arg[0] >= d->window_count)
+		return ERR_NOT_FOUND;
+	const struct window *w = &d->windows[c->arg[0]];
+	c->value[0] = w->gpa + (w->address & (PAGE_SIZE - 1));
+	c->value[1] = w->bytes;
+	c->value[2] = w->identity;
+	c->value[3] = w->msi_address;
+	c->value[4] = w->msi_data;
+	return ERR_OK;
+}
+
+// ---- dispatch
+
+enum target { TARGET_SELF, TARGET_CORE, TARGET_DOMAIN, TARGET_DOMAIN_OR_SELF };
+
+struct call_entry {
+	enum error (*handler)(struct invocation *c);
+	enum target target;
+	bool supervisor;
+};
+
+static const struct call_entry calls[CALL_COUNT] = {
+    [CALL_yield] = {call_yield, TARGET_SELF, false},
+    [CALL_self] = {call_self, TARGET_SELF, false},
+    [CALL_exit] = {call_exit, TARGET_SELF, false},
+    [CALL_ready] = {call_ready, TARGET_SELF, false},
+    [CALL_log] = {call_log, TARGET_SELF, false},
+    [CALL_event_next] = {call_event_next, TARGET_SELF, false},
+    [CALL_doorbell] = {channel_call_doorbell, TARGET_SELF, false},
+    [CALL_doorbell_claim] = {call_doorbell_claim, TARGET_SELF, false},
+    [CALL_memory_alloc] = {call_memory_alloc, TARGET_SELF, false},
+    [CALL_memory_free] = {call_memory_free, TARGET_SELF, false},
+    [CALL_channel_open] = {channel_call_open, TARGET_SELF, false},
+    [CALL_channel_accept] = {channel_call_accept, TARGET_SELF, false},
+    [CALL_channel_refuse] = {channel_call_refuse, TARGET_SELF, false},
+    [CALL_channel_close] = {channel_call_close, TARGET_SELF, false},
+    [CALL_channel_info] = {channel_call_info, TARGET_SELF, false},
+    [CALL_channel_name] = {channel_call_name, TARGET_SELF, false},
+    [CALL_channel_complain] = {channel_call_complain, TARGET_SELF, false},
+    [CALL_device_info] = {call_device_info, TARGET_SELF, false},
+    [CALL_memory_physical] = {call_memory_physical, TARGET_SELF, false},
+    [CALL_pong] = {call_pong, TARGET_SELF, false},
+    [CALL_domain_create] = {operation_create, TARGET_CORE, true},
+    [CALL_domain_open] = {operation_open, TARGET_CORE, true},
+    [CALL_domain_load] = {operation_load, TARGET_DOMAIN, true},
+    [CALL_domain_start] = {operation_start, TARGET_DOMAIN, true},
+    [CALL_domain_stop] = {operation_stop, TARGET_DOMAIN, true},
+    [CALL_domain_unregister] = {operation_unregister, TARGET_DOMAIN, true},
+    [CALL_domain_restore] = {operation_restore, TARGET_DOMAIN, true},
+    [CALL_domain_destroy] = {operation_destroy, TARGET_DOMAIN, true},
+    [CALL_domain_status] = {operation_status, TARGET_DOMAIN, true},
+    [CALL_domain_publish] = {operation_publish, TARGET_DOMAIN, true},
+    [CALL_domain_watch] = {operation_watch, TARGET_DOMAIN, true},
+    [CALL_domain_ping] = {operation_ping, TARGET_DOMAIN, true},
+    [CALL_device_map] = {operation_device_map, TARGET_DOMAIN_OR_SELF, true},
+    [CALL_interrupt_bind] = {operation_interrupt_bind, TARGET_DOMAIN, true},
+    [CALL_boot_image_map] = {operation_boot_image_map, TARGET_SELF, true},
+    [CALL_device_tree_map] = {operation_device_tree_map, TARGET_SELF, true},
+    [CALL_core_ping] = {operation_core_ping, TARGET_CORE, true},
+    [CALL_core_log] = {operation_core_log, TARGET_CORE, true},
+    [CALL_memory_count] = {operation_memory_count, TARGET_CORE, true},
+    [CALL_power] = {operation_power, TARGET_SELF, true},
+};
+
+// ---- handles: (place + 1) | generation << 16; the place holds core << 48 | index << 32 | generation
+
+static uint64_t handle_add(struct domain *d, unsigned core, unsigned index, uint32_t generation)
+{
+	uint64_t object = (uint64_t)core << 48 | (uint64_t)index << 32 | generation;
+	int place = -1;
+	for (int i = HANDLE_MAX - 1; i >= 0; i--) {
+		if (d->handles[i] == object)
+			return (uint64_t)(i + 1) | (uint64_t)generation << 16;
+		if (d->handles[i] == 0)
+			place = i;
+	}
+	if (place < 0)
+		return 0;
+	d->handles[place] = object;
+	return (uint64_t)(place + 1) | (uint64_t)generation << 16;
+}
+
+// create and open answer {generation, index, epoch}; the caller sees {handle, index} or {handle, epoch}.
+static enum error handle_give(struct domain *d, unsigned core, unsigned number, uint64_t value[5])
+{
+	value[0] = handle_add(d, core, (unsigned)value[1], (uint32_t)value[0]);
+	if (number == CALL_domain_open)
+		value[1] = value[2];
+	value[2] = 0;
+	return value[0] ? ERR_OK : ERR_LIMIT;
+}
+
+static bool handle_resolve(const struct domain *d, uint64_t handle, unsigned *core, uint64_t *object)
+{
+	uint64_t place = (handle & 0xffff) - 1;
+	if (place >= HANDLE_MAX || d->handles[place] == 0 || (uint32_t)d->handles[place] != (uint32_t)(handle >> 16))
+		return false;
+	*core = (unsigned)(d->handles[place] >> 48);
+	*object = d->handles[place] & 0xffffffffffff;
+	return true;
+}
+
+static void handle_drop(struct domain *d, uint64_t handle)
+{
+	d->handles[(handle & 0xffff) - 1] = 0;
+}
+
+static struct domain *object_domain(struct core *core, uint64_t object)
+{
+	unsigned index = (unsigned)(object >> 32) & 0xffff;
+	struct domain *d = index < DOMAIN_MAX ? core->domains[index] : 0;
+	return d && d->generation == (uint32_t)object && d->state != DOMAIN_DYING ? d : 0;
+}
+
+// ---- the way back
+
+static void results_write(struct domain *d, enum error error, const uint64_t value[5])
+{
+	d->x[10] = error;
+	memcpy(&d->x[11], value, 5 * sizeof(value[0]));
+}
+
+void call_wait(struct domain *d, unsigned core, unsigned number, uint32_t request)
+{
+	d->state = DOMAIN_CALLING;
+	d->call_core = (uint16_t)core;
+	d->call_number = (uint16_t)number;
+	d->call_request = request;
+}
+
+void call_finish(struct domain *d, enum error error, const uint64_t value[5])
+{
+	uint64_t result[5];
+	memcpy(result, value, sizeof(result));
+	deadline_cancel(&d->core->deadlines, &d->deadline);
+	d->call_request = 0;
+	if (d->call_number == CALL_channel_open) {
+		error = channel_connected(d, error, value, result);
+	} else if (error == ERR_OK && (d->call_number == CALL_domain_create || d->call_number == CALL_domain_open)) {
+		error = handle_give(d, d->call_core, d->call_number, result);
+	} else if (error == ERR_OK && d->call_number == CALL_domain_destroy) {
+		handle_drop(d, d->x[10]);
+	}
+	results_write(d, error, result);
+	schedule_ready(d);
+}
+
+struct origin call_defer(struct invocation *c)
+{
+	c->deferred = true;
+	if (c->caller) {
+		c->origin = (struct origin){c->core->id, c->caller->index, mesh_number(c->core), true};
+		call_wait(c->caller, c->core->id, c->caller->call_number, c->origin.request);
+	}
+	return c->origin;
+}
+
+// ---- the way in
+
+static void forward(struct domain *d, unsigned core, unsigned number, uint64_t first)
+{
+	static const uint64_t none[5];
+	if (core >= d->core->core_count || !mesh_core_online(d->core, core)) {
+		results_write(d, core >= d->core->core_count ? ERR_INVALID : ERR_CORE_LOST, none);
+		return;
+	}
+	uint64_t word[6];
+	memcpy(word, &d->x[10], sizeof(word));
+	word[0] = first;
+	if (mesh_call(d, core, number, word, true) == ERR_OK)
+		return;
+	d->x[0] -= 4; // too many under way to that core: the call is made again
+	schedule_yield(d);
+}
+
+static void perform(struct domain *d, unsigned number, struct domain *target)
+{
+	struct invocation c = {.core = d->core, .caller = d, .target = target};
+	memcpy(c.arg, &d->x[10], sizeof(c.arg));
+	d->call_number = (uint16_t)number;
+	enum error error = calls[number].handler(&c);
+	if (c.deferred && error == ERR_OK)
+		return;
+	if (error == ERR_OK && (number == CALL_domain_create || number == CALL_domain_open))
+		error = handle_give(d, d->core->id, number, c.value);
+	if (number == CALL_domain_destroy && error == ERR_OK)
+		handle_drop(d, d->x[10]);
+	results_write(d, error, c.value);
+}
+
+static void perform_on_core(struct domain *d, unsigned number)
+{
+	// The message carries the caller's index in place of the core's number: it becomes the parent of what it makes.
+	if (d->x[10] == d->core->id) {
+		perform(d, number, 0);
+		return;
+	}
+	forward(d, (unsigned)d->x[10], number, d->index);
+}
+
+static void perform_on_domain(struct domain *d, unsigned number)
+{
+	static const uint64_t none[5];
+	unsigned core;
+	uint64_t object;
+	if (!handle_resolve(d, d->x[10], &core, &object)) {
+		results_write(d, ERR_HANDLE, none);
+	} else if (core != d->core->id) {
+		forward(d, core, number, object);
+	} else {
+		struct domain *target = object_domain(d->core, object);
+		if (target)
+			perform(d, number, target);
+		else
+			results_write(d, ERR_HANDLE, none);
+	}
+}
+
+void call_of_domain(struct domain *d)
+{
+	static const uint64_t none[5];
+	uint64_t number = d->x[17];
+	d->x[0] += 4;
+	if (number >= CALL_COUNT || !calls[number].handler) {
+		results_write(d, ERR_UNKNOWN_CALL, none);
+		return;
+	}
+	const struct call_entry *entry = &calls[number];
+	if (entry->supervisor && !d->supervisor)
+		results_write(d, ERR_DENIED, none);
+	else if (entry->target == TARGET_CORE)
+		perform_on_core(d, (unsigned)number);
+	else if (entry->target == TARGET_DOMAIN || (entry->target == TARGET_DOMAIN_OR_SELF && d->x[10] != 0))
+		perform_on_domain(d, (unsigned)number);
+	else
+		perform(d, (unsigned)number, d);
+}
+
+void call_of_kernel(struct core *core, unsigned from, const struct mesh_message *m)
+{
+	struct invocation c = {.core = core, .origin = {(uint16_t)from, 0, m->request, true}};
+	enum error error = ERR_UNKNOWN_CALL;
+	memcpy(c.arg, m->word, sizeof(c.arg));
+	if (m->op == CALL_channel_open) {
+		error = channel_connect(&c);
+	} else if (m->op < CALL_COUNT && calls[m->op].supervisor && calls[m->op].target != TARGET_SELF) {
+		if (calls[m->op].target != TARGET_CORE)
+			c.target = object_domain(core, m->word[0]);
+		c.origin.domain = (uint16_t)m->word[0]; // of TARGET_CORE: the caller's index
+		error = calls[m->op].target == TARGET_CORE || c.target ? calls[m->op].handler(&c) : ERR_HANDLE;
+	}
+	if (!c.deferred || error != ERR_OK)
+		mesh_answer(core, c.origin, error, c.value);
+}
+
+// ---- notices
+
+static struct domain *supervisor_at(struct core *core, uint64_t index)
+{
+	struct domain *d = index < DOMAIN_MAX ? core->domains[index] : 0;
+	return d && d->supervisor ? d : 0;
+}
+
+void call_notice_domain(struct core *core, unsigned from, const uint64_t word[6])
+{
+	struct domain *d = supervisor_at(core, word[0]);
+	if (!d || word[1] >= DOMAIN_MAX)
+		return;
+	d->event_domain[from] |= 1u << word[1];
+	domain_ring(d, IDENTITY_EVENT);
+}
+
+void call_notice_complaint(struct core *core, const uint64_t word[6])
+{
+	struct domain *d = supervisor_at(core, word[0]);
+	struct complaint_record *place = 0;
+	for (unsigned i = 0; i < COMPLAINT_RECORDS; i++) {
+		struct complaint_record *r = &core->complaints[i];
+		if (r->pending && r->subject == word[1] && r->reason == word[3])
+			return;
+		if (!r->pending)
+			place = r;
+	}
+	if (!d || !place) // the client complains again after its next deadline
+		return;
+	*place = (struct complaint_record){word[1], (uint32_t)word[2], (uint32_t)word[3], true};
+	domain_ring(d, IDENTITY_EVENT);
+}
+
+void call_notice_core(struct core *core, unsigned from)
+{
+	for (unsigned i = 0; i < DOMAIN_MAX; i++) {
+		struct domain *d = supervisor_at(core, i);
+		if (!d)
+			continue;
+		d->event_core |= 1ul << from;
+		domain_ring(d, IDENTITY_EVENT);
+	}
+}

@@ -1,0 +1,656 @@
+// Channel ends (channel.h).
+#include "kernel/channel.h"
+#include "abi/info_read.h"
+#include "core-local/info.h"
+#include "kernel/boot/plan.h"
+#include "kernel/kernel.h"
+#include "kernel/mesh.h"
+#include "kernel/schedule.h"
+#include <string.h>
+
+#define SLOT_UNKNOWN 0xffu
+
+static uint64_t window(unsigned slot)
+{
+	return GPA_CHANNEL + slot * CHANNEL_WINDOW;
+}
+
+static void event_raise(struct domain *d, uint64_t *bits, unsigned slot)
+{
+	*bits |= 1ul << slot;
+	domain_ring(d, IDENTITY_EVENT);
+}
+
+static void notice_mark(struct domain *d, struct channel_end *e)
+{
+	e->notice = true;
+	d->core->notices |= 1u << d->index;
+}
+
+// ---- mapping
+
+// Each side maps what the other writes read-only (KERNEL rule 11).
+static enum error end_map(struct domain *d, unsigned slot)
+{
+	struct channel_end *e = &d->ends[slot];
+	struct channel_geometry g;
+	if (e->mapped)
+		return ERR_OK;
+	if (!channel_layout(&g, e->slots, e->out_bytes, e->in_bytes))
+		return ERR_INVALID;
+	bool client = e->role == CHANNEL_ROLE_CLIENT;
+	unsigned mine = PROT_READ | PROT_WRITE, theirs = PROT_READ;
+	const struct {
+		uint64_t from, to;
+		bool of_client;
+	} parts[] = {
+	    {0, PAGE_SIZE, true},   {PAGE_SIZE, g.requests, false}, {g.requests, g.records, true},
+	    {g.records, g.out, false}, {g.out, g.in, true},         {g.in, g.bytes, false},
+	};
+	for (unsigned i = 0; i < 6; i++) {
+		uint64_t bytes = parts[i].to - parts[i].from;
+		enum error error = bytes == 0 ? ERR_OK
+					      : domain_map(d, window(slot) + parts[i].from, e->memory + parts[i].from, bytes,
+							   parts[i].of_client == client ? mine : theirs);
+		if (error == ERR_OK)
+			continue;
+		if (parts[i].from > 0)
+			domain_unmap(d, window(slot), parts[i].from);
+		return error;
+	}
+	e->mapped = true;
+	return ERR_OK;
+}
+
+static void end_unmap(struct domain *d, unsigned slot)
+{
+	struct channel_end *e = &d->ends[slot];
+	if (!e->mapped)
+		return;
+	domain_unmap(d, window(slot), e->bytes);
+	e->mapped = false;
+}
+
+static void doorbell_map(struct domain *d, unsigned slot)
+{
+	struct channel_end *e = &d->ends[slot];
+	const struct plan *plan = d->core->plan;
+	if (e->doorbell_mapped || e->peer_file == 0 || e->peer_file > plan->guest_files)
+		return;
+	paddr_t page = plan->cores[e->peer_core].imsic + e->peer_file * PAGE_SIZE;
+	if (domain_map(d, GPA_DOORBELL + slot * PAGE_SIZE, page, PAGE_SIZE, PROT_READ | PROT_WRITE) == ERR_OK)
+		e->doorbell_mapped = true; // else the kernel passes the rings on
+}
+
+static void doorbell_unmap(struct domain *d, unsigned slot)
+{
+	if (d->ends[slot].doorbell_mapped)
+		domain_unmap(d, GPA_DOORBELL + slot * PAGE_SIZE, PAGE_SIZE);
+	d->ends[slot].doorbell_mapped = false;
+}
+
+// ---- life of an end
+
+static int end_free_slot(const struct domain *d)
+{
+	for (unsigned i = 0; i < CHANNEL_MAX; i++)
+		if (d->ends[i].state == CHANNEL_FREE)
+			return (int)i;
+	return -1;
+}
+
+static struct channel_end *end_of(struct domain *d, uint64_t slot)
+{
+	return slot < CHANNEL_MAX && d->ends[slot].state != CHANNEL_FREE ? &d->ends[slot] : 0;
+}
+
+static uint32_t identity_for(struct domain *d, unsigned priority)
+{
+	unsigned last = d->core->plan->identities;
+	unsigned share = (last + 1 - IDENTITY_CHANNEL) / CHANNEL_PRIORITIES;
+	unsigned first = IDENTITY_CHANNEL + priority * share;
+	uint32_t identity = domain_identity_take(d, first, first + share - 1);
+	return identity ? identity : domain_identity_take(d, IDENTITY_CHANNEL, last);
+}
+
+// Both sides have unmapped it (client), or ours is unmapped and the peer needs no more word (server).
+static void end_free(struct domain *d, unsigned slot)
+{
+	struct channel_end *e = &d->ends[slot];
+	end_unmap(d, slot);
+	doorbell_unmap(d, slot);
+	if (e->role == CHANNEL_ROLE_CLIENT && e->memory)
+		domain_frames_free(d, e->memory, e->bytes / PAGE_SIZE);
+	if (e->identity)
+		domain_identity_give(d, e->identity);
+	d->event_request &= ~(1ul << slot);
+	d->event_closed &= ~(1ul << slot);
+	d->event_state &= ~(1ul << slot);
+	memset(e, 0, sizeof(*e));
+	if (d->state == DOMAIN_DYING)
+		domain_bury_if_free(d);
+}
+
+// Server: our side is unmapped for good; the end is free when the client's kernel knows.
+static void end_release(struct domain *d, unsigned slot)
+{
+	struct channel_end *e = &d->ends[slot];
+	end_unmap(d, slot);
+	doorbell_unmap(d, slot);
+	e->released = true;
+	notice_mark(d, e);
+}
+
+static void end_refuse(struct domain *d, unsigned slot, enum error error)
+{
+	struct channel_end *e = &d->ends[slot];
+	static const uint64_t none[5];
+	mesh_answer(d->core, (struct origin){e->peer_core, e->peer_domain, e->request, true}, error, none);
+	end_free(d, slot);
+}
+
+// ---- client side
+
+static bool service_find(const struct core *core, const uint64_t name[2], unsigned *on, struct info_service *found)
+{
+	struct info_page page;
+	for (unsigned i = 0; i < core->core_count; i++) {
+		if (!info_copy(partition_info(core->plan->cores[i].partition), &page) || page.state != CORE_ONLINE)
+			continue;
+		for (unsigned s = 0; s < INFO_SERVICE_MAX; s++) {
+			if (page.services[s].state == SERVICE_NONE || memcmp(page.services[s].name, name, NAME_SIZE) != 0)
+				continue;
+			*on = i;
+			*found = page.services[s];
+			return true;
+		}
+	}
+	return false;
+}
+
+static enum error client_end_fill(struct domain *d, unsigned slot, const struct invocation *c, unsigned on,
+				  const struct info_service *s, uint64_t bytes)
+{
+	struct channel_end *e = &d->ends[slot];
+	enum error error = ERR_OK;
+	*e = (struct channel_end){
+	    .state = CHANNEL_REQUESTED,
+	    .role = CHANNEL_ROLE_CLIENT,
+	    .priority = (uint8_t)c->arg[2] % CHANNEL_PRIORITIES,
+	    .peer_core = (uint16_t)on,
+	    .peer_domain = (uint16_t)s->domain,
+	    .peer_slot = SLOT_UNKNOWN,
+	    .tag = mesh_number(d->core),
+	    .slots = (uint32_t)(c->arg[2] >> 32),
+	    .out_bytes = (uint32_t)c->arg[3],
+	    .in_bytes = (uint32_t)c->arg[4],
+	    .bytes = bytes,
+	    .key = channel_mix(time_read(), d->core->call_number ^ (uint64_t)d->core->id << 32),
+	    .name = {c->arg[0], c->arg[1]},
+	};
+	e->identity = (uint16_t)identity_for(d, e->priority);
+	if (!e->identity)
+		error = ERR_LIMIT;
+	if (error == ERR_OK)
+		e->memory = domain_frames(d, e->bytes / PAGE_SIZE, &error);
+	if (error == ERR_OK)
+		error = end_map(d, slot);
+	if (error != ERR_OK)
+		end_free(d, slot);
+	return error;
+}
+
+enum error channel_call_open(struct invocation *c)
+{
+	struct domain *d = c->caller;
+	struct channel_geometry g;
+	struct info_service s;
+	unsigned on;
+	uint64_t name[2] = {c->arg[0], c->arg[1]};
+	if (!channel_layout(&g, c->arg[2] >> 32, c->arg[3], c->arg[4]))
+		return ERR_INVALID;
+	if (!service_find(d->core, name, &on, &s) || s.domain >= DOMAIN_MAX)
+		return ERR_NOT_FOUND;
+	if (s.state == SERVICE_HELD)
+		return ERR_PEER_LOST;
+	int slot = end_free_slot(d);
+	if (slot < 0)
+		return ERR_LIMIT;
+	enum error error = client_end_fill(d, (unsigned)slot, c, on, &s, g.bytes);
+	if (error != ERR_OK)
+		return error;
+	d->call_slot = (uint16_t)slot;
+	d->job = (struct job){.kind = JOB_OPEN, .base = d->ends[slot].memory, .bytes = g.bytes, .origin = call_defer(c)};
+	d->core->jobs |= 1u << d->index;
+	return ERR_OK;
+}
+
+// The memory is clear: asks the server's kernel.
+void channel_open_send(struct domain *d)
+{
+	const struct channel_end *e = &d->ends[d->call_slot];
+	uint64_t word[6] = {
+	    e->peer_domain | (uint64_t)d->index << 8 | (uint64_t)d->call_slot << 16 | (uint64_t)d->file << 24 |
+		(uint64_t)e->identity << 32 | (uint64_t)e->priority << 48,
+	    e->memory,
+	    e->out_bytes | (uint64_t)e->in_bytes << 32,
+	    e->slots | (uint64_t)e->tag << 32,
+	    e->key,
+	    d->epoch,
+	};
+	static const uint64_t none[5];
+	enum error error = mesh_call(d, e->peer_core, CALL_channel_open, word, true);
+	if (error != ERR_OK)
+		call_finish(d, error, none);
+}
+
+enum error channel_connected(struct domain *d, enum error error, const uint64_t value[5], uint64_t result[5])
+{
+	unsigned slot = d->call_slot;
+	struct channel_end *e = &d->ends[slot];
+	memset(result, 0, 5 * sizeof(result[0]));
+	if (error == ERR_CORE_LOST) { // nobody answered in time: the peer may still map it when it accepts late
+		e->state = CHANNEL_CLOSED;
+		end_unmap(d, slot);
+		notice_mark(d, e);
+		return ERR_AGAIN;
+	}
+	if (error != ERR_OK) {
+		end_free(d, slot);
+		return error;
+	}
+	e->peer_identity = (uint16_t)value[0];
+	e->peer_file = (uint8_t)(value[0] >> 16);
+	e->peer_slot = (uint16_t)(value[0] >> 32);
+	e->peer_epoch = (uint32_t)value[1];
+	e->state = CHANNEL_OPEN;
+	doorbell_map(d, slot);
+	result[0] = slot;
+	return ERR_OK;
+}
+
+// ---- server side
+
+static bool memory_is_of(const struct core *core, unsigned peer, paddr_t base, uint64_t bytes)
+{
+	const struct plan_core *p = &core->plan->cores[peer];
+	return base % PAGE_SIZE == 0 && base >= p->partition && base - p->partition <= p->partition_bytes &&
+	       bytes <= p->partition_bytes - (base - p->partition);
+}
+
+enum error channel_connect(struct invocation *c)
+{
+	unsigned index = (uint8_t)c->arg[0], peer = c->origin.core;
+	struct channel_geometry g;
+	struct domain *d = index < DOMAIN_MAX ? c->core->domains[index] : 0;
+	if (!d || d->state == DOMAIN_DYING)
+		return ERR_NOT_FOUND;
+	if (!channel_layout(&g, (uint32_t)c->arg[3], (uint32_t)c->arg[2], c->arg[2] >> 32) ||
+	    !memory_is_of(c->core, peer, c->arg[1], g.bytes))
+		return ERR_INVALID;
+	int slot = end_free_slot(d);
+	if (slot < 0)
+		return ERR_LIMIT;
+	d->ends[slot] = (struct channel_end){
+	    .state = CHANNEL_REQUESTED,
+	    .role = CHANNEL_ROLE_SERVER,
+	    .priority = (uint8_t)(c->arg[0] >> 48) % CHANNEL_PRIORITIES,
+	    .peer_core = (uint16_t)peer,
+	    .peer_domain = (uint8_t)(c->arg[0] >> 8),
+	    .peer_slot = (uint8_t)(c->arg[0] >> 16),
+	    .peer_file = (uint8_t)(c->arg[0] >> 24),
+	    .peer_identity = (uint16_t)(c->arg[0] >> 32),
+	    .peer_epoch = (uint32_t)c->arg[5],
+	    .tag = (uint32_t)(c->arg[3] >> 32),
+	    .slots = g.slots,
+	    .out_bytes = (uint32_t)c->arg[2],
+	    .in_bytes = (uint32_t)(c->arg[2] >> 32),
+	    .bytes = g.bytes,
+	    .memory = c->arg[1],
+	    .key = c->arg[4],
+	    .request = c->origin.request,
+	};
+	const struct info_page *page = partition_info(c->core->plan->cores[peer].partition);
+	memcpy(d->ends[slot].name, page->domains[d->ends[slot].peer_domain % DOMAIN_MAX].name, NAME_SIZE);
+	c->deferred = true;
+	event_raise(d, &d->event_request, (unsigned)slot);
+	return ERR_OK;
+}
+
+enum error channel_call_accept(struct invocation *c)
+{
+	struct domain *d = c->caller;
+	struct channel_end *e = end_of(d, c->arg[0]);
+	unsigned slot = (unsigned)c->arg[0];
+	if (!e)
+		return ERR_HANDLE;
+	if (e->role != CHANNEL_ROLE_SERVER || e->state != CHANNEL_REQUESTED)
+		return ERR_STATE;
+	e->identity = (uint16_t)identity_for(d, e->priority);
+	enum error error = e->identity ? end_map(d, slot) : ERR_LIMIT;
+	if (error != ERR_OK) {
+		end_refuse(d, slot, error);
+		return error;
+	}
+	doorbell_map(d, slot);
+	e->state = CHANNEL_OPEN;
+	uint64_t value[5] = {e->identity | (uint64_t)d->file << 16 | (uint64_t)slot << 32, d->epoch};
+	mesh_answer(d->core, (struct origin){e->peer_core, e->peer_domain, e->request, true}, ERR_OK, value);
+	return ERR_OK;
+}
+
+enum error channel_call_refuse(struct invocation *c)
+{
+	struct channel_end *e = end_of(c->caller, c->arg[0]);
+	if (!e)
+		return ERR_HANDLE;
+	if (e->role != CHANNEL_ROLE_SERVER || e->state != CHANNEL_REQUESTED)
+		return ERR_STATE;
+	end_refuse(c->caller, (unsigned)c->arg[0], ERR_REFUSED);
+	return ERR_OK;
+}
+
+static void client_end_close(struct domain *d, unsigned slot)
+{
+	struct channel_end *e = &d->ends[slot];
+	end_unmap(d, slot);
+	doorbell_unmap(d, slot);
+	if (e->state == CHANNEL_LOST) { // the server has let go before
+		end_free(d, slot);
+		return;
+	}
+	if (e->state != CHANNEL_CLOSED)
+		notice_mark(d, e);
+	e->state = CHANNEL_CLOSED;
+}
+
+enum error channel_call_close(struct invocation *c)
+{
+	struct domain *d = c->caller;
+	struct channel_end *e = end_of(d, c->arg[0]);
+	unsigned slot = (unsigned)c->arg[0];
+	if (!e)
+		return ERR_HANDLE;
+	if (e->role == CHANNEL_ROLE_CLIENT) {
+		if (e->state == CHANNEL_REQUESTED || e->state == CHANNEL_CLOSED)
+			return ERR_STATE;
+		client_end_close(d, slot);
+		return ERR_OK;
+	}
+	if (e->state != CHANNEL_CLOSED || e->released)
+		return ERR_STATE;
+	end_release(d, slot);
+	return ERR_OK;
+}
+
+enum error channel_call_info(struct invocation *c)
+{
+	const struct channel_end *e = end_of(c->caller, c->arg[0]);
+	if (!e)
+		return c->arg[0] < CHANNEL_MAX ? ERR_NOT_FOUND : ERR_HANDLE;
+	bool hidden = e->role == CHANNEL_ROLE_CLIENT && e->state == CHANNEL_CLOSED;
+	if (hidden || e->released)
+		return ERR_NOT_FOUND;
+	c->value[0] = e->role | (uint64_t)e->state << 1 | (e->doorbell_mapped ? CHANNEL_HAS_DOORBELL_PAGE : 0);
+	c->value[1] = (uint64_t)e->slots << 32 | (uint64_t)e->peer_identity << 16 | e->identity;
+	c->value[2] = e->out_bytes;
+	c->value[3] = e->in_bytes;
+	c->value[4] = CHANNEL_PEER(e->peer_core, e->peer_domain, e->peer_epoch);
+	return ERR_OK;
+}
+
+enum error channel_call_name(struct invocation *c)
+{
+	const struct channel_end *e = end_of(c->caller, c->arg[0]);
+	if (!e)
+		return ERR_HANDLE;
+	c->value[0] = e->name[0];
+	c->value[1] = e->name[1];
+	c->value[2] = c->caller->flags & DOMAIN_FLAG_DMA ? e->memory : 0;
+	c->value[3] = e->key;
+	return ERR_OK;
+}
+
+enum error channel_call_doorbell(struct invocation *c)
+{
+	struct channel_end *e = end_of(c->caller, c->arg[0]);
+	if (!e)
+		return ERR_HANDLE;
+	e->ring = true;
+	c->core->notices |= 1u << c->caller->index;
+	info_count(c->core->info, INFO_DOORBELL_KERNEL);
+	c->core->info->domains[c->caller->index].doorbells_kernel++;
+	return ERR_OK;
+}
+
+// Evidence for NO_ANSWER: a slot whose request has no record of its number. The rest is claimed, and counted.
+static bool complaint_has_evidence(const struct channel_end *e, uint64_t reason)
+{
+	struct channel_geometry g;
+	if (e->state != CHANNEL_OPEN || !channel_layout(&g, e->slots, e->out_bytes, e->in_bytes))
+		return false;
+	if (reason != COMPLAINT_NO_ANSWER)
+		return reason == COMPLAINT_BAD_INDEX || reason == COMPLAINT_BAD_COMPLETION;
+	const volatile struct request *request = (const volatile struct request *)(e->memory + g.requests);
+	const volatile struct completion *record = (const volatile struct completion *)(e->memory + g.records);
+	for (unsigned i = 0; i < g.slots; i++)
+		if (request[i].seq != 0 && record[i].seq != request[i].seq)
+			return true;
+	return false;
+}
+
+enum error channel_call_complain(struct invocation *c)
+{
+	struct domain *d = c->caller;
+	struct channel_end *e = end_of(d, c->arg[0]);
+	if (!e || e->role != CHANNEL_ROLE_CLIENT)
+		return ERR_HANDLE;
+	if (!complaint_has_evidence(e, c->arg[1]))
+		return ERR_INVALID;
+	uint64_t word[6] = {d->parent.domain, (uint64_t)e->peer_core << 32 | e->peer_domain, c->arg[0], c->arg[1]};
+	return mesh_notice(d->core, d->parent.core, NOTICE_COMPLAINT, word) ? ERR_OK : ERR_AGAIN;
+}
+
+// ---- between the kernels
+
+static struct channel_end *end_by_tag(struct core *core, unsigned from, uint32_t tag, unsigned role, unsigned index,
+				      unsigned *slot)
+{
+	struct domain *d = index < DOMAIN_MAX ? core->domains[index] : 0;
+	for (unsigned i = 0; d && i < CHANNEL_MAX; i++) {
+		struct channel_end *e = &d->ends[i];
+		if (e->state != CHANNEL_FREE && e->tag == tag && e->peer_core == from && e->role == role) {
+			*slot = i;
+			return e;
+		}
+	}
+	return 0;
+}
+
+// What the server's kernel says to the client's.
+static void client_end_told(struct domain *d, unsigned slot, unsigned state, bool released, const uint64_t word[6])
+{
+	struct channel_end *e = &d->ends[slot];
+	if (released || state == CHANNEL_LOST) {
+		if (e->state == CHANNEL_CLOSED) {
+			end_free(d, slot);
+			return;
+		}
+		doorbell_unmap(d, slot);
+		e->state = CHANNEL_LOST;
+	} else if (e->state == CHANNEL_OPEN || e->state == CHANNEL_DOWN) {
+		e->state = (uint8_t)(state == CHANNEL_OPEN ? CHANNEL_OPEN : CHANNEL_DOWN);
+		e->peer_epoch = (uint32_t)word[1];
+	} else {
+		return;
+	}
+	event_raise(d, &d->event_state, slot);
+}
+
+// What the client's kernel says to the server's: CLOSED.
+static void server_end_told(struct domain *d, unsigned slot)
+{
+	struct channel_end *e = &d->ends[slot];
+	if (e->released)
+		return;
+	if (e->state == CHANNEL_REQUESTED) {
+		end_release(d, slot);
+		return;
+	}
+	bool nobody = e->state == CHANNEL_LOST || d->state == DOMAIN_DYING;
+	e->state = CHANNEL_CLOSED;
+	if (nobody)
+		end_release(d, slot);
+	else
+		event_raise(d, &d->event_closed, slot);
+}
+
+void channel_notice(struct core *core, unsigned from, const uint64_t word[6])
+{
+	uint32_t tag = (uint32_t)word[0];
+	unsigned index = (uint8_t)(word[0] >> 32), state = (uint8_t)(word[0] >> 40);
+	bool released = word[0] >> 48 & 1, by_client = word[0] >> 49 & 1;
+	unsigned slot;
+	unsigned role = by_client ? CHANNEL_ROLE_SERVER : CHANNEL_ROLE_CLIENT;
+	if (!end_by_tag(core, from, tag, role, index, &slot)) {
+		if (by_client && from < core->core_count) { // it gave up before its request arrived, or we have let go
+			uint64_t back[6] = {tag | (uint64_t)(uint8_t)(word[2]) << 32 | (uint64_t)CHANNEL_CLOSED << 40 | 1ul << 48};
+			mesh_notice(core, from, NOTICE_CHANNEL, back);
+		}
+		return;
+	}
+	if (by_client)
+		server_end_told(core->domains[index], slot);
+	else
+		client_end_told(core->domains[index], slot, state, released, word);
+}
+
+void channel_notice_ring(struct core *core, unsigned from, uint64_t word)
+{
+	unsigned slot, role = word >> 49 & 1 ? CHANNEL_ROLE_SERVER : CHANNEL_ROLE_CLIENT;
+	unsigned index = (uint8_t)(word >> 32);
+	struct channel_end *e = end_by_tag(core, from, (uint32_t)word, role, index, &slot);
+	if (e && e->identity)
+		domain_ring(core->domains[index], e->identity);
+}
+
+static bool end_notices_send(struct domain *d, unsigned slot)
+{
+	struct channel_end *e = &d->ends[slot];
+	bool by_client = e->role == CHANNEL_ROLE_CLIENT;
+	uint64_t word[6] = {e->tag | (uint64_t)e->peer_domain << 32 | (uint64_t)e->state << 40 |
+				(uint64_t)e->released << 48 | (uint64_t)by_client << 49,
+			    d->epoch, d->index};
+	if (e->ring) {
+		if (!mesh_notice(d->core, e->peer_core, NOTICE_DOORBELL, word))
+			return false;
+		e->ring = false;
+	}
+	if (e->notice) {
+		if (!mesh_notice(d->core, e->peer_core, NOTICE_CHANNEL, word))
+			return false;
+		e->notice = false;
+		if (e->released)
+			end_free(d, slot);
+	}
+	return true;
+}
+
+bool channel_notices_send(struct domain *d)
+{
+	struct core *core = d->core;
+	unsigned index = d->index;
+	bool all = true;
+	for (unsigned i = 0; i < CHANNEL_MAX && core->domains[index] == d; i++)
+		if (d->ends[i].state != CHANNEL_FREE && (d->ends[i].ring || d->ends[i].notice))
+			all &= end_notices_send(d, i);
+	if (core->domains[index] != d) // it was dying, and that was the last one
+		return true;
+	if (d->report) {
+		uint64_t word[6] = {d->parent.domain, d->index, d->epoch};
+		if (mesh_notice(core, d->parent.core, NOTICE_DOMAIN, word))
+			d->report = false;
+		else
+			all = false;
+	}
+	return all;
+}
+
+// ---- incarnations
+
+void channel_unregister_all(struct domain *d, bool final)
+{
+	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
+		struct channel_end *e = &d->ends[i];
+		if (e->state == CHANNEL_FREE || e->role != CHANNEL_ROLE_SERVER || e->released)
+			continue;
+		end_unmap(d, i);
+		if (e->state == CHANNEL_REQUESTED) {
+			if (final)
+				end_refuse(d, i, ERR_PEER_LOST);
+		} else if (e->state == CHANNEL_CLOSED) {
+			if (final)
+				end_release(d, i);
+		} else if (final) {
+			e->state = CHANNEL_LOST;
+			end_release(d, i);
+		} else if (e->state == CHANNEL_OPEN) {
+			e->state = CHANNEL_DOWN;
+			notice_mark(d, e);
+		}
+	}
+}
+
+void channel_adopt_all(struct domain *d)
+{
+	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
+		struct channel_end *e = &d->ends[i];
+		if (e->state == CHANNEL_FREE || e->role != CHANNEL_ROLE_SERVER || e->released)
+			continue;
+		if (e->state == CHANNEL_REQUESTED) {
+			event_raise(d, &d->event_request, i);
+			continue;
+		}
+		if (end_map(d, i) != ERR_OK) { // its page tables were freed in between and are gone: give the client up
+			e->state = CHANNEL_LOST;
+			end_release(d, i);
+			continue;
+		}
+		if (e->state == CHANNEL_CLOSED) {
+			event_raise(d, &d->event_closed, i);
+			continue;
+		}
+		e->state = CHANNEL_OPEN;
+		notice_mark(d, e);
+	}
+}
+
+void channel_restart_all(struct domain *d)
+{
+	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
+		struct channel_end *e = &d->ends[i];
+		if (e->state == CHANNEL_REQUESTED && e->role == CHANNEL_ROLE_CLIENT) {
+			e->state = CHANNEL_OPEN; // so that it is told
+			client_end_close(d, i);
+		}
+	}
+}
+
+void channel_close_all(struct domain *d)
+{
+	channel_unregister_all(d, true);
+	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
+		struct channel_end *e = &d->ends[i];
+		if (e->state == CHANNEL_FREE || e->role != CHANNEL_ROLE_CLIENT)
+			continue;
+		client_end_close(d, i);
+	}
+}
+
+bool channel_none_left(const struct domain *d)
+{
+	for (unsigned i = 0; i < CHANNEL_MAX; i++)
+		if (d->ends[i].state != CHANNEL_FREE)
+			return false;
+	return true;
+}

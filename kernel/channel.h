@@ -1,0 +1,45 @@
+// Channel ends: registering, adopting, letting go. The memory is the client's (abi/channel.h); each kernel maps its
+// own domain's side and tells the other kernel states by notices.
+//
+//   client's kernel                         server's kernel
+//   OPEN call: frames, map client side  ->  end REQUESTED, event to the server
+//                                       <-  accept: map server side, reply (or refuse)
+//   DOWN, OPEN (new epoch), LOST        <-  the server's incarnation changes
+//   CLOSED: client side unmapped        ->  event to the server, which commits and releases
+//   frames are free                     <-  released: server side unmapped
+//
+// Death: of the server: the end stays, DOWN, until the next incarnation maps it again. Of the client: CLOSED by its
+// kernel; the memory stays until the server has released it (RECOVERY rule 4). A frame is free only when both
+// sides have unmapped it (KERNEL rule 13).
+#pragma once
+#include "kernel/call.h"
+
+enum error channel_call_open(struct invocation *c);
+enum error channel_call_accept(struct invocation *c);
+enum error channel_call_refuse(struct invocation *c);
+enum error channel_call_close(struct invocation *c);
+enum error channel_call_info(struct invocation *c);
+enum error channel_call_name(struct invocation *c);
+enum error channel_call_doorbell(struct invocation *c);
+enum error channel_call_complain(struct invocation *c);
+// A client's kernel asks for its domain to be connected.
+enum error channel_connect(struct invocation *c);
+// The answer to channel_open has come (or its deadline): completes the client's end. Returns what the client sees.
+enum error channel_connected(struct domain *d, enum error error, const uint64_t value[5], uint64_t result[5]);
+
+void channel_notice(struct core *core, unsigned from, const uint64_t word[6]);
+void channel_notice_ring(struct core *core, unsigned from, uint64_t word);
+// The memory of channel_open is clear: asks the kernel of the server.
+void channel_open_send(struct domain *d);
+// Sends what the domain's ends and reports have to tell. False: a ring is full, try again.
+bool channel_notices_send(struct domain *d);
+
+// Server ends: unmapped, clients told DOWN, or LOST when the service is given up.
+void channel_unregister_all(struct domain *d, bool final);
+// A new incarnation: maps the ends of the former one, tells the clients.
+void channel_adopt_all(struct domain *d);
+// The domain is destroyed: client ends CLOSED, server ends LOST.
+void channel_close_all(struct domain *d);
+// A restarted domain: what was half open is closed; client ends stay.
+void channel_restart_all(struct domain *d);
+bool channel_none_left(const struct domain *d);

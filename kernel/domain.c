@@ -1,0 +1,455 @@
+// Domain objects (domain.h).
+#include "kernel/domain.h"
+#include "abi/boot_image.h"
+#include "core-local/info.h"
+#include "kernel/boot/plan.h"
+#include "kernel/call.h"
+#include "kernel/channel.h"
+#include "kernel/interrupt.h"
+#include "kernel/kernel.h"
+#include "kernel/mesh.h"
+#include "kernel/riscv/imsic.h"
+#include "kernel/schedule.h"
+#include <string.h>
+
+#define CHUNK 0x10000ul // bytes copied or cleared in one kernel entry: some 10 us, as long as a switch
+#define ROOT_PAGES 4    // a Sv39x4 root is 16 KiB
+
+static uint16_t owner(const struct domain *d)
+{
+	return (uint16_t)(d->index + 1);
+}
+
+// ---- memory
+
+paddr_t domain_frames(struct domain *d, uint64_t pages, enum error *error)
+{
+	if (pages > d->frames_quota - d->frames_used) {
+		*error = ERR_QUOTA;
+		return 0;
+	}
+	paddr_t base = frames_alloc(&d->core->frames, pages, owner(d));
+	if (!base) {
+		*error = ERR_NO_MEMORY;
+		return 0;
+	}
+	d->frames_used += pages;
+	return base;
+}
+
+void domain_frames_free(struct domain *d, paddr_t base, uint64_t pages)
+{
+	frames_free(&d->core->frames, base, pages, owner(d));
+	d->frames_used -= pages;
+}
+
+static paddr_t table_frame(void *context)
+{
+	enum error error;
+	return domain_frames(context, 1, &error);
+}
+
+static void table_frame_free(void *context, paddr_t table)
+{
+	domain_frames_free(context, table, 1);
+}
+
+enum error domain_map(struct domain *d, uint64_t gpa, paddr_t pa, uint64_t bytes, unsigned prot)
+{
+	return table_map(&d->table, gpa, pa, bytes, prot);
+}
+
+void domain_unmap(struct domain *d, uint64_t gpa, uint64_t bytes)
+{
+	table_unmap(&d->table, gpa, bytes);
+	hfence_gvma_vmid(d->hgatp >> HGATP_VMID_SHIFT & 0x3fff);
+}
+
+// ---- identities
+
+uint32_t domain_identity_take(struct domain *d, unsigned first, unsigned last)
+{
+	for (unsigned i = first; i <= last && i <= d->core->plan->identities; i++) {
+		if (d->identities[i / 64] & 1ul << i % 64)
+			continue;
+		d->identities[i / 64] |= 1ul << i % 64;
+		return i;
+	}
+	return 0;
+}
+
+void domain_identity_give(struct domain *d, unsigned identity)
+{
+	d->identities[identity / 64] &= ~(1ul << identity % 64);
+}
+
+void domain_ring(struct domain *d, uint32_t identity)
+{
+	if (d->file) {
+		imsic_ring(d->core->imsic + d->file * PAGE_SIZE, identity); // a blocked domain is woken by SGEI
+		return;
+	}
+	d->sticky[identity / 64 % 4] |= 1ul << identity % 64;
+	schedule_sticky(d);
+	schedule_wake(d);
+}
+
+// ---- life
+
+static unsigned file_take(struct core *core, struct domain *d, uint32_t flags)
+{
+	if ((flags & DOMAIN_FLAG_NO_FILE) || core->files_free == 0)
+		return 0;
+	unsigned file = (unsigned)__builtin_ctzl(core->files_free);
+	core->files_free &= ~(1ul << file);
+	core->file_owner[file] = d;
+	return file;
+}
+
+static void file_clear(struct domain *d)
+{
+	if (!d->file)
+		return;
+	schedule_unload(d->core);
+	imsic_clear_guest(d->file);
+	csr_write(CSR_HSTATUS, HSTATUS_VSXL_64);
+}
+
+static void deadlines_name(struct domain *d)
+{
+	d->timer.kind = DEADLINE_DOMAIN_TIMER;
+	d->deadline.kind = DEADLINE_CALL;
+	d->tick.kind = DEADLINE_WATCH;
+	d->timer.index = d->deadline.index = d->tick.index = d->index;
+}
+
+static int place_free(const struct core *core)
+{
+	for (int i = 0; i < DOMAIN_MAX; i++)
+		if (!core->domains[i])
+			return i;
+	return -1;
+}
+
+enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota, unsigned priority, uint32_t flags,
+		       struct domain **made)
+{
+	int place = place_free(core);
+	if (place < 0)
+		return ERR_LIMIT;
+	if (quota < DOMAIN_PAGES + ROOT_PAGES || quota > core->frames.count || priority >= RUN_PRIORITIES)
+		return ERR_INVALID;
+	paddr_t record = frames_alloc(&core->frames, DOMAIN_PAGES, (uint16_t)(place + 1));
+	paddr_t root = record ? frames_alloc_aligned(&core->frames, ROOT_PAGES, ROOT_PAGES, (uint16_t)(place + 1)) : 0;
+	if (!root) {
+		if (record)
+			frames_free(&core->frames, record, DOMAIN_PAGES, (uint16_t)(place + 1));
+		return ERR_NO_MEMORY;
+	}
+	struct domain *d = (struct domain *)record;
+	memset(d, 0, sizeof(*d));
+	memset((void *)root, 0, ROOT_PAGES * PAGE_SIZE);
+	d->core = core;
+	d->index = (uint8_t)place;
+	d->generation = ++core->generations[place];
+	d->priority = (uint8_t)priority;
+	d->flags = flags;
+	d->state = DOMAIN_CREATED;
+	d->name[0] = name[0];
+	d->name[1] = name[1];
+	d->kernel_sp = core->partition + PARTITION_STACK_TOP;
+	d->frames_used = DOMAIN_PAGES + ROOT_PAGES;
+	d->frames_quota = quota;
+	d->table = (struct page_table){(uint64_t *)root, true, table_frame, table_frame_free, d};
+	d->hgatp = HGATP_SV39X4 | (uint64_t)(core->vmid_usable ? place + 1 : 0) << HGATP_VMID_SHIFT | root >> PAGE_SHIFT;
+	d->heap_top = GPA_HEAP;
+	d->window_top = GPA_DEVICE;
+	d->identities[0] = (1ul << IDENTITY_DEVICE) - 1; // 0 is none, 1 is the kernel's
+	deadlines_name(d);
+	d->file = (uint8_t)file_take(core, d, flags);
+	core->domains[place] = d;
+	file_clear(d);
+	hfence_gvma_vmid((uint64_t)place + 1); // the number was another domain's
+	for (unsigned i = 0; i < core->core_count; i++)
+		if (domain_map(d, GPA_INFO + i * PAGE_SIZE, (paddr_t)partition_info(core->plan->cores[i].partition),
+			       PAGE_SIZE, PROT_READ) != ERR_OK) {
+			domain_destroy_begin(d);
+			return ERR_QUOTA;
+		}
+	domain_info_update(d);
+	*made = d;
+	return ERR_OK;
+}
+
+static void registers_reset(struct domain *d)
+{
+	memset(d->x, 0, sizeof(d->x));
+	memset(d->f, 0, sizeof(d->f));
+	memset(d->sticky, 0, sizeof(d->sticky));
+	d->fp = false;
+	d->hstatus = HSTATUS_VSXL_64 | HSTATUS_SPV | HSTATUS_SPVP | (uint64_t)d->file << HSTATUS_VGEIN_SHIFT;
+	d->vsstatus = SSTATUS_UXL_64 | SSTATUS_FS_INITIAL;
+	d->vsie = d->vstvec = d->vsscratch = d->vsepc = d->vscause = d->vstval = d->vsiselect = 0;
+	d->vstimecmp = DEADLINE_NEVER;
+}
+
+void domain_begin(struct domain *d, uint64_t entry, uint64_t sp)
+{
+	registers_reset(d);
+	d->x[0] = entry;
+	d->x[2] = sp;
+	d->epoch++;
+	d->ready = false;
+	d->event_ping = false;
+	memset(&d->status, 0, sizeof(d->status));
+	instruction_fence(); // new text, written by this hart
+	channel_adopt_all(d);
+	schedule_ready(d);
+	domain_info_update(d);
+}
+
+void domain_report(struct domain *d)
+{
+	d->report = true;
+	d->core->notices |= 1u << d->index;
+}
+
+void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_t address, uint64_t instruction)
+{
+	if (d->state == DOMAIN_STOPPED || d->state == DOMAIN_DYING)
+		return;
+	schedule_remove(d);
+	deadline_cancel(&d->core->deadlines, &d->deadline);
+	deadline_cancel(&d->core->deadlines, &d->tick);
+	d->core->jobs &= ~(1u << d->index);
+	d->job.kind = JOB_NONE;
+	d->call_request = 0;
+	d->state = DOMAIN_STOPPED;
+	d->ready = false;
+	d->faults++;
+	uint64_t now = time_read();
+	uint64_t detected = kind == FAULT_HANG ? d->watch.answered : now;
+	d->status = (struct domain_status){
+	    .state = (uint64_t)kind << 8,
+	    .cause = cause,
+	    .address = address,
+	    .pc = d->x[0],
+	    .sp = d->x[2],
+	    .ra = d->x[1],
+	    .time_stopped = now,
+	    .time_detected = detected,
+	    .instruction = instruction,
+	};
+	domain_info_update(d);
+	domain_report(d);
+}
+
+void domain_info_update(struct domain *d)
+{
+	struct info_page *page = d->core->info;
+	struct info_domain *line = &page->domains[d->index];
+	info_begin(page);
+	memcpy(line->name, d->name, NAME_SIZE);
+	line->state = d->state;
+	line->epoch = d->epoch;
+	line->priority = d->priority;
+	line->guest_file = d->file;
+	line->frames = (uint32_t)d->frames_used;
+	line->faults = d->faults;
+	page->frames_free = d->core->frames.free;
+	info_end(page);
+}
+
+// ---- segments and restoring
+
+enum error domain_segment_add(struct domain *d, const struct segment *s, struct origin o)
+{
+	enum error error = ERR_OK;
+	if (d->segment_count == SEGMENT_MAX)
+		return ERR_LIMIT;
+	struct segment *n = &d->segments[d->segment_count];
+	*n = *s;
+	n->frames = domain_frames(d, s->pages, &error);
+	if (!n->frames)
+		return error;
+	error = domain_map(d, s->gpa, n->frames, s->pages * PAGE_SIZE, (unsigned)s->prot);
+	if (error != ERR_OK) {
+		domain_frames_free(d, n->frames, s->pages);
+		return error;
+	}
+	d->job = (struct job){.kind = JOB_LOAD, .segment = d->segment_count, .origin = o};
+	d->segment_count++;
+	d->core->jobs |= 1u << d->index;
+	return ERR_OK;
+}
+
+static void heap_free(struct domain *d)
+{
+	for (unsigned i = 0; i < HEAP_MAX; i++) {
+		struct heap_block *b = &d->heap[i];
+		if (!b->pages)
+			continue;
+		domain_unmap(d, b->gpa, b->pages * PAGE_SIZE);
+		domain_frames_free(d, b->frames, b->pages);
+		b->pages = 0;
+	}
+	d->heap_top = GPA_HEAP;
+}
+
+void domain_restore_begin(struct domain *d, struct origin o)
+{
+	heap_free(d);
+	file_clear(d);
+	channel_restart_all(d);
+	d->event_request = d->event_closed = d->event_state = 0;
+	d->job = (struct job){.kind = JOB_RESTORE, .origin = o};
+	d->core->jobs |= 1u << d->index;
+}
+
+// One chunk of a segment: content from the boot image, zero behind it. True when the segment is whole.
+static bool segment_fill(struct domain *d, struct job *job)
+{
+	const struct segment *s = &d->segments[job->segment];
+	uint64_t bytes = s->pages * PAGE_SIZE, end = job->done + CHUNK < bytes ? job->done + CHUNK : bytes;
+	uint64_t content = s->length > job->done ? (s->length < end ? s->length : end) - job->done : 0;
+	uint8_t *to = (uint8_t *)s->frames + job->done;
+	memcpy(to, (const uint8_t *)d->core->plan->boot_image + s->offset + job->done, content);
+	memset(to + content, 0, end - job->done - content);
+	job->done = end;
+	return end == bytes;
+}
+
+static bool clear_chunk(struct job *job)
+{
+	uint64_t left = job->bytes - job->done, n = left < CHUNK ? left : CHUNK;
+	memset((uint8_t *)job->base + job->done, 0, n);
+	job->done += n;
+	return job->done == job->bytes;
+}
+
+static bool job_step(struct domain *d, struct job *job)
+{
+	if (job->kind == JOB_CLEAR || job->kind == JOB_OPEN)
+		return clear_chunk(job);
+	if (job->kind == JOB_RESTORE && job->segment >= d->segment_count)
+		return true;
+	if (!segment_fill(d, job))
+		return false;
+	job->segment++;
+	job->done = 0;
+	return job->kind == JOB_LOAD || job->segment == d->segment_count;
+}
+
+void domain_job_step(struct domain *d)
+{
+	if (!job_step(d, &d->job))
+		return;
+	struct job done = d->job;
+	d->job.kind = JOB_NONE;
+	d->core->jobs &= ~(1u << d->index);
+	if (done.kind == JOB_OPEN) {
+		channel_open_send(d);
+		return;
+	}
+	uint64_t value[5] = {done.value};
+	mesh_answer(d->core, done.origin, ERR_OK, value);
+}
+
+// ---- end
+
+static void segments_free(struct domain *d)
+{
+	for (unsigned i = 0; i < d->segment_count; i++) {
+		domain_unmap(d, d->segments[i].gpa, d->segments[i].pages * PAGE_SIZE);
+		domain_frames_free(d, d->segments[i].frames, d->segments[i].pages);
+	}
+	d->segment_count = 0;
+}
+
+static void windows_free(struct domain *d)
+{
+	for (unsigned i = 0; i < d->window_count; i++) {
+		interrupt_release(d, &d->windows[i]);
+		domain_unmap(d, d->windows[i].gpa, d->windows[i].bytes);
+	}
+	d->window_count = 0;
+}
+
+void domain_destroy_begin(struct domain *d)
+{
+	domain_halt(d, FAULT_KILLED, 0, 0, 0);
+	d->state = DOMAIN_DYING;
+	d->report = false;
+	heap_free(d);
+	segments_free(d);
+	windows_free(d);
+	channel_close_all(d);
+	domain_info_update(d);
+	domain_bury_if_free(d);
+}
+
+void domain_bury_if_free(struct domain *d)
+{
+	struct core *core = d->core;
+	if (d->state != DOMAIN_DYING || !channel_none_left(d))
+		return;
+	unsigned index = d->index;
+	uint16_t own = owner(d);
+	if (core->current == d)
+		schedule_unload(core);
+	file_clear(d);
+	if (d->file) { // every sender's mapping is gone with the last end (KERNEL rule 6)
+		core->files_free |= 1ul << d->file;
+		core->file_owner[d->file] = 0;
+	}
+	for (unsigned i = 0; i < core->core_count; i++) {
+		paddr_t pa;
+		if (table_lookup(&d->table, GPA_INFO + i * PAGE_SIZE, &pa, 0))
+			table_unmap(&d->table, GPA_INFO + i * PAGE_SIZE, PAGE_SIZE);
+	}
+	table_destroy(&d->table);
+	hfence_gvma_vmid((uint64_t)index + 1);
+	frames_free(&core->frames, (paddr_t)d->table.root, ROOT_PAGES, own);
+	core->domains[index] = 0;
+	core->notices &= ~(1u << index);
+	core->jobs &= ~(1u << index);
+	frames_free(&core->frames, (paddr_t)d, DOMAIN_PAGES, own);
+	info_begin(core->info);
+	memset(&core->info->domains[index], 0, sizeof(core->info->domains[index]));
+	core->info->frames_free = core->frames.free;
+	info_end(core->info);
+}
+
+// ---- watch
+
+// Did it have the core since the last tick, or sleep in spite of the ring? Waiting for the core, or for another
+// kernel's answer, is not its fault.
+static bool watch_had_its_chance(struct domain *d)
+{
+	uint64_t ran = d->core->info->domains[d->index].run_ticks;
+	if (d->core->current == d)
+		ran += time_read() - d->run_since;
+	bool enough = ran - d->watch.ran >= d->watch.tick / 4;
+	d->watch.ran = ran;
+	return enough || d->state == DOMAIN_BLOCKED;
+}
+
+void domain_watch_tick(struct domain *d)
+{
+	struct watch *w = &d->watch;
+	if (w->tick == 0 || d->state == DOMAIN_STOPPED || d->state == DOMAIN_DYING)
+		return;
+	// Ticks are counted on this hart, one at each expiry: a hart that the host held up counts one, not many.
+	if (w->outstanding && watch_had_its_chance(d) && --w->left == 0) {
+		domain_halt(d, FAULT_HANG, 0, 0, 0);
+		return;
+	}
+	if (!w->outstanding && d->ready) {
+		w->outstanding = true;
+		w->left = w->ticks;
+		w->number++;
+		d->event_ping = true;
+		domain_ring(d, IDENTITY_EVENT);
+	}
+	deadline_arm(&d->core->deadlines, &d->tick, time_read() + w->tick);
+}

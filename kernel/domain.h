@@ -1,0 +1,196 @@
+// Domain: the unit of isolation and restart. One for each program; pinned to the core that made it.
+//
+// A domain runs in VS-mode over G-stage tables only. All that the kernel knows of it is in struct domain, in frames
+// charged to its quota: registers, memory, channel ends, device windows, watch. Only its own kernel touches it.
+// If the program dies, the record stays (DOMAIN_STOPPED) until the supervisor restarts or destroys it. If the kernel
+// dies, so does the core; adoption by a reborn kernel reads these records.
+#pragma once
+#include "abi/channel.h"
+#include "abi/event.h"
+#include "abi/fault.h"
+#include "core-local/core.h"
+#include "kernel/riscv/csr.h"
+#include "kernel/riscv/frame.h"
+#include <stddef.h>
+
+#define SEGMENT_MAX 8
+#define HEAP_MAX 64
+#define WINDOW_MAX 12
+#define HANDLE_MAX 64
+
+struct segment { // pristine content in the boot image; restored from there
+	uint64_t gpa;
+	uint64_t pages;
+	paddr_t frames;
+	uint64_t prot;
+	uint64_t offset;
+	uint64_t length;
+};
+
+struct heap_block {
+	uint64_t gpa;
+	uint64_t pages;
+	paddr_t frames;
+};
+
+struct window { // of a device
+	uint64_t gpa;
+	uint64_t bytes;
+	paddr_t address;
+	uint32_t identity; // of its interrupt, 0: none
+	uint32_t source;   // wired, at the APLIC; 0: MSI or none
+	paddr_t msi_address;
+	uint32_t msi_data;
+};
+
+// One end of a channel. Client ends own the memory.
+struct channel_end {
+	uint8_t state; // enum channel_state
+	uint8_t role;
+	uint8_t priority;
+	bool mapped;
+	bool notice;   // our state must be told to the peer's kernel
+	bool ring;     // a doorbell must be passed to the peer's kernel
+	bool released; // we unmapped it for good: free as soon as the peer's kernel has been told
+	bool doorbell_mapped;
+	uint16_t peer_core;
+	uint16_t peer_domain;
+	uint16_t peer_slot;
+	uint16_t identity;      // rings us
+	uint16_t peer_identity; // rings the peer
+	uint8_t peer_file;      // guest file of the peer, 0: none
+	uint32_t peer_epoch;
+	uint32_t tag;           // made by the client's kernel; messages that carry another are of an earlier channel
+	uint32_t slots;
+	uint32_t out_bytes;
+	uint32_t in_bytes;
+	uint64_t bytes; // in all
+	paddr_t memory;
+	uint64_t key;
+	uint64_t name[2];
+	uint32_t request; // server end in CHANNEL_REQUESTED: the call to answer
+};
+
+enum job_kind { JOB_NONE, JOB_LOAD, JOB_RESTORE, JOB_CLEAR, JOB_OPEN };
+
+struct origin { // who waits for an operation's result
+	uint16_t core;
+	uint16_t domain;
+	uint32_t request;
+	bool waits;
+};
+
+struct job { // work in bounded chunks
+	enum job_kind kind;
+	unsigned segment;
+	uint64_t done; // bytes of the segment or range
+	paddr_t base;  // JOB_CLEAR
+	uint64_t bytes;
+	struct origin origin;
+	uint64_t value; // result to give
+};
+
+struct watch {
+	uint64_t tick; // ticks of the time base, 0: not watched
+	uint32_t ticks;
+	uint32_t left;
+	uint32_t number;   // of the last ping
+	bool outstanding;  // no pong yet
+	uint64_t answered; // time of the last pong
+	uint64_t ran;      // its run time at the last tick
+};
+
+struct domain {
+	uint64_t x[32];     // frame.h: x[0] is the pc
+	uint64_t kernel_sp; // frame.h
+	uint64_t f[33];     // frame.h
+	bool fp;            // has used floating point since it started
+
+	struct core *core;
+	uint8_t index;
+	uint8_t priority;
+	uint8_t file; // guest file, 0: none
+	uint8_t state; // enum domain_state
+	uint32_t flags;
+	uint32_t generation;
+	epoch_t epoch;
+	uint64_t name[2];
+	bool supervisor;
+	bool ready;
+	struct origin parent; // whom to tell about faults
+
+	uint64_t hgatp;
+	uint64_t hstatus; // without VTW
+	uint64_t vsstatus, vsie, vstvec, vsscratch, vsepc, vscause, vstval, vsiselect, vstimecmp;
+	uint64_t sticky[4]; // identities rung while there is no guest file
+	uint64_t run_since;
+
+	struct page_table table;
+	uint64_t frames_used;
+	uint64_t frames_quota;
+	struct segment segments[SEGMENT_MAX];
+	unsigned segment_count;
+	struct heap_block heap[HEAP_MAX];
+	uint64_t heap_top;
+	struct window windows[WINDOW_MAX];
+	unsigned window_count;
+	uint64_t window_top;
+
+	struct channel_end ends[CHANNEL_MAX];
+	uint64_t event_request; // bit: slot
+	uint64_t event_closed;
+	uint64_t event_state;
+	uint32_t event_domain[CORE_MAX]; // supervisor: bit: domain of that core
+	uint64_t event_core;
+	bool event_ping;
+	bool report; // parent must be told
+	uint64_t identities[4]; // in use
+
+	struct deadline timer;    // vstimecmp while not running
+	struct deadline deadline; // of a call to another kernel
+	struct deadline tick;     // of the watch
+	struct watch watch;
+	struct job job;
+	uint32_t call_request; // awaited reply, 0: none
+	uint16_t call_number;  // enum call, which it answers
+	uint16_t call_core;
+	uint16_t call_slot;    // channel_open: the end
+
+	struct domain_status status;
+	uint32_t faults;
+	uint64_t handles[HANDLE_MAX]; // supervisor: core << 48 | index << 32 | generation, 0: free
+};
+_Static_assert(offsetof(struct domain, kernel_sp) == FRAME_KERNEL_SP, "frame.h: kernel stack pointer");
+_Static_assert(offsetof(struct domain, f) == FRAME_FP, "frame.h: floating-point registers");
+
+#define DOMAIN_PAGES ((sizeof(struct domain) + PAGE_SIZE - 1) / PAGE_SIZE)
+
+enum deadline_kind { DEADLINE_SLICE, DEADLINE_MESH, DEADLINE_DOMAIN_TIMER, DEADLINE_CALL, DEADLINE_WATCH };
+
+// Creates a domain on this core, charged `quota` pages. ERR_LIMIT, ERR_NO_MEMORY, ERR_QUOTA.
+enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota, unsigned priority, uint32_t flags,
+		       struct domain **made);
+// Takes `pages` contiguous frames into the domain's charge. 0: none, *error says whether quota or memory.
+paddr_t domain_frames(struct domain *d, uint64_t pages, enum error *error);
+void domain_frames_free(struct domain *d, paddr_t base, uint64_t pages);
+// Maps into the domain's G-stage, or removes; removal fences this hart.
+enum error domain_map(struct domain *d, uint64_t gpa, paddr_t pa, uint64_t bytes, unsigned prot);
+void domain_unmap(struct domain *d, uint64_t gpa, uint64_t bytes);
+// Segment from the boot image: frames, mapping, and the job that fills it. `o` is answered when it is done.
+enum error domain_segment_add(struct domain *d, const struct segment *s, struct origin o);
+void domain_begin(struct domain *d, uint64_t entry, uint64_t sp);
+// Takes it off the processor for good and records why. Idempotent: the first reason stands.
+void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_t address, uint64_t instruction);
+void domain_restore_begin(struct domain *d, struct origin o);
+// Frees all but what peers still hold; DOMAIN_DYING until they have let go, then domain_bury.
+void domain_destroy_begin(struct domain *d);
+void domain_bury_if_free(struct domain *d);
+// One chunk of its job.
+void domain_job_step(struct domain *d);
+// Raises an identity: by the guest file, or the sticky word; wakes the domain if it waits.
+void domain_ring(struct domain *d, uint32_t identity);
+void domain_report(struct domain *d);
+void domain_watch_tick(struct domain *d);
+uint32_t domain_identity_take(struct domain *d, unsigned first, unsigned last);
+void domain_identity_give(struct domain *d, unsigned identity);
+void domain_info_update(struct domain *d);

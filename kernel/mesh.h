@@ -1,0 +1,34 @@
+// Mesh: messages between kernels. For each ordered pair of cores one ring in the receiver's partition (mesh_ring.h).
+//
+// Two kinds. Calls: a request with a number and a reply that carries it; at most MESH_REQUESTS_MAX outstanding for a
+// pair, each with a deadline. Notices: the state of something, told again whenever it changes; they are not queued but
+// marked where they come from (channel_end.notice, .ring, domain.report) and sent while the ring has room, so none is
+// lost and none can overflow. Replies always find room: notices leave MESH_NOTICE_ROOM slots.
+//
+// If the other kernel dies: calls end with ERR_CORE_LOST at their deadline; notices stay marked.
+#pragma once
+#include "kernel/domain.h"
+
+enum mesh_notice {
+	NOTICE_CHANNEL = 0x100, // tag of an end, its new state
+	NOTICE_DOORBELL,        // tag: ring the domain of the end that has it
+	NOTICE_DOMAIN,          // to the parent: status has changed
+	NOTICE_COMPLAINT,       // to the parent of a client: evidence was found
+	NOTICE_CORE,            // this core is online
+};
+
+void mesh_init(struct core *core);
+bool mesh_core_online(const struct core *core, unsigned peer);
+// Sends a request for `d`, which waits (DOMAIN_CALLING). ERR_AGAIN: too many outstanding.
+enum error mesh_call(struct domain *d, unsigned peer, unsigned number, const uint64_t word[6], bool deadline);
+void mesh_call_expired(struct domain *d);
+// Answers whoever waits at `origin`, here or on another core.
+void mesh_answer(struct core *core, struct origin origin, enum error error, const uint64_t value[5]);
+// A fresh number for a request of a local domain.
+uint32_t mesh_number(struct core *core);
+// Sends a notice at once if there is room. False: not sent.
+bool mesh_notice(struct core *core, unsigned peer, enum mesh_notice notice, const uint64_t word[6]);
+// Takes all messages that are there.
+void mesh_take(struct core *core);
+// Sends what is marked.
+void mesh_flush(struct core *core);

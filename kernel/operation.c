@@ -1,0 +1,267 @@
+// What the supervisor asks of a core or of a domain on it (abi/call.h, right S). Arguments are checked here, on the
+// core that owns the object; the steps of a restart may each be repeated.
+#include "abi/boot_image.h"
+#include "core-local/info.h"
+#include "kernel/boot/plan.h"
+#include "kernel/call.h"
+#include "kernel/channel.h"
+#include "kernel/interrupt.h"
+#include "kernel/kernel.h"
+#include "kernel/riscv/sbi.h"
+#include "kernel/schedule.h"
+#include <string.h>
+
+static const struct boot_image *boot_image(const struct core *core)
+{
+	return (const struct boot_image *)core->plan->boot_image;
+}
+
+enum error operation_create(struct invocation *c)
+{
+	struct domain *d;
+	uint64_t name[2] = {c->arg[1], c->arg[2]};
+	uint32_t flags = (uint32_t)c->arg[4] & (DOMAIN_FLAG_DMA | DOMAIN_FLAG_NO_FILE | DOMAIN_FLAG_CONSOLE);
+	enum error error = domain_make(c->core, name, c->arg[3], (unsigned)(c->arg[4] >> 32), flags, &d);
+	if (error != ERR_OK)
+		return error;
+	d->parent.core = c->caller ? c->core->id : c->origin.core;
+	d->parent.domain = c->caller ? c->caller->index : c->origin.domain;
+	c->value[0] = d->generation;
+	c->value[1] = d->index;
+	return ERR_OK;
+}
+
+enum error operation_open(struct invocation *c)
+{
+	uint64_t index = c->arg[1];
+	struct domain *d = index < DOMAIN_MAX ? c->core->domains[index] : 0;
+	if (!d || d->state == DOMAIN_DYING)
+		return ERR_NOT_FOUND;
+	c->value[0] = d->generation;
+	c->value[1] = d->index;
+	c->value[2] = d->epoch;
+	return ERR_OK;
+}
+
+static bool window_is_free_for_segments(uint64_t gpa, uint64_t pages)
+{
+	uint64_t end = gpa + pages * PAGE_SIZE;
+	bool image = gpa >= GPA_IMAGE && end <= GPA_IMAGE_END;
+	bool startup = gpa >= GPA_STARTUP && end <= GPA_INFO;
+	bool stack = gpa >= GPA_DEVICE_END + PAGE_SIZE && end <= GPA_STACK_TOP;
+	return gpa % PAGE_SIZE == 0 && pages > 0 && pages < 0x100000 && (image || startup || stack);
+}
+
+enum error operation_load(struct invocation *c)
+{
+	struct domain *d = c->target;
+	struct segment s = {
+	    .gpa = c->arg[1], .pages = c->arg[2] >> 8, .prot = c->arg[2] & 0xff, .offset = c->arg[3], .length = c->arg[4]};
+	uint64_t whole = boot_image(c->core)->bytes;
+	if (d->state != DOMAIN_CREATED || d->job.kind != JOB_NONE)
+		return ERR_STATE;
+	if (!window_is_free_for_segments(s.gpa, s.pages) || s.prot == 0 || s.prot > 7 ||
+	    (s.prot & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC))
+		return ERR_INVALID;
+	if (s.offset > whole || s.length > whole - s.offset || s.length > s.pages * PAGE_SIZE)
+		return ERR_INVALID;
+	enum error error = domain_segment_add(d, &s, c->origin);
+	if (error == ERR_OK) // the origin of a local caller is made only when nothing can fail any more
+		d->job.origin = call_defer(c);
+	return error;
+}
+
+enum error operation_start(struct invocation *c)
+{
+	struct domain *d = c->target;
+	if ((d->state != DOMAIN_CREATED && d->state != DOMAIN_STOPPED) || d->job.kind != JOB_NONE)
+		return ERR_STATE;
+	domain_begin(d, c->arg[1], c->arg[2]);
+	if (d->watch.tick) {
+		d->watch.outstanding = false;
+		deadline_arm(&c->core->deadlines, &d->tick, time_read() + d->watch.tick);
+	}
+	c->value[0] = d->epoch;
+	return ERR_OK;
+}
+
+enum error operation_stop(struct invocation *c)
+{
+	unsigned kind = c->arg[1] <= FAULT_CORE && c->arg[1] != FAULT_NONE ? (unsigned)c->arg[1] : FAULT_KILLED;
+	domain_halt(c->target, kind, 0, 0, 0);
+	c->target->report = false; // who stops it knows
+	return ERR_OK;
+}
+
+enum error operation_unregister(struct invocation *c)
+{
+	if (c->target->state != DOMAIN_STOPPED && c->target->state != DOMAIN_CREATED)
+		return ERR_STATE;
+	channel_unregister_all(c->target, c->arg[1] != 0);
+	return ERR_OK;
+}
+
+enum error operation_restore(struct invocation *c)
+{
+	if (c->target->state != DOMAIN_STOPPED || c->target->job.kind != JOB_NONE)
+		return ERR_STATE;
+	domain_restore_begin(c->target, c->origin);
+	c->target->job.origin = call_defer(c);
+	return ERR_OK;
+}
+
+enum error operation_destroy(struct invocation *c)
+{
+	if (c->target->supervisor)
+		return ERR_DENIED;
+	domain_destroy_begin(c->target);
+	return ERR_OK;
+}
+
+enum error operation_status(struct invocation *c)
+{
+	const struct domain *d = c->target;
+	struct domain_status s = d->status;
+	s.state |= d->state | (uint64_t)d->ready << 16;
+	s.epoch = d->epoch;
+	s.name[0] = d->name[0];
+	s.name[1] = d->name[1];
+	s.frames_used = d->frames_used;
+	s.frames_quota = d->frames_quota;
+	s.run_ticks = c->core->info->domains[d->index].run_ticks;
+	_Static_assert(sizeof(s) == DOMAIN_STATUS_GROUPS * sizeof(c->value), "groups of five words");
+	if (c->arg[1] >= DOMAIN_STATUS_GROUPS)
+		return ERR_INVALID;
+	memcpy(c->value, (const uint64_t *)&s + 5 * c->arg[1], sizeof(c->value));
+	return ERR_OK;
+}
+
+enum error operation_publish(struct invocation *c)
+{
+	char name[NAME_SIZE];
+	memcpy(name, &c->arg[1], NAME_SIZE);
+	if (c->arg[3] > SERVICE_HELD || name[0] == 0)
+		return ERR_INVALID;
+	return info_service_set(c->core->info, name, c->target->index, c->target->epoch, (enum service_state)c->arg[3]);
+}
+
+enum error operation_watch(struct invocation *c)
+{
+	struct watch *w = &c->target->watch;
+	uint64_t tick = c->arg[1] * c->core->plan->timebase / 1000000;
+	if (c->arg[1] > 10000000 || (c->arg[1] && (tick == 0 || c->arg[2] == 0 || c->arg[2] > 1000)))
+		return ERR_INVALID;
+	w->tick = tick;
+	w->ticks = (uint32_t)c->arg[2];
+	w->answered = time_read();
+	w->outstanding = false;
+	if (tick)
+		deadline_arm(&c->core->deadlines, &c->target->tick, time_read() + tick);
+	else
+		deadline_cancel(&c->core->deadlines, &c->target->tick);
+	return ERR_OK;
+}
+
+enum error operation_ping(struct invocation *c)
+{
+	if (c->target->watch.tick == 0)
+		return ERR_STATE;
+	domain_watch_tick(c->target);
+	return ERR_OK;
+}
+
+static bool overlaps(uint64_t a, uint64_t a_end, uint64_t b, uint64_t b_end)
+{
+	return a < b_end && b < a_end;
+}
+
+// A device window never reaches memory, interrupt files or the APLIC: those would be somebody else's.
+static bool is_device(const struct plan *p, uint64_t from, uint64_t to)
+{
+	return to > from && !overlaps(from, to, p->ram, p->ram + p->ram_bytes) &&
+	       !overlaps(from, to, p->imsic_low, p->imsic_high) &&
+	       !(p->aplic && overlaps(from, to, p->aplic, p->aplic + p->aplic_bytes));
+}
+
+enum error operation_device_map(struct invocation *c)
+{
+	struct domain *d = c->target;
+	uint64_t from = c->arg[1] & ~(PAGE_SIZE - 1);
+	uint64_t to = (c->arg[1] + c->arg[2] + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	if (c->arg[2] == 0 || c->arg[2] > GPA_DEVICE_END - GPA_DEVICE || !is_device(c->core->plan, from, to))
+		return ERR_INVALID;
+	if (d->window_count == WINDOW_MAX)
+		return ERR_LIMIT;
+	if (to - from > GPA_DEVICE_END - d->window_top)
+		return ERR_LIMIT;
+	enum error error = domain_map(d, d->window_top, from, to - from, PROT_READ | PROT_WRITE);
+	if (error != ERR_OK)
+		return error;
+	d->windows[d->window_count++] = (struct window){.gpa = d->window_top, .bytes = to - from, .address = c->arg[1]};
+	c->value[0] = d->window_top + (c->arg[1] - from);
+	d->window_top += to - from;
+	return ERR_OK;
+}
+
+enum error operation_interrupt_bind(struct invocation *c)
+{
+	enum error error = c->arg[1] < WINDOW_MAX && c->arg[2] <= UINT32_MAX
+			       ? interrupt_bind(c->target, (unsigned)c->arg[1], (uint32_t)c->arg[2])
+			       : ERR_INVALID;
+	if (error != ERR_OK)
+		return error;
+	const struct window *w = &c->target->windows[c->arg[1]];
+	c->value[0] = w->identity;
+	c->value[1] = w->msi_address;
+	c->value[2] = w->msi_data;
+	return ERR_OK;
+}
+
+static enum error map_read_only(struct invocation *c, uint64_t gpa, paddr_t base, uint64_t bytes)
+{
+	uint64_t whole = (bytes + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	enum error error = domain_map(c->caller, gpa, base, whole, PROT_READ);
+	c->value[0] = gpa;
+	c->value[1] = bytes;
+	return error == ERR_EXISTS ? ERR_OK : error;
+}
+
+enum error operation_boot_image_map(struct invocation *c)
+{
+	return map_read_only(c, GPA_BOOT_IMAGE, c->core->plan->boot_image, boot_image(c->core)->bytes);
+}
+
+enum error operation_device_tree_map(struct invocation *c)
+{
+	return map_read_only(c, GPA_BOOT_IMAGE + 0x40000000, c->core->plan->device_tree, c->core->plan->device_tree_bytes);
+}
+
+enum error operation_core_ping(struct invocation *c)
+{
+	c->value[0] = c->core->incarnation;
+	c->value[1] = time_read();
+	return ERR_OK;
+}
+
+enum error operation_core_log(struct invocation *c)
+{
+	uint64_t next;
+	char text[32] = {0};
+	log_read(&c->core->log, c->arg[1], text, sizeof(text), &next);
+	memcpy(c->value, text, sizeof(text));
+	c->value[4] = next;
+	return ERR_OK;
+}
+
+enum error operation_memory_count(struct invocation *c)
+{
+	c->value[0] = c->core->frames.free;
+	c->value[1] = c->core->frames.count;
+	c->value[2] = c->core->frames.quarantined;
+	return ERR_OK;
+}
+
+enum error operation_power(struct invocation *c)
+{
+	sbi_power_off(c->arg[0] == 1, c->arg[1] != 0);
+}

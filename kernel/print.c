@@ -1,0 +1,97 @@
+// What the kernel says, and how it dies.
+//
+// An epitaph goes to the firmware's console and stays in the core's log, which survives in its partition. A panicked
+// core parks; it never touches anything shared again but its own info page.
+#include "core-local/format.h"
+#include "kernel/domain.h"
+#include "kernel/kernel.h"
+#include "kernel/riscv/sbi.h"
+#include "kernel/boot/plan.h"
+#include <stdarg.h>
+#include <string.h>
+
+#define LINE_BYTES 200
+
+uint64_t panic_stack_top; // trap.S; set when the core starts
+static struct core *core_here; // of this copy of the image, for a trap of the kernel itself
+
+void kernel_panic_prepare(struct core *core)
+{
+	panic_stack_top = core->partition + PARTITION_PANIC_STACK_TOP;
+	core_here = core;
+}
+
+static bool page_has_console(const struct info_page *page)
+{
+	for (unsigned i = 0; i < INFO_SERVICE_MAX; i++)
+		if (page->services[i].state == SERVICE_UP && strncmp(page->services[i].name, "console", NAME_SIZE) == 0)
+			return true;
+	return false;
+}
+
+// A hint only (the pages are read without their sequence): at worst a line appears once too often.
+static bool console_is_taken(const struct core *core)
+{
+	for (unsigned i = 0; i < core->core_count; i++)
+		if (page_has_console(partition_info(core->plan->cores[i].partition)))
+			return true;
+	return false;
+}
+
+void kernel_log_text(struct core *core, const char *text, size_t length)
+{
+	log_append(&core->log, text, length);
+	if (!console_is_taken(core))
+		sbi_console_write(text, length);
+}
+
+void kernel_print(struct core *core, const char *format, ...)
+{
+	char line[LINE_BYTES];
+	va_list arguments;
+	va_start(arguments, format);
+	size_t n = format_line_list(line, sizeof(line) - 1, format, arguments);
+	va_end(arguments);
+	line[n++] = '\n';
+	kernel_log_text(core, line, n);
+}
+
+static _Noreturn void park(struct core *core)
+{
+	core->info->counters[INFO_PANICS]++;
+	core->info->state = CORE_PANICKED;
+	csr_write(CSR_SIE, 0);
+	csr_write(CSR_HIE, 0);
+	for (;;)
+		wait_for_interrupt();
+}
+
+_Noreturn void kernel_panic(struct core *core, const char *format, ...)
+{
+	char line[LINE_BYTES];
+	size_t n = format_line(line, sizeof(line), "core %u panics: ", core->id);
+	va_list arguments;
+	va_start(arguments, format);
+	n += format_line_list(line + n, sizeof(line) - 1 - n, format, arguments);
+	va_end(arguments);
+	line[n++] = '\n';
+	log_append(&core->log, line, n);
+	sbi_console_write(line, n);
+	park(core);
+}
+
+// A trap of the kernel itself (trap.S).
+_Noreturn void panic_trap(uint64_t cause, uint64_t pc, uint64_t address, uint64_t sp, uint64_t ra)
+{
+	kernel_panic(core_here, "trap %lx at pc %lx, address %lx, sp %lx, ra %lx", cause, pc, address, sp, ra);
+}
+
+// assert() of core-local's structures (picolibc's name for it). Before the core runs in its own copy there is no core
+// to tell: then the firmware's console is all.
+_Noreturn void __assert_func(const char *file, int line, const char *function, const char *expression)
+{
+	if (core_here)
+		kernel_panic(core_here, "%s:%d: %s: %s", file, line, function, expression);
+	sbi_console_write(expression, strlen(expression));
+	sbi_power_off(false, true);
+}

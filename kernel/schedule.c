@@ -1,0 +1,272 @@
+// The scheduler of one core (schedule.h).
+#include "kernel/schedule.h"
+#include "core-local/info.h"
+#include "kernel/boot/plan.h"
+#include "kernel/interrupt.h"
+#include "kernel/kernel.h"
+#include "kernel/mesh.h"
+
+#define SLICE_US 5000 // long against a switch (about 10 us), short against what a person notices
+#define HVIP_VSEIP (1ul << INTERRUPT_VS_EXTERNAL)
+
+static bool any_sticky(const struct domain *d)
+{
+	return (d->sticky[0] | d->sticky[1] | d->sticky[2] | d->sticky[3]) != 0;
+}
+
+void schedule_init(struct core *core)
+{
+	run_queue_init(&core->run, core->run_links, DOMAIN_MAX);
+	core->slice.kind = DEADLINE_SLICE;
+	core->mesh_retry.kind = DEADLINE_MESH;
+	core->info->running_domain = ~0u;
+}
+
+// hgeie[g] is 1 exactly while the domain of file g is blocked (KERNEL.md rule 5).
+static void guest_interrupt_enable(struct domain *d, bool on)
+{
+	if (d->file == 0)
+		return;
+	d->core->file_owner_blocked &= ~(1ul << d->file);
+	if (on)
+		d->core->file_owner_blocked |= 1ul << d->file;
+	csr_write(CSR_HGEIE, d->core->file_owner_blocked);
+}
+
+static void enqueue(struct domain *d)
+{
+	d->state = DOMAIN_READY;
+	run_queue_push(&d->core->run, d->index, d->priority);
+}
+
+void schedule_wake(struct domain *d)
+{
+	if (d->state != DOMAIN_BLOCKED)
+		return;
+	guest_interrupt_enable(d, false);
+	deadline_cancel(&d->core->deadlines, &d->timer);
+	enqueue(d);
+}
+
+void schedule_ready(struct domain *d)
+{
+	if (d->state == DOMAIN_CREATED || d->state == DOMAIN_CALLING || d->state == DOMAIN_STOPPED)
+		enqueue(d);
+}
+
+void schedule_remove(struct domain *d)
+{
+	if (d->state == DOMAIN_READY)
+		run_queue_remove(&d->core->run, d->index);
+	guest_interrupt_enable(d, false);
+	deadline_cancel(&d->core->deadlines, &d->timer);
+	if (d->core->current == d)
+		schedule_unload(d->core);
+}
+
+// An interrupt that would end the wfi of the loaded domain. hgeip shows enabled and pending identities of its file.
+static bool has_pending(const struct domain *d)
+{
+	uint64_t enabled = csr_read(CSR_VSIE);
+	bool external = enabled & 1ul << INTERRUPT_EXTERNAL;
+	if (external && d->file != 0 && (csr_read(CSR_HGEIP) & 1ul << d->file))
+		return true;
+	if (external && d->file == 0 && any_sticky(d))
+		return true;
+	return (enabled & 1ul << INTERRUPT_TIMER) && csr_read(CSR_VSTIMECMP) <= time_read();
+}
+
+void schedule_wait(struct domain *d)
+{
+	if (has_pending(d))
+		return;
+	d->state = DOMAIN_BLOCKED;
+	if (csr_read(CSR_VSIE) & 1ul << INTERRUPT_TIMER) {
+		uint64_t at = csr_read(CSR_VSTIMECMP);
+		if (at != DEADLINE_NEVER)
+			deadline_arm(&d->core->deadlines, &d->timer, at);
+	}
+	guest_interrupt_enable(d, true);
+}
+
+void schedule_yield(struct domain *d)
+{
+	if (d->state == DOMAIN_RUNNING)
+		enqueue(d);
+}
+
+void schedule_sticky(struct domain *d)
+{
+	if (d->core->current == d)
+		csr_write(CSR_HVIP, any_sticky(d) && d->file == 0 ? HVIP_VSEIP : 0);
+}
+
+static void fp_unload(struct domain *d)
+{
+	if (d->fp && (csr_read(CSR_SSTATUS) & SSTATUS_FS) == SSTATUS_FS_DIRTY)
+		fp_save(d);
+	csr_clear(CSR_SSTATUS, SSTATUS_FS);
+}
+
+static void fp_reload(struct domain *d)
+{
+	if (!d->fp)
+		return;
+	csr_set(CSR_SSTATUS, SSTATUS_FS);
+	fp_load(d);
+	csr_clear(CSR_SSTATUS, SSTATUS_FS);
+	csr_set(CSR_SSTATUS, SSTATUS_FS_CLEAN);
+}
+
+void schedule_unload(struct core *core)
+{
+	struct domain *d = core->current;
+	if (!d)
+		return;
+	d->vsstatus = csr_read(CSR_VSSTATUS);
+	d->vsie = csr_read(CSR_VSIE);
+	d->vstvec = csr_read(CSR_VSTVEC);
+	d->vsscratch = csr_read(CSR_VSSCRATCH);
+	d->vsepc = csr_read(CSR_VSEPC);
+	d->vscause = csr_read(CSR_VSCAUSE);
+	d->vstval = csr_read(CSR_VSTVAL);
+	d->vsiselect = csr_read(CSR_VSISELECT);
+	d->vstimecmp = csr_read(CSR_VSTIMECMP);
+	fp_unload(d);
+	csr_write(CSR_VSIE, 0);
+	csr_write(CSR_VSTIMECMP, DEADLINE_NEVER);
+	csr_write(CSR_HVIP, 0);
+	csr_write(CSR_HSTATUS, HSTATUS_VSXL_64);
+	core->current = 0;
+	core->info->running_domain = ~0u;
+	d->core->info->domains[d->index].run_ticks += time_read() - d->run_since;
+}
+
+// Plain domains: vsatp = 0 before hgatp, so that no translation of another domain survives (KERNEL.md rule 1).
+static void load(struct core *core, struct domain *d)
+{
+	csr_write(CSR_VSATP, 0);
+	csr_write(CSR_HGATP, d->hgatp);
+	if (!core->vmid_usable)
+		hfence_gvma_all();
+	csr_write(CSR_VSSTATUS, d->vsstatus);
+	csr_write(CSR_VSIE, d->vsie);
+	csr_write(CSR_VSTVEC, d->vstvec);
+	csr_write(CSR_VSSCRATCH, d->vsscratch);
+	csr_write(CSR_VSEPC, d->vsepc);
+	csr_write(CSR_VSCAUSE, d->vscause);
+	csr_write(CSR_VSTVAL, d->vstval);
+	csr_write(CSR_VSISELECT, d->vsiselect);
+	csr_write(CSR_VSTIMECMP, d->vstimecmp);
+	fp_reload(d);
+	core->current = d;
+	schedule_sticky(d);
+	d->run_since = time_read();
+	core->info->running_domain = d->index;
+	core->info->running_epoch = d->epoch;
+	core->info->domains[d->index].switches++;
+	info_count(core->info, INFO_SWITCHES);
+}
+
+static void deadline_handle(struct core *core, struct deadline *due)
+{
+	struct domain *d = due->index < DOMAIN_MAX ? core->domains[due->index] : 0;
+	if (due->kind == DEADLINE_SLICE && core->current && core->current->state == DOMAIN_RUNNING)
+		schedule_yield(core->current);
+	else if (due->kind == DEADLINE_DOMAIN_TIMER && d)
+		schedule_wake(d);
+	else if (due->kind == DEADLINE_CALL && d)
+		mesh_call_expired(d);
+	else if (due->kind == DEADLINE_WATCH && d)
+		domain_watch_tick(d);
+}
+
+static void guest_interrupts_take(struct core *core)
+{
+	uint64_t pending = csr_read(CSR_HGEIP) & core->file_owner_blocked;
+	for (; pending; pending &= pending - 1)
+		schedule_wake(core->file_owner[__builtin_ctzl(pending)]);
+}
+
+static void jobs_step(struct core *core)
+{
+	uint32_t jobs = core->jobs;
+	if (!jobs)
+		return;
+	domain_job_step(core->domains[__builtin_ctz(jobs)]);
+	if (core->jobs) // leftover work rings oneself again
+		interrupt_ring_self(core);
+}
+
+static void take_what_is_due(struct core *core)
+{
+	interrupt_take_external(core);
+	guest_interrupts_take(core);
+	struct deadline *due;
+	while ((due = deadline_expired(&core->deadlines, time_read())) != 0)
+		deadline_handle(core, due);
+	jobs_step(core);
+	mesh_flush(core);
+}
+
+// The domain that shall run now; 0: none. The running one stays unless a better one waits or it gave way.
+static struct domain *pick(struct core *core)
+{
+	struct domain *now = core->current;
+	bool runs = now && now->state == DOMAIN_RUNNING;
+	unsigned best = run_queue_peek_priority(&core->run);
+	if (runs && now->priority <= best)
+		return now;
+	if (best == RUN_PRIORITIES)
+		return 0;
+	if (runs) {
+		now->state = DOMAIN_READY;
+		run_queue_push_front(&core->run, now->index, now->priority);
+	}
+	deadline_cancel(&core->deadlines, &core->slice);
+	return core->domains[run_queue_pop(&core->run)];
+}
+
+static void slice_set(struct core *core, const struct domain *d)
+{
+	bool shared = run_queue_peek_priority(&core->run) == d->priority;
+	if (shared && !core->slice.armed)
+		deadline_arm(&core->deadlines, &core->slice, time_read() + SLICE_US * core->plan->timebase / 1000000);
+	else if (!shared && core->slice.armed)
+		deadline_cancel(&core->deadlines, &core->slice);
+}
+
+static void wait_for_work(struct core *core)
+{
+	schedule_unload(core);
+	csr_write(CSR_STIMECMP, deadline_next(&core->deadlines));
+	uint64_t since = time_read();
+	wait_for_interrupt();
+	core->info->idle_ticks += time_read() - since;
+}
+
+struct domain *schedule_next(struct core *core)
+{
+	for (;;) {
+		take_what_is_due(core);
+		struct domain *d = pick(core);
+		if (!d) {
+			wait_for_work(core);
+			continue;
+		}
+		if (core->current != d) {
+			schedule_unload(core);
+			load(core, d);
+		}
+		d->state = DOMAIN_RUNNING;
+		slice_set(core, d);
+		csr_write(CSR_STIMECMP, deadline_next(&core->deadlines));
+		// With company a wfi traps, so that the others get the core.
+		csr_write(CSR_HSTATUS, d->hstatus | (run_queue_count(&core->run) ? HSTATUS_VTW : 0));
+		if (d->hstatus & HSTATUS_SPVP)
+			csr_set(CSR_SSTATUS, SSTATUS_SPP);
+		else
+			csr_clear(CSR_SSTATUS, SSTATUS_SPP);
+		return d;
+	}
+}

@@ -1,0 +1,25 @@
+// Schedule: which domain of this core runs, and how the hart gets from one to the next.
+//
+// Fixed priorities, round robin within one, tickless: a timer is armed only for a deadline or when two domains of one
+// priority want the core. The kernel runs with interrupts off and never blocks; it waits (wfi) only when no domain can
+// run.
+#pragma once
+#include "kernel/domain.h"
+
+void schedule_init(struct core *core);
+// Makes it runnable if it waits for an interrupt.
+void schedule_wake(struct domain *d);
+// Makes it runnable from CREATED, CALLING or STOPPED.
+void schedule_ready(struct domain *d);
+// Takes it off: running or queued; the new state is the caller's.
+void schedule_remove(struct domain *d);
+// The running domain waits for an interrupt (wfi trapped). Returns at once if one is pending.
+void schedule_wait(struct domain *d);
+// The running domain gives way to others of its priority.
+void schedule_yield(struct domain *d);
+// Saves the loaded domain's registers of VS-mode and leaves none loaded.
+void schedule_unload(struct core *core);
+// Does all that is due, then returns the domain to run: never returns while there is none.
+struct domain *schedule_next(struct core *core);
+// Sets the running domain's virtual interrupt for its sticky identities.
+void schedule_sticky(struct domain *d);

@@ -1,0 +1,283 @@
+// Start of a core: fills its partition (satp = 0, on the pristine image), then comes up in its own copy of the image.
+//
+// Nothing may be assumed of the hart: HSM clears only satp, sie and sstatus.SIE (KERNEL rule 18), so that every CSR of
+// HS- and VS-mode and every interrupt file is set here. If it dies here its info page says STARTING; the core that
+// waits for it has a deadline.
+#include "abi/boot_image.h"
+#include "core-local/info.h"
+#include "kernel/boot/boot.h"
+#include "kernel/call.h"
+#include "kernel/interrupt.h"
+#include "kernel/kernel.h"
+#include "kernel/mesh.h"
+#include "kernel/riscv/imsic.h"
+#include "kernel/schedule.h"
+#include <string.h>
+
+#define START_WAIT_MS 3000 // for the other cores; then the supervisor starts with those that are there
+
+void kernel_panic_prepare(struct core *core);
+
+static struct core *core_place(paddr_t partition)
+{
+	return (struct core *)partition; // slot 0; a reborn kernel will take the other
+}
+
+static unsigned core_number(const struct plan *plan, paddr_t partition)
+{
+	for (unsigned i = 0; i < plan->core_count; i++)
+		if (plan->cores[i].partition == partition)
+			return i;
+	return 0;
+}
+
+static paddr_t table_frame(void *context)
+{
+	return frames_alloc(context, 1, OWNER_KERNEL);
+}
+
+static void table_frame_free(void *context, paddr_t table)
+{
+	frames_free(context, table, 1, OWNER_KERNEL);
+}
+
+static uint64_t page_up(uint64_t v)
+{
+	return (v + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+}
+
+// Frames behind image copy and frame table are free.
+static void memory_start(struct core *core)
+{
+	const struct plan_core *p = &core->plan->cores[core->id];
+	uint64_t table = page_up(PARTITION_IMAGE(core->core_count) + core->plan->image_bytes);
+	uint64_t count = p->partition_bytes / PAGE_SIZE;
+	uint64_t used = page_up(table + frames_table_bytes(count));
+	core->image_copy = p->partition + PARTITION_IMAGE(core->core_count);
+	memcpy((void *)core->image_copy, (const void *)core->plan->image, core->plan->image_bytes);
+	frames_init(&core->frames, p->partition, count, (struct frame *)(p->partition + table));
+	frames_add(&core->frames, p->partition + used, count - used / PAGE_SIZE);
+}
+
+static void map(struct core *core, uint64_t va, paddr_t pa, uint64_t bytes, unsigned prot)
+{
+	if (bytes > 0)
+		table_map(&core->table, va, pa, bytes, prot);
+}
+
+static void map_identity(struct core *core, paddr_t from, paddr_t to, unsigned prot)
+{
+	map(core, from, from, page_up(to) - from, prot);
+}
+
+static void map_image(struct core *core)
+{
+	paddr_t base = core->plan->image, copy = core->image_copy;
+	uint64_t rodata = (paddr_t)image_rodata - base, data = (paddr_t)image_data - base;
+	map(core, base, copy, rodata, PROT_READ | PROT_EXEC);
+	map(core, base + rodata, copy + rodata, data - rodata, PROT_READ);
+	map(core, base + data, copy + data, core->plan->image_bytes - data, PROT_READ | PROT_WRITE);
+}
+
+// Of every core: its info page and heads page to read, our ring to write, its interrupt files to ring.
+static void map_peers(struct core *core)
+{
+	for (unsigned i = 0; i < core->core_count; i++) {
+		const struct plan_core *p = &core->plan->cores[i];
+		paddr_t files_end = p->imsic + (i == core->id ? 1 + core->plan->guest_files : 1) * PAGE_SIZE;
+		map_identity(core, p->imsic, files_end, PROT_READ | PROT_WRITE);
+		if (i == core->id)
+			continue;
+		map_identity(core, p->partition + PARTITION_INFO, p->partition + PARTITION_RINGS, PROT_READ);
+		paddr_t ring = (paddr_t)partition_ring(p->partition, core->id);
+		map_identity(core, ring, ring + PAGE_SIZE, PROT_READ | PROT_WRITE);
+	}
+}
+
+static void map_own(struct core *core)
+{
+	const struct plan_core *p = &core->plan->cores[core->id];
+	map_identity(core, p->partition, p->partition + PARTITION_STACK_GUARD, PROT_READ | PROT_WRITE);
+	map_identity(core, p->partition + PARTITION_STACK_GUARD + PAGE_SIZE, p->partition + p->partition_bytes,
+		     PROT_READ | PROT_WRITE);
+	map_identity(core, (paddr_t)plan_place(), core->plan->free, PROT_READ);
+	if (core->plan->aplic)
+		map_identity(core, core->plan->aplic, core->plan->aplic + core->plan->aplic_bytes, PROT_READ | PROT_WRITE);
+}
+
+static void info_start(struct core *core, uint64_t hart)
+{
+	struct info_page *page = core->info;
+	const struct plan_core *p = &core->plan->cores[core->id];
+	info_begin(page);
+	page->magic = INFO_MAGIC;
+	page->version = INFO_VERSION;
+	page->core_id = core->id;
+	page->hart_id = (uint32_t)hart;
+	page->core_count = core->core_count;
+	page->state = CORE_STARTING;
+	page->incarnation = core->incarnation;
+	page->guest_files = core->plan->guest_files;
+	page->identities = core->plan->identities;
+	page->timebase = core->plan->timebase;
+	page->partition_base = p->partition;
+	page->partition_bytes = p->partition_bytes;
+	page->frames_free = core->frames.free;
+	info_end(page);
+}
+
+uint64_t core_start(uint64_t hart, paddr_t partition)
+{
+	const struct plan *plan = plan_place();
+	struct core *core = core_place(partition);
+	memset(core, 0, sizeof(*core));
+	core->plan = plan;
+	core->id = (core_id_t)core_number(plan, partition);
+	core->core_count = plan->core_count;
+	core->incarnation = 1;
+	core->partition = partition;
+	core->imsic = plan->cores[core->id].imsic;
+	core->info = partition_info(partition);
+	memory_start(core);
+	paddr_t root = frames_alloc(&core->frames, 1, OWNER_KERNEL);
+	memset((void *)root, 0, PAGE_SIZE);
+	core->table = (struct page_table){(uint64_t *)root, false, table_frame, table_frame_free, &core->frames};
+	map_image(core);
+	map_own(core);
+	map_peers(core);
+	info_start(core, hart);
+	return SATP_SV39 | root >> PAGE_SHIFT;
+}
+
+// VMIDs are used when there are enough for all domains of a core; else every switch fences.
+static bool vmid_probe(void)
+{
+	csr_write(CSR_HGATP, HGATP_SV39X4 | 0x3ffful << HGATP_VMID_SHIFT);
+	uint64_t bits = csr_read(CSR_HGATP) >> HGATP_VMID_SHIFT & 0x3fff;
+	csr_write(CSR_HGATP, 0);
+	return bits >= DOMAIN_MAX + 1;
+}
+
+// A CSR that this hart may lack: the trap lands here and is skipped over.
+__attribute__((aligned(4), naked)) static void probe_trap(void)
+{
+	__asm__ volatile("csrrw t0, sscratch, t0\n"
+			 "csrr t0, sepc\n"
+			 "addi t0, t0, 4\n"
+			 "csrw sepc, t0\n"
+			 "csrrw t0, sscratch, t0\n"
+			 "sret\n");
+}
+
+// Smstateen: hstateen0 must let domains reach the AIA's registers (bits 58 to 60), and no more (KERNEL rule 20).
+static void stateen_set(void)
+{
+	csr_write(CSR_STVEC, (uint64_t)probe_trap);
+	csr_write(CSR_SSCRATCH, 0);
+	csr_write(CSR_HSTATEEN0, 7ul << 58);
+	csr_write(CSR_STVEC, (uint64_t)trap_entry);
+	csr_write(CSR_SSCRATCH, 0);
+}
+
+static void hart_reset(void)
+{
+	csr_write(CSR_SIE, 0);
+	csr_clear(CSR_SSTATUS, SSTATUS_SIE | SSTATUS_FS);
+	csr_write(CSR_SCOUNTEREN, HCOUNTEREN_CY_TM_IR);
+	csr_write(CSR_SENVCFG, 0);
+	csr_write(CSR_STIMECMP, DEADLINE_NEVER);
+	csr_write(CSR_HSTATUS, HSTATUS_VSXL_64);
+	csr_write(CSR_HEDELEG, 0); // plain domains: every exception comes to the kernel (KERNEL rule 1)
+	csr_write(CSR_HIDELEG, 1ul << INTERRUPT_VS_SOFT | 1ul << INTERRUPT_VS_TIMER | 1ul << INTERRUPT_VS_EXTERNAL);
+	csr_write(CSR_HIE, 0);
+	csr_write(CSR_HVIP, 0);
+	csr_write(CSR_HGEIE, 0);
+	csr_write(CSR_HTIMEDELTA, 0);
+	csr_write(CSR_HCOUNTEREN, HCOUNTEREN_CY_TM_IR);
+	csr_write(CSR_HENVCFG, HENVCFG_STCE);
+	csr_write(CSR_HGATP, 0);
+	csr_write(CSR_VSATP, 0);
+	csr_write(CSR_VSIE, 0);
+	csr_write(CSR_VSTIMECMP, DEADLINE_NEVER);
+	stateen_set();
+	hfence_gvma_all();
+	hfence_vvma_all();
+	instruction_fence();
+}
+
+static void guest_files_start(struct core *core)
+{
+	unsigned files = core->plan->guest_files;
+	csr_write(CSR_HGEIE, ~0ul);
+	uint64_t real = csr_read(CSR_HGEIE); // read-only zero where there is no file
+	csr_write(CSR_HGEIE, 0);
+	for (unsigned g = 1; g <= files; g++) {
+		if (!(real & 1ul << g))
+			continue;
+		imsic_clear_guest(g);
+		core->files_free |= 1ul << g;
+	}
+	csr_write(CSR_HSTATUS, HSTATUS_VSXL_64);
+}
+
+// ---- the first domain
+
+static void first_segment(struct domain *d, const struct boot_segment *b)
+{
+	const struct segment s = {.gpa = b->gpa, .pages = b->pages, .prot = b->prot, .offset = b->offset, .length = b->length};
+	enum error error = domain_segment_add(d, &s, (struct origin){0});
+	if (error != ERR_OK)
+		kernel_panic(d->core, "the supervisor's segment at %lx (%lu pages) does not fit: error %d", b->gpa, b->pages,
+			     error);
+	while (d->job.kind != JOB_NONE)
+		domain_job_step(d);
+}
+
+static void first_domain_start(struct core *core)
+{
+	const struct boot_image *b = (const struct boot_image *)core->plan->boot_image;
+	const uint64_t name[2] = {0x6f73697672657075ull << 8 | 's', 'r'}; // "supervisor"
+	struct domain *d;
+	enum error error = domain_make(core, name, b->first_quota_pages, b->first_priority, 0, &d);
+	if (error != ERR_OK)
+		kernel_panic(core, "the supervisor with a quota of %lu pages cannot be made: error %d", b->first_quota_pages,
+			     error);
+	d->supervisor = true;
+	d->parent = (struct origin){core->id, d->index, 0, false};
+	for (unsigned i = 0; i < b->first_segments; i++)
+		first_segment(d, &b->first[i]);
+	struct boot_segment startup = {GPA_STARTUP, 1, PROT_READ, b->manifest_offset + 64 + b->first_service * 512, 512};
+	first_segment(d, &startup);
+	domain_begin(d, b->first_entry, GPA_STACK_TOP);
+}
+
+static void wait_for_others(struct core *core)
+{
+	uint64_t end = time_read() + START_WAIT_MS * core->plan->timebase / 1000;
+	for (unsigned i = 1; i < core->core_count; i++) {
+		while (!mesh_core_online(core, i) && time_read() < end)
+			;
+		if (!mesh_core_online(core, i))
+			kernel_print(core, "planaria: core %u (hart %lu) did not come up", i, core->plan->cores[i].hart);
+	}
+}
+
+_Noreturn void core_main(paddr_t partition)
+{
+	struct core *core = core_place(partition);
+	kernel_panic_prepare(core);
+	hart_reset();
+	mesh_init(core);
+	schedule_init(core);
+	guest_files_start(core);
+	interrupt_init(core);
+	core->vmid_usable = vmid_probe();
+	core->info->time_booted = time_read();
+	core->info->state = CORE_ONLINE;
+	if (core->id == 0) {
+		interrupt_aplic_start(core);
+		wait_for_others(core);
+		first_domain_start(core);
+	}
+	trap_exit(schedule_next(core));
+}
