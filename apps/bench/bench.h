@@ -1,0 +1,71 @@
+// What the parts of bench share: series of samples, the rounds between two domains, topics.
+#pragma once
+#include "abi/error.h"
+#include "proto/partner.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct client;
+
+#define SERIES_MAX 512u
+
+// Samples of one measured thing; each is the mean of one batch.
+struct series {
+	const char *name; // "doorbell.spin"
+	unsigned count;
+	uint64_t ns[SERIES_MAX];
+	uint64_t instructions[SERIES_MAX];
+};
+
+extern bool bench_icount;   // run under -icount: instruction counts are exact and are printed
+extern uint64_t bench_count; // rounds or operations of one measurement; 0: each topic's own
+
+void series_begin(struct series *series, const char *name);
+// One batch: body(context, operations), timed.
+void series_batch(struct series *series, void (*body)(void *context, uint64_t operations), void *context,
+		  uint64_t operations);
+void series_add_ns(struct series *series, uint64_t ns);
+// Prints the row of a table, and the machine-readable lines.
+void series_print(struct series *series);
+void series_head(const char *title);
+uint64_t series_median(struct series *series); // ns
+// "BENCH name value unit".
+void bench_line(const char *name, const char *part, uint64_t value, const char *unit);
+int bench_complain(const char *what, enum error error);
+uint64_t bench_ns(uint64_t ticks);
+
+// Rounds (rounds.c): both sides of the ping-pong.
+struct rounds {
+	enum partner_mode mode;
+	unsigned slot;               // of the channel end
+	unsigned own_identity;       // what the peer raises here
+	uint32_t peer_identity;
+	volatile uint32_t *doorbell; // 0: none mapped
+	volatile uint64_t *mine;
+	const volatile uint64_t *theirs;
+	bool has_file;               // this domain has a guest interrupt file
+};
+
+enum error rounds_prepare(struct rounds *rounds, unsigned slot);
+void rounds_send(struct rounds *rounds, uint64_t round);
+void rounds_await(struct rounds *rounds, uint64_t round);
+
+// The serving side: never returns but with an error of its start.
+int partner_run(void);
+
+// Starts a partner and opens a channel to it; ends it. (partner_client.c)
+struct partner {
+	uint64_t job;
+	struct client *client;
+};
+enum error partner_start(struct partner *partner, const char *app);
+void partner_stop(struct partner *partner);
+
+// Topics: exit status 0, or 1 after a complaint.
+int bench_doorbell(void);
+int bench_kernel(void);
+int bench_channel(void);
+int bench_switch(void);
+int bench_recovery(void);
+int bench_files(void);

@@ -1,0 +1,79 @@
+// The serving side of measurements: answers, sinks, sources, rounds.
+//
+// Owns nothing between requests. ROUNDS holds the loop of this domain until it is over, which is meant: the manifest does
+// not watch partners for hangs. If it dies, its job ends and the measuring side complains.
+#include "apps/bench/bench.h"
+#include "runtime/fence.h"
+#include "runtime/runtime.h"
+#include "runtime/server.h"
+#include <string.h>
+
+static enum error partner_begin(uint64_t *mark)
+{
+	*mark = 0;
+	return ERR_OK;
+}
+
+static enum error answer_rounds(struct server_request *request)
+{
+	struct rounds rounds = {.mode = (enum partner_mode)request->copy.arg[0]};
+	if (request->copy.arg[0] >= PARTNER_MODES || request->copy.out_length < sizeof(struct partner_word) ||
+	    request->copy.in_length < sizeof(struct partner_word))
+		return ERR_INVALID;
+	rounds.mine = (volatile uint64_t *)request->in;
+	rounds.theirs = (const volatile uint64_t *)request->out;
+	enum error e = rounds_prepare(&rounds, server_channel_slot(request->channel));
+	if (e != ERR_OK)
+		return e;
+	store64(rounds.mine, 1); // we are here; rounds count from 2
+	for (uint64_t round = 2; round < request->copy.arg[1] + 2; round++) {
+		rounds_await(&rounds, round);
+		rounds_send(&rounds, round);
+	}
+	loop_on_event(0); // kernel events that were claimed here are still in the kernel: look
+	return ERR_OK;
+}
+
+static uint64_t sum_words(const uint8_t *data, uint32_t length)
+{
+	uint64_t sum = 0;
+	for (uint32_t i = 0; i + 8 <= length; i += 8)
+		sum += *(const volatile uint64_t *)(data + i);
+	return sum;
+}
+
+static void partner_request(struct server_request *request)
+{
+	uint64_t result[5] = {0};
+	enum error e = ERR_OK;
+	switch (request->copy.op) {
+	case PARTNER_OP_SINK:
+		result[0] = sum_words(request->out, request->copy.out_length);
+		break;
+	case PARTNER_OP_SOURCE:
+		memset(request->in, (int)request->copy.arg[0], request->copy.in_length);
+		result[0] = request->copy.in_length;
+		break;
+	case PARTNER_OP_ROUNDS:
+		e = answer_rounds(request);
+		break;
+	default:
+		break;
+	}
+	server_complete(request, e, result);
+}
+
+static const struct op_description partner_ops[PARTNER_OPS] = {
+#define X(name, attribute, text) [PARTNER_OP_##name] = {#name, text, OP_##attribute},
+	PARTNER_OP_TABLE(X)
+#undef X
+};
+
+static const struct protocol partner_protocol = {"partner", partner_ops, PARTNER_OPS};
+
+int partner_run(void)
+{
+	static const struct server server = {
+		.protocol = &partner_protocol, .start = partner_begin, .request = partner_request};
+	return (int)server_run(&server);
+}

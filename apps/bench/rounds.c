@@ -1,0 +1,87 @@
+// Rounds: one word there, one word back, with every way of waiting. Both sides use this code.
+//
+// Owns the interrupt file of its domain while it runs: the event loop does not, so kernel events that are claimed here
+// are handed back by making the loop look (loop_on_event). Right because a ring only says "look": the word in shared
+// memory tells the truth, there is one round under way, and each wait looks before it sleeps. If the peer dies in the
+// middle, this side waits for ever; the user ends it (^C stops the job).
+#include "apps/bench/bench.h"
+#include "runtime/csr.h"
+#include "runtime/fence.h"
+#include "runtime/machine.h"
+#include "runtime/runtime.h"
+
+enum error rounds_prepare(struct rounds *rounds, unsigned slot)
+{
+	struct kernel_result info = kcall(CALL_channel_info, slot);
+	struct kernel_result self = kcall(CALL_self);
+	if (info.error != ERR_OK)
+		return info.error;
+	rounds->slot = slot;
+	rounds->own_identity = CHANNEL_OWN_IDENTITY(info.value[1]);
+	rounds->peer_identity = CHANNEL_PEER_IDENTITY(info.value[1]);
+	rounds->doorbell = info.value[0] & CHANNEL_HAS_DOORBELL_PAGE ? machine_doorbell(slot) : 0;
+	rounds->has_file = self.value[4] != 0;
+	bool direct = rounds->mode == PARTNER_SPIN || rounds->mode == PARTNER_SLEEP;
+	return direct && (!rounds->doorbell || !rounds->has_file) ? ERR_UNSUPPORTED : ERR_OK;
+}
+
+void rounds_send(struct rounds *rounds, uint64_t round)
+{
+	store64(rounds->mine, round);
+	if (rounds->mode == PARTNER_POLL || rounds->mode == PARTNER_YIELD)
+		return;
+	fence_doorbell(); // partner: fence_claimed of the other side
+	if (rounds->mode == PARTNER_SPIN || rounds->mode == PARTNER_SLEEP)
+		store32(rounds->doorbell, rounds->peer_identity);
+	else
+		kcall(CALL_doorbell, rounds->slot);
+}
+
+static bool arrived(const struct rounds *rounds, uint64_t round)
+{
+	return load64(rounds->theirs) >= round;
+}
+
+// Takes what is pending; true when something was.
+static bool claim(const struct rounds *rounds)
+{
+	if (rounds->has_file)
+		return interrupt_claim() != 0;
+	if (!(csr_read(CSR_SIP) & INTERRUPT_EXTERNAL))
+		return false;
+	struct kernel_result r = kcall(CALL_doorbell_claim);
+	return (r.value[0] | r.value[1] | r.value[2] | r.value[3]) != 0;
+}
+
+static void await_ring(const struct rounds *rounds, uint64_t round, bool sleep)
+{
+	for (;;) {
+		if (claim(rounds)) {
+			fence_claimed(); // partner: fence_doorbell of the other side
+			if (arrived(rounds, round))
+				return;
+		} else if (sleep) {
+			wait_for_interrupt();
+		}
+	}
+}
+
+void rounds_await(struct rounds *rounds, uint64_t round)
+{
+	switch (rounds->mode) {
+	case PARTNER_POLL:
+		while (!arrived(rounds, round))
+			;
+		return;
+	case PARTNER_YIELD:
+		while (!arrived(rounds, round))
+			kcall(CALL_yield);
+		return;
+	case PARTNER_SLEEP:
+	case PARTNER_KERNEL_SLEEP:
+		await_ring(rounds, round, true);
+		return;
+	default:
+		await_ring(rounds, round, false);
+	}
+}

@@ -1,0 +1,37 @@
+// Protocol of the partner of measurements and tests. Service names: "partner", "partner-near", "partner-plain".
+//
+// All idempotent: nothing that a partner does is remembered.
+#pragma once
+#include "proto/protocol.h"
+
+#define PARTNER_OP_TABLE(X)                                                                                            \
+	X(NULL, IDEMPOTENT, "-> ")                                                                                     \
+	X(SINK, IDEMPOTENT, "out: bytes -> sum of its 64-bit words")                                                   \
+	X(SOURCE, IDEMPOTENT, "in: room -> bytes, filled")                                                             \
+	X(ROUNDS, IDEMPOTENT, "enum partner_mode, rounds; out: struct partner_word; in: struct partner_word: 1 when it waits for round 2 -> ")
+
+enum partner_op {
+	PARTNER_OP_NONE,
+#define X(name, attribute, text) PARTNER_OP_##name,
+	PARTNER_OP_TABLE(X)
+#undef X
+	PARTNER_OPS
+};
+
+// How the two sides wait for each other in ROUNDS.
+enum partner_mode {
+	PARTNER_POLL,         // shared memory alone
+	PARTNER_SPIN,         // one store rings; the receiver spins on its interrupt file
+	PARTNER_SLEEP,        // one store rings; the receiver is in wfi
+	PARTNER_KERNEL_SPIN,  // ring and claim by kernel calls
+	PARTNER_KERNEL_SLEEP,
+	PARTNER_YIELD,        // same core: yield until the other has written
+	PARTNER_MODES
+};
+
+// Each side counts its rounds in its own word; a ring says only that one should look.
+struct partner_word {
+	uint64_t round;
+	uint64_t padding[7];
+};
+_Static_assert(sizeof(struct partner_word) == 64, "a partner's word has a cache line");
