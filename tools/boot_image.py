@@ -50,9 +50,9 @@ def read_segments(name, elf):
     for (a, pages, _, _), (b, *_) in zip(segments, segments[1:]):
         if a + pages * PAGE > b:
             raise ImageError(f"image '{name}': the segments at {a:#x} and {b:#x} share a page")
-    if not 1 <= len(segments) <= ABI["BOOT_SEGMENT_MAX"]:
+    if not 1 <= len(segments) < ABI["BOOT_SEGMENT_MAX"]:
         raise ImageError(f"image '{name}' has {len(segments)} segments; the first domain may have 1 to "
-                         f"{ABI['BOOT_SEGMENT_MAX']}")
+                         f"{ABI['BOOT_SEGMENT_MAX'] - 1} and its stack")
     return entry, segments
 
 
@@ -88,6 +88,9 @@ def make_boot_image(system, images, fallback):
         described.append({"gpa": gpa, "pages": pages, "prot": prot, "offset": PAGE + len(body),
                           "length": len(content)})
         body += align(content)
+    stack = first["stack_pages"]
+    described.append({"gpa": ABI["GPA_STACK_TOP"] - stack * PAGE, "pages": stack,
+                      "prot": ABI["PROT_READ"] | ABI["PROT_WRITE"], "offset": PAGE, "length": 0})
     manifest = make_blob(system)
     manifest_offset = PAGE + len(body)
     body += align(manifest)

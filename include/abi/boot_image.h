@@ -2,7 +2,7 @@
 // supervisor (manifest, cpio). All numbers little-endian; offsets count from the start of the header.
 //
 //   struct boot_image   one page
-//   first domain        the supervisor's segments, page-aligned: the kernel needs no ELF
+//   first domain        the supervisor's segments, page-aligned, and its stack: the kernel needs no ELF
 //   manifest            struct manifest_header, struct manifest_service[]
 //   cpio                "newc": one stripped ELF for each image name, and files of the fallback file system under fs/
 #pragma once
