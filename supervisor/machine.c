@@ -23,7 +23,7 @@ static uint64_t cells_value(const fdt32_t *cell, int count)
 	uint64_t value = 0;
 
 	for (int i = 0; i < count; i++)
-		value = value << 32 | fdt32_to_cpu(cell[i]);
+		value = value << 32 | fdt32_ld(&cell[i]);
 	return value;
 }
 
@@ -73,7 +73,7 @@ static uint32_t cell_or(const void *tree, int node, const char *name, uint32_t o
 	int length = 0;
 	const fdt32_t *cell = fdt_getprop(tree, node, name, &length);
 
-	return cell != 0 && length >= 4 ? fdt32_to_cpu(*cell) : otherwise;
+	return cell != 0 && length >= 4 ? fdt32_ld(cell) : otherwise;
 }
 
 static void uart_read(const void *tree, struct machine_uart *uart)
@@ -98,7 +98,7 @@ static void uart_read(const void *tree, struct machine_uart *uart)
 // One entry of `ranges`: PCI address (3 cells), parent address, size.
 static void pci_range_read(const fdt32_t *cell, int parent_cells, struct machine_pci *pci)
 {
-	uint32_t space = PCI_SPACE(fdt32_to_cpu(cell[0]));
+	uint32_t space = PCI_SPACE(fdt32_ld(cell));
 	struct machine_window window = {
 		.base = cells_value(cell + PCI_CELLS, parent_cells),
 		.bytes = cells_value(cell + PCI_CELLS + parent_cells, 2),
@@ -149,8 +149,8 @@ static void bus_range_read(const void *tree, int node, struct machine_pci *pci)
 	pci->bus_first = 0;
 	pci->bus_last = 255;
 	if (range != 0 && length >= 8) {
-		pci->bus_first = (uint8_t)fdt32_to_cpu(range[0]);
-		pci->bus_last = (uint8_t)fdt32_to_cpu(range[1]);
+		pci->bus_first = (uint8_t)fdt32_ld(range);
+		pci->bus_last = (uint8_t)fdt32_ld(range + 1);
 	}
 }
 
