@@ -5,6 +5,14 @@
 #pragma once
 #include <stdint.h>
 
+#ifndef __riscv
+// Called before each store to shared memory, where a test defines it: a death can be put between any two.
+__attribute__((weak)) void fence_observe_store(void);
+#define FENCE_OBSERVE() (fence_observe_store ? fence_observe_store() : (void)0)
+#else
+#define FENCE_OBSERVE() ((void)0)
+#endif
+
 static inline uint32_t load32(const volatile uint32_t *p)
 {
 	return *p;
@@ -12,6 +20,7 @@ static inline uint32_t load32(const volatile uint32_t *p)
 
 static inline void store32(volatile uint32_t *p, uint32_t v)
 {
+	FENCE_OBSERVE();
 	*p = v;
 }
 
@@ -22,6 +31,7 @@ static inline uint16_t load16(const volatile uint16_t *p)
 
 static inline void store16(volatile uint16_t *p, uint16_t v)
 {
+	FENCE_OBSERVE();
 	*p = v;
 }
 
@@ -32,6 +42,7 @@ static inline uint64_t load64(const volatile uint64_t *p)
 
 static inline void store64(volatile uint64_t *p, uint64_t v)
 {
+	FENCE_OBSERVE();
 	*p = v;
 }
 
@@ -45,5 +56,5 @@ static inline void store64(volatile uint64_t *p, uint64_t v)
 #define fence_take() FENCE(r, r)      // the name before what it names: tail before ring before slot
 #define fence_free() FENCE(rw, w)     // our last look before the owner may write again
 #define fence_sleep() FENCE(w, r)     // our flag before we look again; partner: fence_doorbell
-#define fence_doorbell() FENCE(w, ro) // tail before the peer's flag and before the ring; partner: fence_sleep
+#define fence_doorbell() FENCE(w, or) // tail before the peer's flag and before the ring; partner: fence_sleep
 #define fence_claimed() FENCE(i, r)   // a claim (CSR access) before we look; partner: fence_doorbell

@@ -26,6 +26,7 @@ struct server_request {
 	struct server_request *next;
 	// private to the library:
 	unsigned slot;
+	bool owned; // by the program, until server_complete
 	bool logged;
 	struct completion completion;
 };
@@ -65,6 +66,7 @@ void server_complete(struct server_request *request, enum error status, const ui
 // All serials up to this are durable: written to every channel's page, which frees the clients' slots.
 void server_committed(uint64_t serial);
 uint64_t server_serial_last(void);
+// Requests of it that the program still has are dropped: it must not touch them any more. From `closing` too.
 void server_release(struct server_channel *channel);
 
 // Physical address of a byte in the channel's memory, for DMA (0: the domain has no DMA right).

@@ -1,0 +1,65 @@
+// Reads a channel end's facts from the kernel. Owns nothing; keeps nothing between calls.
+#include "runtime/channel_view.h"
+#include "runtime/machine.h"
+#include "runtime/runtime.h"
+
+static void view_take(struct channel_view *view, const struct kernel_result *r)
+{
+	uint64_t word = r->value[0];
+	view->role = CHANNEL_INFO_ROLE(word);
+	view->state = (enum channel_state)CHANNEL_INFO_STATE(word);
+	view->priority = CHANNEL_INFO_PRIORITY(word);
+	view->own_identity = CHANNEL_OWN_IDENTITY(r->value[1]);
+	view->peer_identity = CHANNEL_PEER_IDENTITY(r->value[1]);
+	view->peer = r->value[4];
+	view->doorbell = word & CHANNEL_HAS_DOORBELL_PAGE ? machine_doorbell(view->slot) : 0;
+}
+
+enum error channel_view_load(struct channel_view *view, unsigned slot)
+{
+	*view = (struct channel_view){.slot = slot};
+	struct kernel_result info = kcall(CALL_channel_info, slot);
+	if (info.error != ERR_OK)
+		return info.error;
+	view_take(view, &info);
+	if (view->state == CHANNEL_FREE)
+		return ERR_HANDLE;
+	struct channel_geometry *g = &view->geometry;
+	if (!channel_layout(g, info.value[1] >> 32, info.value[2], info.value[3]))
+		return ERR_PROTOCOL;
+	struct kernel_result name = kcall(CALL_channel_name, slot);
+	if (name.error != ERR_OK)
+		return name.error;
+	view->physical = name.value[2];
+	view->key = name.value[3];
+	uint8_t *memory = machine_channel(slot);
+	view->client = (struct channel_client_page *)memory;
+	view->server = (struct channel_server_page *)(memory + PAGE_SIZE);
+	view->requests = (struct request *)(memory + g->requests);
+	view->records = (struct completion *)(memory + g->records);
+	view->out = memory + g->out;
+	view->in = memory + g->in;
+	return ERR_OK;
+}
+
+enum error channel_view_refresh(struct channel_view *view)
+{
+	struct kernel_result info = kcall(CALL_channel_info, view->slot);
+	if (info.error == ERR_OK)
+		view_take(view, &info);
+	return info.error;
+}
+
+void channel_view_ring_by_kernel(const struct channel_view *view)
+{
+	kcall(CALL_doorbell, view->slot); // a peer that is gone needs no ring
+}
+
+bool channel_view_peer_runs(const struct channel_view *view)
+{
+	unsigned core = CHANNEL_PEER_CORE(view->peer);
+	if (core == self_core() || core >= CORE_MAX)
+		return false;
+	const struct info_page *page = machine_info(core);
+	return load32(&page->running_domain) == CHANNEL_PEER_DOMAIN(view->peer);
+}

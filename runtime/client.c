@@ -1,0 +1,575 @@
+// Client side of a channel: opening, waiting, complaining (client.h says what it gives; client_ring.c keeps the slots).
+//
+// Owns the list of this domain's clients and, for each, who waits for which slot. Never believes the server: what does not
+// fit is complained about and waited out, since the supervisor restarts a server that lies or does not answer. Waiting is
+// right because of this order: look at the ring, then park; the loop looks again after it raised want_doorbell. If this
+// domain dies, the requests stand in the channel, and client_open of the next incarnation drains them. If the server dies
+// here, nothing happens but time.
+#include "runtime/client.h"
+#include "runtime/client_ring.h"
+#include "runtime/fiber.h"
+#include "runtime/inject.h"
+#include "runtime/loop.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define CLIENT_SLOTS 64u              // when the options say 0
+#define CLIENT_SLOT_BYTES 4096u       // of out and in for each slot, when the options say 0
+#define CLIENT_SPIN_LOOKS 1000u       // about 10 us: what going to sleep and being woken costs
+#define CLIENT_WAITS_PER_POLL 64u     // answers found without a turn of the loop until pings are looked at
+#define CLIENT_BACKOFF_FIRST_US 1000u // between two looks for a service that is not published
+#define CLIENT_BACKOFF_LAST_US 50000u // a service that takes longer has trouble; 20 looks a second cost nothing
+#define CLIENT_OFFENCE_US 100000u     // a reset tail lasts microseconds, unless the adopting server is stopped too
+#define CLIENT_SHORT 4u               // with less than this part of the slots free, a commit is asked for
+#define CLIENT_PAYLOAD_ALIGN 64u      // slots' payloads never share a cache line
+
+struct slot_waiter {
+	struct fiber *fiber;
+	struct slot_waiter *next;
+};
+
+struct client {
+	struct client_ring ring;
+	struct loop_ring loop;
+	bool raw;
+	bool resumed;
+	bool lost; // the service will not come back
+	uint32_t out_room;
+	uint32_t in_room;
+	uint64_t epoch_time;   // when the server's epoch was seen to change
+	uint64_t offence_time; // since when the tail is wrong, 0: it is right
+	uint64_t complained;   // time of the last NO_ANSWER
+	unsigned waits;
+	struct slot_waiter *waiting_first; // for a free slot
+	struct slot_waiter *waiting_last;
+	struct fiber *drainer; // waits for former requests
+	struct timer watch;
+	struct client_request *owners[CHANNEL_SLOTS_MAX];
+	char name[NAME_SIZE];
+	struct client *next;
+};
+
+static struct client *clients;
+
+static struct client *client_of_watch(struct timer *timer)
+{
+	return (struct client *)((char *)timer - offsetof(struct client, watch));
+}
+
+static struct client *client_of_loop(struct loop_ring *ring)
+{
+	return (struct client *)((char *)ring - offsetof(struct client, loop));
+}
+
+// --- completions
+
+static void slot_waiter_wake(struct client *client)
+{
+	struct slot_waiter *waiter = client->waiting_first;
+	if (!waiter)
+		return;
+	client->waiting_first = waiter->next;
+	fiber_wake(waiter->fiber);
+	waiter->fiber = 0; // woken
+}
+
+static void request_end(struct client_request *request)
+{
+	request->done = true;
+	if (request->completed) {
+		bool outside = !loop_running();
+		if (outside)
+			loop_enter();
+		request->completed(request);
+		if (outside)
+			loop_leave();
+	} else if (request->waiter) {
+		fiber_wake(request->waiter);
+	}
+}
+
+static void payload_fetch(const struct client *client, const struct client_request *request)
+{
+	if (client->raw || !request->in || request->in_length == 0 || request->completion.status != ERR_OK)
+		return;
+	memcpy(request->in, client->ring.view.in + (size_t)request->slot * client->in_room, request->in_length);
+}
+
+static void offence_report(struct client *client);
+
+// Takes everything that has come. The payload is fetched before the slot can be used again: nobody submits between.
+static bool client_look(struct client *client)
+{
+	struct client_ring *ring = &client->ring;
+	struct completion completion;
+	bool any = false;
+	uint32_t epoch = ring->epoch;
+	while (client_ring_pending(ring)) {
+		int slot = client_ring_take_next(ring, &completion);
+		if (slot < 0)
+			break;
+		any = true;
+		struct client_request *request = client->owners[slot];
+		client->owners[slot] = 0;
+		if (request) {
+			request->completion = completion;
+			payload_fetch(client, request);
+		}
+		slot_waiter_wake(client);
+		if (request)
+			request_end(request);
+		else if (ring->former == 0 && client->drainer)
+			fiber_wake(client->drainer);
+	}
+	for (unsigned freed = client_ring_commit_look(ring); freed > 0; freed--, any = true)
+		slot_waiter_wake(client);
+	if (ring->held > 0 && ring->free_count < ring->view.geometry.slots / CLIENT_SHORT)
+		client_ring_want_commit(ring);
+	if (ring->epoch != epoch)
+		client->epoch_time = time_now();
+	if (ring->offence || client->offence_time)
+		offence_report(client);
+	return any;
+}
+
+static bool client_loop_look(struct loop_ring *ring)
+{
+	return client_look(client_of_loop(ring));
+}
+
+// --- complaints
+
+static void complain(struct client *client, enum complaint reason)
+{
+	kcall(CALL_channel_complain, client->ring.view.slot, reason);
+}
+
+// A wrong tail is an offence only when it lasts: an adopting server resets it before it says its epoch.
+static void tail_report(struct client *client, uint64_t now)
+{
+	if (client->offence_time == 0) {
+		client->offence_time = now;
+		return;
+	}
+	if (now - client->offence_time < time_ticks_from_us(CLIENT_OFFENCE_US))
+		return;
+	client->offence_time = now;
+	if (channel_view_refresh(&client->ring.view) == ERR_OK && client->ring.view.state == CHANNEL_OPEN)
+		complain(client, COMPLAINT_BAD_INDEX);
+}
+
+static void offence_report(struct client *client)
+{
+	enum client_offence offence = client->ring.offence;
+	client->ring.offence = OFFENCE_NONE;
+	if (offence == OFFENCE_TAIL)
+		tail_report(client, time_now());
+	else
+		client->offence_time = 0;
+	if (offence == OFFENCE_INDEX)
+		complain(client, COMPLAINT_BAD_INDEX);
+	if (offence == OFFENCE_COMPLETION)
+		complain(client, COMPLAINT_BAD_COMPLETION);
+}
+
+static uint64_t watch_ticks(void)
+{
+	return time_ticks_from_us((uint64_t)self_manifest()->request_ms * 1000);
+}
+
+static void watch_arm(struct client *client)
+{
+	uint64_t period = watch_ticks();
+	if (period)
+		timer_arm(&client->watch, time_now() + period);
+}
+
+// Each period while something is outstanding: is the oldest request older than that, and the server the same and open?
+static void watch_expired(struct timer *timer)
+{
+	struct client *client = client_of_watch(timer);
+	const struct client_ring *ring = &client->ring;
+	client_look(client);
+	if (ring->outstanding == 0 || client->lost)
+		return;
+	uint64_t now = time_now();
+	uint64_t since = client_ring_oldest(ring);
+	if (since < client->epoch_time)
+		since = client->epoch_time;
+	if (since < now && now - since > watch_ticks() && channel_view_refresh(&client->ring.view) == ERR_OK &&
+	    ring->view.state == CHANNEL_OPEN)
+		complain(client, COMPLAINT_NO_ANSWER);
+	watch_arm(client);
+}
+
+// --- state changes
+
+static void client_lose(struct client *client)
+{
+	client->lost = true;
+	for (unsigned slot = 0; slot < CHANNEL_SLOTS_MAX; slot++) {
+		struct client_request *request = client->owners[slot];
+		client->owners[slot] = 0;
+		if (!request)
+			continue;
+		request->completion = (struct completion){.status = ERR_PEER_LOST};
+		request_end(request);
+	}
+	while (client->waiting_first)
+		slot_waiter_wake(client);
+	if (client->drainer)
+		fiber_wake(client->drainer);
+}
+
+static void client_state_changed(unsigned slot)
+{
+	for (struct client *client = clients; client; client = client->next) {
+		if (client->ring.view.slot != slot)
+			continue;
+		if (channel_view_refresh(&client->ring.view) != ERR_OK)
+			return;
+		client_look(client);
+		client->epoch_time = time_now();
+		if (client->ring.view.state == CHANNEL_LOST && !client->lost)
+			client_lose(client);
+		// Rings that were meant for the dead incarnation went nowhere.
+		channel_view_ring(&client->ring.view, &client->ring.view.server->want_doorbell);
+		return;
+	}
+}
+
+// --- open and close
+
+static bool manifest_allows(const char *service)
+{
+	const struct manifest_service *self = self_manifest();
+	for (unsigned i = 0; i < self->uses_count && i < MANIFEST_USES_MAX; i++) {
+		if (!strncmp(self->uses[i], service, NAME_SIZE))
+			return true;
+		if ((self->flags & SERVICE_FLAG_APP) && !strncmp(self->uses[i], "*", NAME_SIZE))
+			return true;
+	}
+	return false;
+}
+
+static struct client *client_of_slot(unsigned slot)
+{
+	struct client *client = clients;
+	while (client && client->ring.view.slot != slot)
+		client = client->next;
+	return client;
+}
+
+// The slot of a channel to that service which a former incarnation opened; -1: none.
+static int former_slot(const uint64_t name[2])
+{
+	for (unsigned slot = 0; slot < CHANNEL_MAX; slot++) {
+		struct kernel_result info = kcall(CALL_channel_info, slot);
+		if (info.error != ERR_OK || CHANNEL_INFO_ROLE(info.value[0]) != CHANNEL_ROLE_CLIENT)
+			continue;
+		unsigned state = CHANNEL_INFO_STATE(info.value[0]);
+		if (client_of_slot(slot))
+			continue;
+		if (state == CHANNEL_LOST)
+			kcall(CALL_channel_close, slot); // of no use to anybody
+		if (state != CHANNEL_OPEN && state != CHANNEL_DOWN)
+			continue;
+		struct kernel_result found = kcall(CALL_channel_name, slot);
+		if (found.error == ERR_OK && found.value[0] == name[0] && found.value[1] == name[1])
+			return (int)slot;
+	}
+	return -1;
+}
+
+static enum error new_slot(const uint64_t name[2], const struct client_options *options, unsigned *slot)
+{
+	uint64_t slots = options->slots ? options->slots : CLIENT_SLOTS;
+	uint64_t out = options->out_bytes ? options->out_bytes : slots * CLIENT_SLOT_BYTES;
+	uint64_t in = options->in_bytes ? options->in_bytes : slots * CLIENT_SLOT_BYTES;
+	struct channel_geometry geometry;
+	if (!channel_layout(&geometry, slots, out, in) || options->priority >= CHANNEL_PRIORITIES)
+		return ERR_INVALID;
+	struct kernel_result r = kcall(CALL_channel_open, name[0], name[1], slots << 32 | options->priority, out, in);
+	*slot = (unsigned)r.value[0];
+	return r.error;
+}
+
+static bool open_may_be_tried_again(enum error e)
+{
+	return e == ERR_NOT_FOUND || e == ERR_STATE || e == ERR_AGAIN || e == ERR_CORE_LOST || e == ERR_TIMEOUT ||
+	       e == ERR_HANDLE;
+}
+
+// Opens as soon as the service is published and accepts.
+static enum error new_slot_wait(const char *service, const uint64_t name[2], const struct client_options *options,
+				unsigned *slot)
+{
+	uint64_t pause = CLIENT_BACKOFF_FIRST_US;
+	for (;;) {
+		struct info_service found = {0};
+		enum error e = ERR_NOT_FOUND;
+		if (info_find_service(service, 0, &found))
+			e = new_slot(name, options, slot);
+		else if (found.state == SERVICE_HELD)
+			return ERR_PEER_LOST;
+		if (!open_may_be_tried_again(e))
+			return e;
+		fiber_sleep_us(pause);
+		if (pause < CLIENT_BACKOFF_LAST_US)
+			pause *= 2;
+	}
+}
+
+static uint32_t slot_room(uint64_t bytes, uint32_t slots)
+{
+	return (uint32_t)(bytes / slots) & ~(CLIENT_PAYLOAD_ALIGN - 1);
+}
+
+static void client_attach(struct client *client, const char *service, bool raw)
+{
+	const struct channel_geometry *g = &client->ring.view.geometry;
+	strncpy(client->name, service, NAME_SIZE - 1);
+	client->raw = raw;
+	client->out_room = raw ? (uint32_t)g->out_bytes : slot_room(g->out_bytes, g->slots);
+	client->in_room = raw ? (uint32_t)g->in_bytes : slot_room(g->in_bytes, g->slots);
+	client->watch.expired = watch_expired;
+	client->epoch_time = time_now();
+	client->loop = (struct loop_ring){.look = client_loop_look,
+					  .want = &client->ring.view.client->want_doorbell,
+					  .identity = client->ring.view.own_identity};
+	client->next = clients;
+	clients = client;
+	loop_client_event = client_state_changed;
+	client_ring_start(&client->ring);
+	loop_ring_add(&client->loop);
+}
+
+static void client_detach(struct client *client)
+{
+	struct client **at = &clients;
+	while (*at != client)
+		at = &(*at)->next;
+	*at = client->next;
+	loop_ring_remove(&client->loop);
+	timer_cancel(&client->watch);
+	free(client);
+}
+
+// Waits until nothing of the former incarnation is in flight.
+static enum error client_drain(struct client *client)
+{
+	client->drainer = fiber_self();
+	if (client->ring.former)
+		watch_arm(client);
+	while (!client->lost && (client_look(client), client->ring.former > 0))
+		fiber_park();
+	client->drainer = 0;
+	return client->lost ? ERR_PEER_LOST : ERR_OK;
+}
+
+enum error client_open(struct client **result, const char *service, const struct client_options *options)
+{
+	static const struct client_options defaults;
+	uint64_t name[2] = {0};
+	memcpy(name, service, strnlen(service, NAME_SIZE));
+	if (!manifest_allows(service))
+		return ERR_NOT_FOUND;
+	if (!options)
+		options = &defaults;
+	struct client *client = calloc(1, sizeof(*client));
+	if (!client)
+		return ERR_NO_MEMORY;
+	int former = former_slot(name);
+	unsigned slot = (unsigned)former;
+	client->resumed = former >= 0;
+	enum error e = ERR_OK;
+	if (former < 0)
+		e = new_slot_wait(service, name, options, &slot);
+	if (e == ERR_OK)
+		e = channel_view_load(&client->ring.view, slot);
+	if (e != ERR_OK) {
+		free(client);
+		return e;
+	}
+	client_attach(client, service, options->raw);
+	e = client_drain(client);
+	if (e == ERR_OK)
+		*result = client;
+	else
+		client_close(client);
+	return e;
+}
+
+void client_close(struct client *client)
+{
+	unsigned slot = client->ring.view.slot;
+	client_lose(client);
+	client_detach(client);
+	kcall(CALL_channel_close, slot);
+}
+
+// --- requests
+
+static enum error slot_wait(struct client *client, int *slot)
+{
+	while ((*slot = client_ring_slot(&client->ring)) < 0) {
+		if (client->lost)
+			return ERR_PEER_LOST;
+		if (loop_running())
+			return ERR_AGAIN;
+		if (client_look(client))
+			continue;
+		if (client->ring.held > 0)
+			client_ring_want_commit(&client->ring);
+		struct slot_waiter waiter = {.fiber = fiber_self()};
+		if (client->waiting_first)
+			client->waiting_last->next = &waiter;
+		else
+			client->waiting_first = &waiter;
+		client->waiting_last = &waiter;
+		while (waiter.fiber)
+			fiber_park();
+	}
+	return ERR_OK;
+}
+
+static bool request_fits(const struct client *client, const struct client_request *request)
+{
+	if (client->raw)
+		return (uint64_t)request->out_offset + request->out_length <= client->out_room &&
+		       (uint64_t)request->in_offset + request->in_length <= client->in_room;
+	return request->out_length <= client->out_room && request->in_length <= client->in_room;
+}
+
+static enum error request_refuse(struct client_request *request, enum error e)
+{
+	request->completion = (struct completion){.status = e};
+	request->done = true;
+	return e;
+}
+
+static void request_write(struct client *client, const struct client_request *request, uint64_t now)
+{
+	struct request *to = client_ring_request(&client->ring, request->slot);
+	uint32_t out_offset = request->out_offset;
+	uint32_t in_offset = request->in_offset;
+	if (!client->raw) {
+		out_offset = request->slot * client->out_room;
+		in_offset = request->slot * client->in_room;
+		if (request->out_length)
+			memcpy(client->ring.view.out + out_offset, request->out, request->out_length);
+	}
+	to->op = request->op;
+	to->flags = request->patient ? REQUEST_PATIENT : 0;
+	to->time = now;
+	to->arg[0] = request->arg[0];
+	to->arg[1] = request->arg[1];
+	to->arg[2] = request->arg[2];
+	to->out_offset = out_offset;
+	to->out_length = request->out_length;
+	to->in_offset = in_offset;
+	to->in_length = request->in_length;
+	to->digest = 0;
+}
+
+enum error client_submit(struct client *client, struct client_request *request)
+{
+	int slot = client_ring_slot(&client->ring);
+	request->done = false;
+	request->waiter = 0;
+	if (!request_fits(client, request)) {
+		if (slot >= 0)
+			client_ring_slot_return(&client->ring, (unsigned)slot);
+		return request_refuse(request, ERR_INVALID);
+	}
+	if (__builtin_expect(slot < 0 || client->lost, 0)) {
+		if (slot >= 0)
+			client_ring_slot_return(&client->ring, (unsigned)slot);
+		enum error e = client->lost ? ERR_PEER_LOST : slot_wait(client, &slot);
+		if (e != ERR_OK)
+			return request_refuse(request, e);
+	}
+	inject("runtime.submit");
+	uint64_t now = time_now();
+	request->slot = (unsigned)slot;
+	request->submitted = now;
+	client->owners[slot] = request;
+	request_write(client, request, now);
+	client_ring_submit(&client->ring, (unsigned)slot, now);
+	if (!client->watch.armed)
+		watch_arm(client);
+	return ERR_OK;
+}
+
+// True: something came meanwhile.
+static bool client_spin(const struct client *client)
+{
+	const struct channel_view *view = &client->ring.view;
+	if (client->offence_time || load32(&view->server->want_doorbell) || fiber_any_ready() ||
+	    !channel_view_peer_runs(view))
+		return false;
+	for (unsigned i = 0; i < CLIENT_SPIN_LOOKS; i++)
+		if (client_ring_pending(&client->ring))
+			return true;
+	return false;
+}
+
+enum error client_wait(struct client *client, struct client_request *request)
+{
+	if (++client->waits % CLIENT_WAITS_PER_POLL == 0)
+		loop_poll();
+	while (!request->done) {
+		if (client_look(client) || client_spin(client))
+			continue;
+		request->waiter = fiber_self();
+		fiber_park();
+		request->waiter = 0;
+	}
+	return (enum error)request->completion.status;
+}
+
+enum error client_call(struct client *client, struct client_request *request)
+{
+	enum error e = client_submit(client, request);
+	return e == ERR_OK ? client_wait(client, request) : e;
+}
+
+bool client_resumed(const struct client *client)
+{
+	return client->resumed;
+}
+
+uint32_t client_out_room(const struct client *client)
+{
+	return client->out_room;
+}
+
+uint32_t client_in_room(const struct client *client)
+{
+	return client->in_room;
+}
+
+void *client_out(struct client *client)
+{
+	return client->ring.view.out;
+}
+
+const void *client_in(const struct client *client)
+{
+	return client->ring.view.in;
+}
+
+uint64_t client_key(const struct client *client)
+{
+	return client->ring.view.key;
+}
+
+unsigned client_slot(const struct client *client)
+{
+	return client->ring.view.slot;
+}
+
+uint32_t client_server_epoch(const struct client *client)
+{
+	return client->ring.epoch;
+}

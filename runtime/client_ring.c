@@ -1,0 +1,207 @@
+// The client's end of a channel (client_ring.h says what it is; include/abi/channel.h has the rules).
+//
+// Owns page 0 and the requests of its channel. Never believes an index or a record that does not fit what it submitted:
+// it notes the offence and goes on waiting, since the supervisor restarts a server that lies. Right because the state of
+// every slot is kept here, privately, and the pages only confirm it. If this domain dies, next_seq and the requests stand
+// in the channel, and client_ring_start of the next incarnation drains them. If the server dies, the epoch changes, and
+// each outstanding record is looked at once.
+#include "runtime/client_ring.h"
+
+static void slot_free(struct client_ring *ring, unsigned slot)
+{
+	fence_free(); // our reads of record and payload before the slot is free; partner: the server's next use of it
+	store32(&ring->view.requests[slot].seq, 0);
+	client_ring_slot_return(ring, slot);
+}
+
+static bool record_ready(const struct client_ring *ring, unsigned slot)
+{
+	return load32(&ring->view.records[slot].seq) == ring->slots[slot].seq;
+}
+
+// A request of a former incarnation: perhaps never published, so it is published once more.
+static void former_take_over(struct client_ring *ring, unsigned slot, uint32_t seq)
+{
+	struct client_slot *s = &ring->slots[slot];
+	s->seq = seq;
+	s->state = CLIENT_SLOT_FORMER;
+	s->submitted = load64(&ring->view.requests[slot].time);
+	ring->outstanding++;
+	ring->former++;
+	if (!record_ready(ring, slot))
+		client_ring_publish(ring, slot);
+}
+
+void client_ring_start(struct client_ring *ring)
+{
+	struct channel_view view = ring->view;
+	*ring = (struct client_ring){.view = view};
+	ring->tail = load32(&view.client->submit_tail);
+	ring->next_seq = load32(&view.client->next_seq);
+	if (ring->next_seq == 0)
+		ring->next_seq = 1;
+	store32(&view.client->next_seq, ring->next_seq);
+	store32(&view.client->want_doorbell, 0);
+	ring->epoch = load32(&view.server->epoch);
+	ring->head = load32(&view.server->complete_tail);
+	fence_take(); // tail before records: what was completed earlier is found by its record
+	store32(&view.client->complete_head, ring->head);
+	for (unsigned slot = view.geometry.slots; slot-- > 0;) {
+		uint32_t seq = load32(&view.requests[slot].seq);
+		if (seq)
+			former_take_over(ring, slot, seq);
+		else
+			client_ring_slot_return(ring, slot);
+	}
+	ring->rescan = 0;
+	if (ring->former)
+		channel_view_ring(&ring->view, &view.server->want_doorbell);
+}
+
+static unsigned held_free(struct client_ring *ring)
+{
+	unsigned freed = 0;
+	for (unsigned slot = 0; slot < ring->view.geometry.slots && ring->held > 0; slot++) {
+		struct client_slot *s = &ring->slots[slot];
+		if (s->state != CLIENT_SLOT_HELD || s->serial > ring->committed)
+			continue;
+		ring->held--;
+		slot_free(ring, slot);
+		freed++;
+	}
+	return freed;
+}
+
+unsigned client_ring_commit_look(struct client_ring *ring)
+{
+	const struct channel_server_page *page = ring->view.server;
+	uint64_t committed = load64(&page->committed);
+	if (committed == ring->committed_seen)
+		return 0;
+	fence_take(); // partner: fence_publish between check word and committed in server_ring_commit
+	if (load64(&page->committed_check) != channel_committed_check(committed))
+		return 0; // torn, or nonsense: looked at again
+	ring->committed_seen = committed;
+	if (committed <= ring->committed)
+		return 0;
+	ring->committed = committed;
+	ring->want_commit = false;
+	return held_free(ring);
+}
+
+void client_ring_want_commit(struct client_ring *ring)
+{
+	if (ring->want_commit)
+		return;
+	ring->want_commit = true;
+	struct channel_client_page *page = ring->view.client;
+	store32(&page->want_commit, page->want_commit + 1);
+	channel_view_ring(&ring->view, &ring->view.server->want_doorbell);
+}
+
+// The record of this slot is there: copies it, frees or holds the slot.
+static int slot_complete(struct client_ring *ring, unsigned slot, struct completion *completion)
+{
+	struct client_slot *s = &ring->slots[slot];
+	*completion = ring->view.records[slot];
+	ring->outstanding--;
+	if (s->state == CLIENT_SLOT_FORMER)
+		ring->former--;
+	if (completion->serial > ring->committed) {
+		s->state = CLIENT_SLOT_HELD;
+		s->serial = completion->serial;
+		ring->held++;
+	} else {
+		slot_free(ring, slot);
+	}
+	return (int)slot;
+}
+
+static bool slot_waits(const struct client_slot *s)
+{
+	return s->state == CLIENT_SLOT_OUTSTANDING || s->state == CLIENT_SLOT_FORMER;
+}
+
+static void epoch_changed(struct client_ring *ring, uint32_t epoch)
+{
+	uint32_t tail = load32(&ring->view.server->complete_tail);
+	fence_take(); // tail before records: what came before `tail` is found by its record
+	ring->head = tail;
+	store32(&ring->view.client->complete_head, tail);
+	ring->epoch = epoch;
+	ring->rescan = 0;
+}
+
+static int rescan(struct client_ring *ring, struct completion *completion)
+{
+	while (ring->rescan < ring->view.geometry.slots) {
+		unsigned slot = ring->rescan++;
+		if (!slot_waits(&ring->slots[slot]) || !record_ready(ring, slot))
+			continue;
+		fence_take(); // seq before the rest of the record; partner: fence_publish in server_ring_record
+		ring->slots[slot].found_by_record = true;
+		return slot_complete(ring, slot, completion);
+	}
+	return -1;
+}
+
+// An entry of the ring for a slot that does not wait for it.
+static void entry_unexpected(struct client_ring *ring, unsigned slot)
+{
+	struct client_slot *s = &ring->slots[slot];
+	if (s->found_by_record)
+		s->found_by_record = false; // the late index of what the scan had found
+	else
+		ring->offence = OFFENCE_COMPLETION;
+}
+
+static int entry_take(struct client_ring *ring, struct completion *completion)
+{
+	struct channel_view *view = &ring->view;
+	unsigned slot = load16(&view->server->complete_ring[ring->head % CHANNEL_SLOTS_MAX]);
+	store32(&view->client->complete_head, ++ring->head);
+	if (slot >= view->geometry.slots) {
+		ring->offence = OFFENCE_INDEX;
+		return -1;
+	}
+	if (slot_waits(&ring->slots[slot]) && record_ready(ring, slot)) {
+		fence_take();
+		return slot_complete(ring, slot, completion);
+	}
+	entry_unexpected(ring, slot);
+	return -1;
+}
+
+int client_ring_take_next(struct client_ring *ring, struct completion *completion)
+{
+	const struct channel_server_page *page = ring->view.server;
+	int slot = rescan(ring, completion);
+	for (unsigned i = 0; slot < 0 && i < CHANNEL_SLOTS_MAX; i++) {
+		uint32_t tail = load32(&page->complete_tail);
+		fence_take(); // tail before epoch and ring; partner: fence_publish in server_ring_publish
+		uint32_t epoch = load32(&page->epoch);
+		if (epoch != ring->epoch) {
+			epoch_changed(ring, epoch);
+			return rescan(ring, completion);
+		}
+		if (tail == ring->head)
+			break;
+		if (tail - ring->head > CHANNEL_SLOTS_MAX) {
+			ring->offence = OFFENCE_TAIL; // or an adoption under way: client.c waits before it complains
+			break;
+		}
+		slot = entry_take(ring, completion);
+	}
+	return slot;
+}
+
+uint64_t client_ring_oldest(const struct client_ring *ring)
+{
+	uint64_t oldest = ~0ull;
+	for (unsigned slot = 0; slot < ring->view.geometry.slots; slot++) {
+		const struct client_slot *s = &ring->slots[slot];
+		if (slot_waits(s) && s->submitted < oldest && !(ring->view.requests[slot].flags & REQUEST_PATIENT))
+			oldest = s->submitted;
+	}
+	return oldest;
+}

@@ -1,0 +1,112 @@
+// The client's end of a channel's shared memory: slots, submissions, completions, the log that waits for commits.
+//
+// Pure: touches the channel's pages and this struct, makes no kernel call but a doorbell, never waits. client.c waits;
+// unit tests and fuzzers drive it on the host. All that the server wrote is hostile: indices are range-checked, a record is
+// taken only for a slot that waits for it.
+#pragma once
+#include "runtime/channel_view.h"
+
+enum client_slot_state {
+	CLIENT_SLOT_FREE,
+	CLIENT_SLOT_TAKEN,       // given out, not submitted yet
+	CLIENT_SLOT_OUTSTANDING, // submitted, no completion yet
+	CLIENT_SLOT_FORMER,      // as outstanding, but of a former incarnation: nobody waits for the result
+	CLIENT_SLOT_HELD,        // completed and logged: stays until its serial is committed
+};
+
+enum client_offence { OFFENCE_NONE, OFFENCE_TAIL, OFFENCE_INDEX, OFFENCE_COMPLETION };
+
+struct client_slot {
+	uint32_t seq;
+	uint8_t state;         // enum client_slot_state
+	bool found_by_record;  // its index may still come by the ring
+	uint64_t submitted;    // time stamp of the request
+	uint64_t serial;       // HELD
+};
+
+struct client_ring {
+	struct channel_view view;
+	uint32_t tail; // submit_tail
+	uint32_t head; // complete_head
+	uint32_t epoch;
+	uint32_t next_seq;
+	uint32_t free_count;
+	uint32_t outstanding; // FORMER ones too
+	uint32_t former;
+	uint32_t held;
+	uint32_t rescan; // next slot whose record is looked at after a change of epoch; geometry.slots: none
+	uint64_t committed;
+	uint64_t committed_seen; // last word that was looked at, valid or not
+	enum client_offence offence; // noticed, for client.c to report and clear
+	bool want_commit;            // asked for; nothing was committed since
+	uint16_t free[CHANNEL_SLOTS_MAX];
+	struct client_slot slots[CHANNEL_SLOTS_MAX];
+};
+
+// Takes over the memory as it is: new, or of a former incarnation, whose requests it publishes once more.
+void client_ring_start(struct client_ring *ring);
+// Looks at `committed`; returns how many slots became free.
+unsigned client_ring_commit_look(struct client_ring *ring);
+// Asks the server for a commit, once until the next one.
+void client_ring_want_commit(struct client_ring *ring);
+// There may be something to take.
+static inline bool client_ring_pending(const struct client_ring *ring)
+{
+	const struct channel_server_page *page = ring->view.server;
+	return load32(&page->complete_tail) != ring->head || load32(&page->epoch) != ring->epoch ||
+	       ring->rescan < ring->view.geometry.slots;
+}
+
+// The slot of a completion that came, or -1. `completion`: its record. The slot is free (or held) afterwards.
+int client_ring_take_next(struct client_ring *ring, struct completion *completion);
+// Time stamp of the oldest outstanding request that is not patient; ~0 when there is none.
+uint64_t client_ring_oldest(const struct client_ring *ring);
+
+// A slot, or -1 when none is free.
+static inline int client_ring_slot(struct client_ring *ring)
+{
+	if (ring->free_count == 0)
+		return -1;
+	unsigned slot = ring->free[--ring->free_count];
+	ring->slots[slot].state = CLIENT_SLOT_TAKEN;
+	return (int)slot;
+}
+
+static inline void client_ring_slot_return(struct client_ring *ring, unsigned slot)
+{
+	ring->slots[slot].state = CLIENT_SLOT_FREE;
+	ring->free[ring->free_count++] = (uint16_t)slot;
+}
+
+// Where to write the request (all but seq) before client_ring_submit.
+static inline struct request *client_ring_request(struct client_ring *ring, unsigned slot)
+{
+	return &ring->view.requests[slot];
+}
+
+// Puts the slot's index into the ring; `tail` only becomes visible with it.
+static inline void client_ring_publish(struct client_ring *ring, unsigned slot)
+{
+	struct channel_client_page *page = ring->view.client;
+	store16(&page->submit_ring[ring->tail % CHANNEL_SLOTS_MAX], (uint16_t)slot);
+	fence_publish(); // request, seq and index before tail; partner: fence_take in server_ring_take
+	store32(&page->submit_tail, ++ring->tail);
+}
+
+// Publishes the request that was written into the slot.
+static inline void client_ring_submit(struct client_ring *ring, unsigned slot, uint64_t now)
+{
+	struct client_slot *s = &ring->slots[slot];
+	uint32_t seq = ring->next_seq;
+	ring->next_seq = seq + 1 ? seq + 1 : 1;
+	store32(&ring->view.client->next_seq, ring->next_seq); // before seq is used: never used twice
+	s->seq = seq;
+	s->submitted = now;
+	s->state = CLIENT_SLOT_OUTSTANDING;
+	s->found_by_record = false;
+	ring->outstanding++;
+	fence_free(); // fields, and our reads of the slot's last payload, before seq; partner: fence_take in the server's scan
+	store32(&ring->view.requests[slot].seq, seq);
+	client_ring_publish(ring, slot);
+	channel_view_ring(&ring->view, &ring->view.server->want_doorbell);
+}

@@ -1,0 +1,685 @@
+// Server side of channels: accepting, adopting, choosing the next request, completing (server.h says what it gives).
+//
+// Owns the list of channels that this domain serves, in the order of their priority, and the one counter of serials.
+// Never performs a request twice within one incarnation and never believes a client's page but for what server_ring.c
+// copied and checked. Right because of the order at the start: every channel is adopted and every slot judged before
+// `start` runs; recorded requests are performed again in the order of their serials; only then those that nobody
+// performed, then new ones. If this domain dies here, the next incarnation finds the same slots; the supervisor notices.
+#include "runtime/server.h"
+#include "abi/event.h"
+#include "runtime/fiber.h"
+#include "runtime/inject.h"
+#include "runtime/inject_list.h"
+#include "runtime/loop.h"
+#include "runtime/server_channel.h"
+#include "runtime/server_ring.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define SERVER_BATCH 32u       // requests started between two turns of the loop: pings and timers wait that long
+#define SERVER_SPIN_LOOKS 500u // about 5 us: half of what going to sleep and being woken costs
+
+static struct {
+	const struct server *server;
+	struct server_channel *channels; // by priority, then identity
+	struct server_channel *by_slot[CHANNEL_MAX];
+	uint64_t serial;  // last one given
+	uint64_t mark;    // committed
+	uint64_t clock;   // time stamp of the request that was started last
+	uint64_t now_seen;
+	bool serving;
+	bool reap_due;    // a channel waits to be released or closed
+	struct server_statistics statistics;
+	struct server_worker *idle;
+} this;
+
+struct server_worker {
+	struct fiber *fiber;
+	struct server_request *request; // to perform, 0: idle
+	unsigned performed;
+	struct server_worker *next;
+};
+
+// --- completing
+
+static void channel_settle(struct server_channel *channel)
+{
+	if (channel->closing)
+		this.reap_due = true;
+}
+
+static void replay_compare(const struct server_request *request, const struct completion *now)
+{
+	const struct completion *former = &request->former;
+	if (now->status == former->status && !memcmp(now->result, former->result, sizeof(former->result)))
+		return;
+	this.statistics.replay_different++;
+	log_line("replay of serial %lu (op %u): status %u, was %u", (unsigned long)former->serial,
+		 (unsigned)request->copy.op, (unsigned)now->status, (unsigned)former->status);
+}
+
+// Frees the request, after its record is published or was there before.
+static void request_finish(struct server_request *request)
+{
+	struct server_channel *channel = request->channel;
+	struct channel_server_page *page = channel->ring.view.server;
+	if (page->working == request->slot + 1)
+		store32(&page->working, 0);
+	request->owned = false;
+	channel->owned--;
+	channel_settle(channel);
+}
+
+static void completion_fill(struct server_request *request, enum error status, const uint64_t result[5])
+{
+	struct completion *completion = &request->completion;
+	completion->seq = request->copy.seq;
+	completion->status = status;
+	completion->serial = 0;
+	for (unsigned i = 0; i < 5; i++)
+		completion->result[i] = result ? result[i] : 0;
+}
+
+// INJECT_REPLY: a lie in the record of an idempotent operation, so that it costs time and not the log's truth.
+static void wrong_reply(struct server_request *request)
+{
+	if (op_is_once(this.server->protocol, request->copy.op))
+		return;
+	struct completion *record = &request->channel->ring.view.records[request->slot];
+	inject_wrong_reply = 0;
+	store32(&record->seq, record->seq ^ 0x40000000);
+}
+
+uint64_t server_record(struct server_request *request, const uint64_t result[5])
+{
+	invariant(request->owned && !request->logged);
+	request->logged = true;
+	completion_fill(request, ERR_OK, result);
+	if (request->replayed) {
+		request->completion.serial = request->former.serial;
+		replay_compare(request, &request->completion);
+		return request->former.serial;
+	}
+	request->completion.serial = ++this.serial;
+	server_ring_record(&request->channel->ring, request->slot, &request->completion, true);
+	return request->completion.serial;
+}
+
+void server_complete(struct server_request *request, enum error status, const uint64_t result[5])
+{
+	struct server_channel *channel = request->channel;
+	invariant(request->owned);
+	inject("runtime.complete");
+	if (request->replayed) {
+		if (!request->logged) {
+			completion_fill(request, status, result);
+			replay_compare(request, &request->completion);
+		}
+		request->replayed = false;
+		request_finish(request);
+		return;
+	}
+	if (!request->logged) {
+		completion_fill(request, status, result);
+		server_ring_record(&channel->ring, request->slot, &request->completion,
+				   op_is_once(this.server->protocol, request->copy.op));
+	}
+	if (__builtin_expect(inject_wrong_reply, 0))
+		wrong_reply(request);
+	inject("runtime.publish");
+	this.statistics.completions++;
+	request_finish(request);
+	server_ring_publish(&channel->ring, request->slot);
+}
+
+void server_committed(uint64_t serial)
+{
+	if (serial > this.mark)
+		this.mark = serial;
+	for (struct server_channel *channel = this.channels; channel; channel = channel->next) {
+		server_ring_commit(&channel->ring, this.mark);
+		channel_view_ring(&channel->ring.view, &channel->ring.view.client->want_doorbell);
+	}
+}
+
+uint64_t server_serial_last(void)
+{
+	return this.serial;
+}
+
+// --- performing
+
+static void request_perform(struct server_request *request)
+{
+	struct server_channel *channel = request->channel;
+	struct channel_server_page *page = channel->ring.view.server;
+	uint32_t working = request->slot + 1;
+	channel->performing++;
+	store32(&page->working, working);
+	if (__builtin_expect(request->copy.op >= OP_RUNTIME, 0))
+		server_runtime_request(request, &this.statistics);
+	else
+		this.server->request(request);
+	if (page->working == working)
+		store32(&page->working, 0); // it waits for something; a death from now on is not its fault
+	channel->performing--;
+	channel_settle(channel);
+}
+
+// A request that was taken from the ring or the adopted list becomes the server's.
+static void request_own(struct server_request *request)
+{
+	struct server_channel *channel = request->channel;
+	const struct channel_view *view = &channel->ring.view;
+	request->out = view->out + request->copy.out_offset;
+	request->in = view->in + request->copy.in_offset;
+	request->logged = false;
+	request->owned = true;
+	channel->owned++;
+	this.statistics.requests++;
+}
+
+static void request_reject(struct server_request *request, enum error e)
+{
+	request->owned = true;
+	request->logged = false;
+	request->replayed = false;
+	request->channel->owned++;
+	server_complete(request, e, 0);
+}
+
+// --- choosing
+
+// The client's time stamp, not later than now and not earlier than what the channel was seen at: forging gains nothing.
+static uint64_t time_clamped(const struct server_channel *channel, uint64_t stamp)
+{
+	if (stamp > this.now_seen) {
+		this.now_seen = time_now();
+		if (stamp > this.now_seen)
+			stamp = this.now_seen;
+	}
+	return stamp < channel->floor ? channel->floor : stamp;
+}
+
+// Finds the next request of a channel that is fit to be performed; the others are answered here.
+static bool channel_fetch(struct server_channel *channel)
+{
+	struct server_request *request = channel->adopted;
+	if (__builtin_expect(request != 0, 0)) {
+		channel->adopted = request->next;
+		channel->head = request;
+		channel->head_time = channel->floor;
+		return true;
+	}
+	if (channel->closing)
+		return false;
+	struct server_ring *ring = &channel->ring;
+	for (unsigned i = 0; i < SERVER_BATCH; i++) {
+		struct request *spare = &channel->taken;
+		int slot = server_ring_take(ring, spare);
+		if (slot < 0) {
+			channel->floor = this.clock;
+			return false;
+		}
+		request = &channel->requests[slot];
+		request->copy = *spare;
+		request->replayed = false;
+		inject("runtime.take");
+		enum error e = server_ring_validate(ring, this.server->protocol, &request->copy);
+		if (__builtin_expect(e == ERR_OK, 1)) {
+			channel->head = request;
+			channel->head_time = this.channels->next ? time_clamped(channel, request->copy.time) : 0;
+			return true;
+		}
+		request_reject(request, e);
+	}
+	return false;
+}
+
+// The next request: best priority, then oldest time. 0: nothing to do.
+static struct server_request *server_pick(void)
+{
+	struct server_channel *best = 0;
+	for (struct server_channel *channel = this.channels; channel; channel = channel->next) {
+		if (best && channel->ring.view.priority > best->ring.view.priority)
+			break;
+		if (!channel->head && !channel_fetch(channel))
+			continue;
+		if (!best || channel->head_time < best->head_time)
+			best = channel;
+	}
+	if (!best)
+		return 0;
+	struct server_request *request = best->head;
+	best->head = 0;
+	if (best->head_time > this.clock)
+		this.clock = best->head_time;
+	request_own(request);
+	return request;
+}
+
+// --- fibers
+
+static void worker_run(void *argument)
+{
+	struct server_worker *worker = argument;
+	for (;;) {
+		if (!worker->request)
+			worker->request = server_pick();
+		if (worker->request) {
+			struct server_request *request = worker->request;
+			worker->request = 0;
+			request_perform(request);
+			if (++worker->performed % SERVER_BATCH == 0)
+				fiber_yield(); // the loop has its turn: pings, timers
+			continue;
+		}
+		worker->next = this.idle;
+		this.idle = worker;
+		while (!worker->request)
+			fiber_park();
+	}
+}
+
+static void workers_create(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct server_worker *worker = calloc(1, sizeof(*worker));
+		invariant(worker != 0);
+		worker->fiber = fiber_create(worker_run, worker, "worker");
+		invariant(worker->fiber != 0);
+	}
+}
+
+static bool worker_free(void)
+{
+	return this.server->fibers == 0 || this.idle;
+}
+
+static void request_start(struct server_request *request)
+{
+	struct server_worker *worker = this.idle;
+	if (this.server->fibers == 0) {
+		request_perform(request);
+		return;
+	}
+	this.idle = worker->next;
+	worker->request = request;
+	fiber_wake(worker->fiber);
+}
+
+// --- channels
+
+// On the loop: is there something for server_serve? It takes nothing.
+static bool channel_loop_look(struct loop_ring *loop)
+{
+	struct server_channel *channel = (struct server_channel *)((char *)loop - offsetof(struct server_channel, loop));
+	if (!this.serving)
+		return false;
+	if (server_ring_commit_wanted(&channel->ring) && this.server->commit_wanted)
+		this.server->commit_wanted();
+	if (channel->closing)
+		return this.reap_due;
+	return worker_free() && (channel->head || channel->adopted || server_ring_pending(&channel->ring));
+}
+
+static void channel_insert(struct server_channel *channel)
+{
+	struct server_channel **at = &this.channels;
+	while (*at && (*at)->ring.view.priority <= channel->ring.view.priority)
+		at = &(*at)->next;
+	channel->next = *at;
+	*at = channel;
+	this.by_slot[channel->ring.view.slot] = channel;
+	channel->loop = (struct loop_ring){.look = channel_loop_look,
+					   .want = &channel->ring.view.server->want_doorbell,
+					   .identity = channel->ring.view.own_identity};
+	loop_ring_add(&channel->loop);
+}
+
+static void channel_remove(struct server_channel *channel)
+{
+	struct server_channel **at = &this.channels;
+	while (*at != channel)
+		at = &(*at)->next;
+	*at = channel->next;
+	this.by_slot[channel->ring.view.slot] = 0;
+	loop_ring_remove(&channel->loop);
+}
+
+// Memory for a channel that the kernel has mapped. 0: none left, or its numbers are out of range.
+static struct server_channel *channel_make(unsigned slot)
+{
+	struct channel_view view;
+	if (channel_view_load(&view, slot) != ERR_OK)
+		return 0;
+	size_t requests = view.geometry.slots * sizeof(struct server_request);
+	struct server_channel *channel = calloc(1, sizeof(*channel) + requests);
+	if (!channel)
+		return 0;
+	channel->ring.view = view;
+	channel->closing = view.state == CHANNEL_CLOSED;
+	for (unsigned i = 0; i < view.geometry.slots; i++) {
+		channel->requests[i].channel = channel;
+		channel->requests[i].slot = i;
+	}
+	return channel;
+}
+
+static void channel_free(struct server_channel *channel)
+{
+	unsigned slot = channel->ring.view.slot;
+	channel_remove(channel);
+	free(channel);
+	kcall(CALL_channel_close, slot);
+}
+
+void server_release(struct server_channel *channel)
+{
+	channel->released = true;
+	this.reap_due = true;
+}
+
+// Closing channels: nothing new is taken; when nothing is owned any more the program is told, then it releases.
+static void channel_reap(struct server_channel *channel)
+{
+	if (!channel->closing || channel->performing)
+		return;
+	if (!channel->closing_told) {
+		channel->closing_told = true;
+		channel->head = 0;
+		channel->adopted = 0;
+		if (channel->owned && this.server->closing)
+			this.server->closing(channel);
+	}
+	if (channel->owned == 0 && !channel->closed_told) {
+		channel->closed_told = true;
+		if (this.server->closed)
+			this.server->closed(channel);
+		else
+			channel->released = true;
+	}
+	if (channel->released)
+		channel_free(channel);
+}
+
+static void server_reap(void)
+{
+	this.reap_due = false;
+	for (struct server_channel *channel = this.channels; channel;) {
+		struct server_channel *next = channel->next;
+		channel_reap(channel);
+		channel = next;
+	}
+}
+
+static void channel_accept(unsigned slot)
+{
+	struct server_channel *channel = channel_make(slot);
+	if (!channel) {
+		kcall(CALL_channel_refuse, slot);
+		return;
+	}
+	if (this.server->accept && !this.server->accept(channel)) {
+		free(channel);
+		kcall(CALL_channel_refuse, slot);
+		return;
+	}
+	if (kcall(CALL_channel_accept, slot).error != ERR_OK || channel_view_refresh(&channel->ring.view) != ERR_OK) {
+		free(channel);
+		return;
+	}
+	server_ring_adopt(&channel->ring, self_epoch());
+	server_ring_commit(&channel->ring, this.mark);
+	channel->floor = this.clock;
+	channel_insert(channel);
+}
+
+static void server_event(unsigned kind, unsigned slot)
+{
+	if (slot >= CHANNEL_MAX)
+		return;
+	struct server_channel *channel = this.by_slot[slot];
+	if (kind == EVENT_CHANNEL_CLOSED && channel) {
+		channel->closing = true;
+		this.reap_due = true;
+	}
+	if (kind == EVENT_CHANNEL_REQUEST && this.serving && !channel)
+		channel_accept(slot);
+}
+
+// --- adoption
+
+struct replay {
+	uint64_t serial;
+	struct server_request *request;
+};
+
+static struct {
+	struct replay *list; // recorded requests of all channels
+	unsigned count;
+	unsigned room;
+} replays;
+
+static void replay_add(struct server_request *request)
+{
+	if (replays.count == replays.room) {
+		replays.room = replays.room ? replays.room * 2 : 256;
+		replays.list = realloc(replays.list, replays.room * sizeof(*replays.list));
+		invariant(replays.list != 0);
+	}
+	replays.list[replays.count++] = (struct replay){request->former.serial, request};
+}
+
+static void adopted_insert(struct server_channel *channel, struct server_request *request)
+{
+	struct server_request **at = &channel->adopted;
+	while (*at && (int32_t)((*at)->copy.seq - request->copy.seq) < 0)
+		at = &(*at)->next;
+	request->next = *at;
+	*at = request;
+}
+
+static void slot_adopt(struct server_channel *channel, unsigned slot)
+{
+	struct server_request *request = &channel->requests[slot];
+	const struct protocol *protocol = this.server->protocol;
+	enum adopted found =
+		server_ring_adopt_slot(&channel->ring, slot, protocol, &request->copy, &request->former);
+	if (found == ADOPTED_FREE || found == ADOPTED_DONE)
+		return;
+	if (found == ADOPTED_RECORDED) {
+		this.statistics.recorded++;
+		if (request->former.serial > this.serial)
+			this.serial = request->former.serial;
+		replay_add(request);
+		return;
+	}
+	if (channel->closing)
+		return; // what was not performed is dropped (RECOVERY rule 4)
+	enum error e = server_ring_validate(&channel->ring, protocol, &request->copy);
+	if (found == ADOPTED_CORRUPT || found == ADOPTED_POISONOUS) {
+		this.statistics.lost++;
+		log_line("channel %u slot %u: %s", channel->ring.view.slot, slot,
+			 found == ADOPTED_CORRUPT ? "its record is spoilt" : "its request is poisonous");
+		e = ERR_LOST;
+	}
+	if (e != ERR_OK) {
+		request_reject(request, e);
+		return;
+	}
+	this.statistics.performed_again++;
+	adopted_insert(channel, request);
+}
+
+static void channel_adopt(unsigned slot)
+{
+	struct server_channel *channel = channel_make(slot);
+	invariant(channel != 0); // without it requests would be lost; the restart rule decides
+	inject("runtime.adopt");
+	server_ring_adopt(&channel->ring, self_epoch());
+	channel_insert(channel);
+	this.statistics.adopted++;
+	for (unsigned i = 0; i < channel->ring.view.geometry.slots; i++)
+		slot_adopt(channel, i);
+}
+
+static bool slot_serves(unsigned slot, unsigned *state)
+{
+	struct kernel_result info = kcall(CALL_channel_info, slot);
+	*state = CHANNEL_INFO_STATE(info.value[0]);
+	return info.error == ERR_OK && CHANNEL_INFO_ROLE(info.value[0]) == CHANNEL_ROLE_SERVER;
+}
+
+static void server_adopt_all(void)
+{
+	unsigned state;
+	for (unsigned slot = 0; slot < CHANNEL_MAX; slot++)
+		if (slot_serves(slot, &state) && (state == CHANNEL_OPEN || state == CHANNEL_CLOSED))
+			channel_adopt(slot);
+}
+
+static int replay_order(const void *a, const void *b)
+{
+	uint64_t x = ((const struct replay *)a)->serial;
+	uint64_t y = ((const struct replay *)b)->serial;
+	return x < y ? -1 : x > y;
+}
+
+static void replay_one(struct server_request *request)
+{
+	if (server_ring_validate(&request->channel->ring, this.server->protocol, &request->copy) != ERR_OK) {
+		this.statistics.lost++;
+		return;
+	}
+	inject("runtime.replay");
+	request->replayed = true;
+	request->copy.flags |= REQUEST_REPLAYED;
+	request_own(request);
+	this.statistics.replayed++;
+	request_perform(request);
+	while (request->owned)
+		loop_turn(true);
+}
+
+static void server_replay(void)
+{
+	if (replays.count)
+		qsort(replays.list, replays.count, sizeof(*replays.list), replay_order);
+	for (unsigned i = 0; i < replays.count; i++)
+		if (replays.list[i].serial > this.mark)
+			replay_one(replays.list[i].request);
+	free(replays.list);
+	replays.list = 0;
+	replays.count = replays.room = 0;
+}
+
+// --- serving
+
+static bool spin_worth(const struct server_channel *channel)
+{
+	const struct channel_view *view = &channel->ring.view;
+	return !channel->closing && !load32(&view->client->want_doorbell) && channel_view_peer_runs(view);
+}
+
+// A short look before sleep, while a client that is awake runs on another core (KERNEL.md rule 8).
+static void server_spin(void)
+{
+	struct server_channel *channel = this.channels;
+	while (channel && !spin_worth(channel))
+		channel = channel->next;
+	if (!channel || fiber_any_ready() || !worker_free())
+		return;
+	for (unsigned i = 0; i < SERVER_SPIN_LOOKS; i++)
+		if (server_ring_pending(&channel->ring))
+			return;
+}
+
+static _Noreturn void server_serve(void)
+{
+	for (;;) {
+		unsigned n = 0;
+		struct server_request *request;
+		while (n < SERVER_BATCH && worker_free() && (request = server_pick()) != 0) {
+			request_start(request);
+			n++;
+		}
+		if (this.reap_due)
+			server_reap();
+		if (n == 0)
+			server_spin();
+		loop_turn(n == 0);
+	}
+}
+
+static void requests_accept_waiting(void)
+{
+	unsigned state;
+	for (unsigned slot = 0; slot < CHANNEL_MAX; slot++)
+		if (!this.by_slot[slot] && slot_serves(slot, &state) && state == CHANNEL_REQUESTED)
+			channel_accept(slot);
+}
+
+enum error server_run(const struct server *server)
+{
+	this.server = server;
+	loop_server_event = server_event;
+	server_adopt_all();
+	uint64_t mark = 0;
+	enum error e = server->start(&mark);
+	if (e != ERR_OK) {
+		log_line("start failed: error %u", (unsigned)e);
+		return e;
+	}
+	this.mark = mark;
+	if (this.serial < mark)
+		this.serial = mark;
+	server_replay();
+	server_committed(this.mark);
+	if (server->replayed)
+		server->replayed();
+	this.serving = true;
+	this.reap_due = true;
+	workers_create(server->fibers);
+	kcall(CALL_ready);
+	requests_accept_waiting();
+	server_serve();
+}
+
+// --- facts about requests and channels
+
+uint64_t server_out_physical(const struct server_request *request)
+{
+	const struct server_channel *channel = request->channel;
+	if (!channel->ring.view.physical)
+		return 0;
+	return channel->ring.view.physical + (uint64_t)(request->out - (const uint8_t *)channel->ring.view.client);
+}
+
+uint64_t server_in_physical(const struct server_request *request)
+{
+	const struct server_channel *channel = request->channel;
+	if (!channel->ring.view.physical)
+		return 0;
+	return channel->ring.view.physical + (uint64_t)(request->in - (const uint8_t *)channel->ring.view.client);
+}
+
+unsigned server_channel_slot(const struct server_channel *channel)
+{
+	return channel->ring.view.slot;
+}
+
+void *server_channel_context(const struct server_channel *channel)
+{
+	return channel->context;
+}
+
+void server_channel_set_context(struct server_channel *channel, void *context)
+{
+	channel->context = context;
+}
+
+uint64_t server_channel_peer(const struct server_channel *channel)
+{
+	return channel->ring.view.peer;
+}

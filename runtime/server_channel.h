@@ -1,0 +1,38 @@
+// One client as the server's library keeps it. Private to server*.c.
+#pragma once
+#include "runtime/loop.h"
+#include "runtime/server.h"
+#include "runtime/server_ring.h"
+
+struct server_statistics {
+	uint64_t requests;
+	uint64_t completions;
+	uint64_t adopted;         // channels
+	uint64_t replayed;        // recorded, above the mark
+	uint64_t performed_again; // not recorded by the dead incarnation
+	uint64_t recorded;
+	uint64_t replay_different; // replays whose outcome was not the recorded one
+	uint64_t lost;
+};
+
+struct server_channel {
+	struct server_ring ring;
+	struct loop_ring loop;
+	void *context;
+	uint64_t floor;    // earliest time that a request can claim
+	uint64_t head_time;
+	struct server_request *head;    // fetched and fit, waits for its turn
+	struct server_request *adopted; // taken by the scan, in order of seq
+	unsigned owned;      // requests that the program has
+	unsigned performing; // of them, in request_perform
+	bool closing;        // the client is gone
+	bool closing_told;
+	bool closed_told;
+	bool released;
+	struct server_channel *next;
+	struct request taken;
+	struct server_request requests[]; // one for each slot
+};
+
+// Answers an operation of the runtime's own (proto/protocol.h).
+void server_runtime_request(struct server_request *request, const struct server_statistics *statistics);

@@ -1,0 +1,54 @@
+// The operations that every server answers: ping, injection, points, statistics. Owns nothing.
+#include "runtime/inject.h"
+#include "runtime/inject_list.h"
+#include "runtime/server_channel.h"
+#include <string.h>
+
+static enum error inject_request(const struct server_request *request)
+{
+	char name[INJECT_NAME_SIZE] = {0};
+	const struct request *copy = &request->copy;
+	if (copy->out_length >= sizeof(name))
+		return ERR_NAME_TOO_LONG;
+	memcpy(name, request->out, copy->out_length);
+	if (copy->arg[0] >= INJECT_ACTIONS)
+		return ERR_INVALID;
+	return inject_arm(name, (enum inject_action)copy->arg[0], copy->arg[1], (uint32_t)copy->arg[2]);
+}
+
+static uint64_t points_request(const struct server_request *request)
+{
+	struct inject_point_info info;
+	unsigned room = request->copy.in_length / sizeof(info);
+	unsigned n = 0;
+	while (n < room && inject_list((unsigned)request->copy.arg[0] + n, &info, 1) == 1)
+		memcpy(request->in + n++ * sizeof(info), &info, sizeof(info));
+	return n;
+}
+
+void server_runtime_request(struct server_request *request, const struct server_statistics *s)
+{
+	uint64_t result[5] = {0};
+	enum error e = ERR_OK;
+	switch (request->copy.op) {
+	case RUNTIME_OP_PING:
+		result[0] = request->copy.arg[0];
+		break;
+	case RUNTIME_OP_INJECT:
+		e = inject_request(request);
+		break;
+	case RUNTIME_OP_POINTS:
+		result[0] = points_request(request);
+		break;
+	case RUNTIME_OP_STATISTICS:
+		result[0] = s->requests;
+		result[1] = s->completions;
+		result[2] = s->adopted;
+		result[3] = s->replayed;
+		result[4] = s->performed_again;
+		break;
+	default:
+		e = ERR_UNKNOWN_CALL;
+	}
+	server_complete(request, e, result);
+}
