@@ -20,6 +20,7 @@
 static struct loop_source *sources[IDENTITY_MAX + 1]; // [0]: polled
 static struct loop_ring *rings;
 static uint64_t pending[IDENTITY_WORDS];
+uint64_t loop_noted[IDENTITY_WORDS];
 static bool guest_file;
 static bool events_due = true; // what happened before we started has no ring left
 static bool claim_due = true;  // no guest file: ask the kernel
@@ -136,9 +137,22 @@ static bool claim_by_call(void)
 	return any != 0;
 }
 
+static bool claim_noted(void)
+{
+	bool any = false;
+	for (unsigned i = 0; i < IDENTITY_WORDS; i++) {
+		if (*(volatile uint64_t *)&loop_noted[i] == 0)
+			continue;
+		pending[i] |= __atomic_exchange_n(&loop_noted[i], 0, __ATOMIC_RELAXED);
+		any = true;
+	}
+	return any;
+}
+
 static bool loop_claim(void)
 {
-	bool any = guest_file ? claim_from_file() : claim_by_call();
+	bool any = claim_noted();
+	any |= guest_file ? claim_from_file() : claim_by_call();
 	if (any)
 		fence_claimed(); // partner: the ringer's fence_doorbell
 	return any;
@@ -249,6 +263,7 @@ static void alarm_arm(void)
 	if (next == alarm_set)
 		return;
 	csr_write(CSR_STIMECMP, next);
+	csr_set(CSR_SIE, INTERRUPT_TIMER); // a handler may have cleared it
 	alarm_set = next;
 }
 
