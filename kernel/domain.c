@@ -242,6 +242,9 @@ void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_
 	};
 	domain_info_update(d);
 	domain_report(d);
+	if (d->supervisor) // nobody watches it yet: at least it is said
+		kernel_print(d->core, "the supervisor stopped: kind %u, cause %lu, address %lx, pc %lx, ra %lx", kind, cause,
+			     address, d->x[0], d->x[1]);
 }
 
 void domain_info_update(struct domain *d)

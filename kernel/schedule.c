@@ -60,6 +60,7 @@ void schedule_remove(struct domain *d)
 		run_queue_remove(&d->core->run, d->index);
 	guest_interrupt_enable(d, false);
 	deadline_cancel(&d->core->deadlines, &d->timer);
+	d->state = DOMAIN_CREATED;
 	if (d->core->current == d)
 		schedule_unload(d->core);
 }
@@ -139,7 +140,11 @@ void schedule_unload(struct core *core)
 	csr_write(CSR_HSTATUS, HSTATUS_VSXL_64);
 	core->current = 0;
 	core->info->running_domain = ~0u;
-	d->core->info->domains[d->index].run_ticks += time_read() - d->run_since;
+	core->info->domains[d->index].run_ticks += time_read() - d->run_since;
+	if (d->state == DOMAIN_RUNNING) { // the kernel needed its registers: it goes on first
+		d->state = DOMAIN_READY;
+		run_queue_push_front(&core->run, d->index, d->priority);
+	}
 }
 
 // Plain domains: vsatp = 0 before hgatp, so that no translation of another domain survives (KERNEL.md rule 1).
