@@ -39,7 +39,10 @@ static bool scan_single(struct scanner *s)
 {
 	for (s->from++; *s->from && *s->from != '\''; s->from++)
 		add_char(s, *s->from);
-	return *s->from++ == '\'';
+	if (*s->from == 0)
+		return false;
+	s->from++;
+	return true;
 }
 
 static bool scan_double(struct scanner *s)
