@@ -279,7 +279,27 @@ static void console_request(struct server_request *request)
 	console_turn();
 }
 
-// The client has gone: nobody will read what it asked for.
+static void reads_end(struct console_client *client, enum error error)
+{
+	struct server_request *request;
+
+	while ((request = queue_pop(&client->input)) != 0)
+		request_end(request, error, 0);
+}
+
+// The client has gone: nobody will read what it asked for. What it wrote is still written.
+static void console_closing(struct server_channel *channel)
+{
+	struct console_client *client = server_channel_context(channel);
+
+	if (client == 0)
+		return;
+	client->focused = 0;
+	focus_find();
+	reads_end(client, ERR_PEER_LOST);
+	input_deliver();
+}
+
 static void console_closed(struct server_channel *channel)
 {
 	struct console_client *client = server_channel_context(channel);
@@ -290,6 +310,14 @@ static void console_closed(struct server_channel *channel)
 		input_deliver();
 	}
 	server_release(channel);
+}
+
+// A client wants its slots back. Nothing is ever logged here, so it is a client's new incarnation that waits for the
+// requests of the dead one: READs of before must not hold it up. Others simply ask again.
+static void console_commit_wanted(void)
+{
+	for (unsigned i = 0; i < CHANNEL_MAX; i++)
+		reads_end(&console.clients[i], ERR_AGAIN);
 }
 
 static enum error console_start(uint64_t *mark)
@@ -315,7 +343,9 @@ int program_main(void)
 		.protocol = &console_protocol,
 		.start = console_start,
 		.request = console_request,
+		.closing = console_closing,
 		.closed = console_closed,
+		.commit_wanted = console_commit_wanted,
 	};
 
 	return (int)server_run(&server);

@@ -379,6 +379,41 @@ TEST(input_follows_the_focus)
 	check(fake_completion_of(reads[0])->result[0] == 1 && line[0][0] == 'y');
 }
 
+TEST(a_dying_client_holds_nothing)
+{
+	uint8_t line[2][8] = {{0}};
+
+	program_main();
+	ask(1, CONSOLE_OP_FOCUS, 0, 0, 0, 0);
+	ask(0, CONSOLE_OP_FOCUS, 0, 0, 0, 0);
+	struct server_request *read = ask(0, CONSOLE_OP_READ, 0, 0, line[0], 8);
+	struct server_request *other = ask(1, CONSOLE_OP_READ, 0, 0, line[1], 8);
+	struct server_request *write = say(0, "last words, more than one FIFO\n");
+
+	fake_server.closing(&channels[0]);
+	check(fake_completion_of(read)->status == ERR_PEER_LOST);
+	check(fake_completion_of(write) == 0); // is written all the same
+	run();
+	wire_is("last words, more than one FIFO\r\n");
+	check(fake_completion_of(write)->status == ERR_OK);
+	fake_server.closed(&channels[0]);
+	wire_receive("k");
+	turn();
+	check(fake_completion_of(other)->result[0] == 1 && line[1][0] == 'k');
+}
+
+// A client's new incarnation waits for what the dead one had asked for.
+TEST(reads_end_when_slots_are_wanted)
+{
+	uint8_t line[8];
+
+	program_main();
+	struct server_request *read = ask(0, CONSOLE_OP_READ, 0, 0, line, 8);
+
+	fake_server.commit_wanted();
+	check(fake_completion_of(read)->status == ERR_AGAIN);
+}
+
 // After a restart nobody has asked for focus: the newest reader has it.
 TEST(focus_after_a_restart)
 {
@@ -495,6 +530,8 @@ int main(void)
 		cmocka_unit_test(drain_waits_for_the_wire),
 		cmocka_unit_test(read_waits_for_input),
 		cmocka_unit_test(input_follows_the_focus),
+		cmocka_unit_test(a_dying_client_holds_nothing),
+		cmocka_unit_test(reads_end_when_slots_are_wanted),
 		cmocka_unit_test(focus_after_a_restart),
 		cmocka_unit_test(too_much_input_is_counted_not_kept),
 		cmocka_unit_test(a_stuck_line_ends_the_driver),
