@@ -1,0 +1,337 @@
+// See fixture.h. Also stands in for the parts of the runtime that the core calls.
+#include "fixture.h"
+#include "runtime/inject.h"
+#include "runtime/runtime.h"
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+uint64_t fixture_steps, fixture_die_at;
+jmp_buf fixture_death;
+char fixture_last_log[256];
+bool fixture_quiet;
+uint32_t inject_any;
+static uint64_t random_state = 1;
+
+void fixture_seed(uint64_t seed)
+{
+	random_state = seed * 0x9e3779b97f4a7c15ull + 1;
+}
+
+uint32_t fixture_random(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (uint32_t)(random_state >> 16);
+}
+
+static void step(void)
+{
+	fixture_steps++;
+	if (fixture_die_at && fixture_steps == fixture_die_at)
+		longjmp(fixture_death, 1);
+}
+
+enum error inject_fire(struct inject_point *point)
+{
+	(void)point;
+	step();
+	return ERR_OK;
+}
+
+void log_line(const char *format, ...)
+{
+	va_list list;
+	va_start(list, format);
+	vsnprintf(fixture_last_log, sizeof(fixture_last_log), format, list);
+	va_end(list);
+	if (!fixture_quiet)
+		fprintf(stderr, "%s\n", fixture_last_log);
+}
+
+_Noreturn void domain_panic(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: %s\n", file, line, what);
+	abort();
+}
+
+// ---- the disk ----
+
+static enum error image_read(struct disk *disk, struct disk_read *read, bool must)
+{
+	struct image *image = (struct image *)disk;
+	(void)must;
+	if (read->offset > disk->bytes || read->bytes > disk->bytes - read->offset)
+		return ERR_INVALID;
+	image->reads++;
+	read->done(read, ERR_OK, image->bytes + read->offset);
+	return ERR_OK;
+}
+
+static void image_wait(struct disk *disk)
+{
+	(void)disk;
+	abort(); // reads end at once, so nobody can have to wait
+}
+
+static void apply(struct image *image, unsigned i, bool torn)
+{
+	for (uint32_t at = 0; at < image->pending[i].bytes; at += 512) {
+		if (!torn || fixture_random() & 1)
+			memcpy(image->bytes + image->pending[i].offset + at, image->pending[i].from + at, 512);
+	}
+}
+
+// Dying: any subset of the sectors under way reaches the medium.
+static void image_step(struct image *image)
+{
+	if (fixture_die_at && fixture_steps + 1 == fixture_die_at) {
+		for (unsigned i = 0; i < image->pending_count; i++)
+			apply(image, i, true);
+		image->pending_count = 0;
+	}
+	step();
+}
+
+static enum error image_write(struct disk *disk, uint64_t offset, const uint8_t *from, uint32_t bytes)
+{
+	struct image *image = (struct image *)disk;
+	if (offset > disk->bytes || bytes > disk->bytes - offset || image->pending_count == FIXTURE_PENDING)
+		abort();
+	if (from < disk->log || from + bytes > disk->log + disk->log_bytes || bytes > DISK_WRITE_BYTES)
+		abort();
+	image->pending[image->pending_count].offset = offset;
+	image->pending[image->pending_count].from = from;
+	image->pending[image->pending_count++].bytes = bytes;
+	image_step(image);
+	return ERR_OK;
+}
+
+static enum error image_write_wait(struct disk *disk)
+{
+	struct image *image = (struct image *)disk;
+	image_step(image);
+	for (unsigned i = 0; i < image->pending_count; i++)
+		apply(image, i, image->fail_writes);
+	image->pending_count = 0;
+	return image->fail_writes ? ERR_DEVICE : ERR_OK;
+}
+
+static enum error image_flush(struct disk *disk)
+{
+	image_step((struct image *)disk);
+	return ERR_OK;
+}
+
+// ---- the host ----
+
+void host_make(struct host *h, const char *options, unsigned kib, const char *tree, size_t cache_bytes, size_t log_bytes)
+{
+	char path[] = "/tmp/fs-image-XXXXXX", command[1024];
+	int fd = mkstemp(path);
+	close(fd);
+	memset(h, 0, sizeof(*h));
+	snprintf(command, sizeof(command), "mke2fs -q -F -t ext2 %s %s%s %s %uk > /dev/null", options, tree ? "-d " : "",
+		 tree ? tree : "", path, kib);
+	if (system(command) != 0)
+		abort();
+	FILE *f = fopen(path, "rb");
+	h->image.bytes = malloc((size_t)kib * 1024);
+	if (fread(h->image.bytes, 1024, kib, f) != kib)
+		abort();
+	fclose(f);
+	unlink(path);
+	h->image.log = aligned_alloc(4096, log_bytes);
+	memset(h->image.log, 0, log_bytes);
+	h->image.cache = malloc(cache_bytes);
+	h->image.cache_bytes = cache_bytes;
+	h->image.disk = (struct disk){
+		.bytes = (uint64_t)kib * 1024,
+		.log = h->image.log,
+		.log_bytes = log_bytes,
+		.read_start = image_read,
+		.wait = image_wait,
+		.write = image_write,
+		.write_wait = image_write_wait,
+		.flush = image_flush,
+	};
+	h->volume = malloc(sizeof(*h->volume));
+	h->in = malloc(FS_TRANSFER_MAX);
+	h->now = 1800000000;
+}
+
+enum error host_mount(struct host *h)
+{
+	commit_format(&h->image.disk, h->now, 0);
+	return volume_open(h->volume, &h->image.disk, h->image.cache, h->image.cache_bytes);
+}
+
+static void forget_records(struct host *h, uint64_t mark)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < h->record_count; i++) {
+		if (h->records[i].serial > mark)
+			h->records[kept++] = h->records[i];
+		else
+			free(h->records[i].out);
+	}
+	h->record_count = kept;
+}
+
+void host_free(struct host *h)
+{
+	forget_records(h, ~0ull);
+	free(h->records);
+	free(h->image.bytes);
+	free(h->image.log);
+	free(h->image.cache);
+	free(h->volume);
+	free(h->in);
+}
+
+enum error host_commit(struct host *h)
+{
+	uint32_t count;
+	enum error error = fsop_commit_begin(h->volume, h->serial, &count);
+	if (error == ERR_OK && count) {
+		error = commit_write(&h->volume->log);
+		if (error == ERR_OK)
+			fsop_commit_end(h->volume);
+	}
+	if (error == ERR_OK) {
+		h->mark = h->serial;
+		forget_records(h, h->mark);
+	}
+	return error;
+}
+
+static enum error make_room(struct host *h, const struct request *request)
+{
+	uint32_t need = fsop_need(h->volume, request);
+	if (need && h->volume->cache.dirty.count + need > h->volume->dirty_limit)
+		return host_commit(h);
+	return ERR_OK;
+}
+
+static struct recorded *next_record(struct host *h)
+{
+	for (size_t i = 0; i < h->record_count; i++) {
+		if (h->records[i].serial > h->serial)
+			return &h->records[i];
+	}
+	return 0;
+}
+
+unsigned host_reincarnate(struct host *h)
+{
+	unsigned differ = 0;
+	h->image.pending_count = 0;
+	memset(h->image.cache, 0xa5, h->image.cache_bytes);
+	memset(h->volume, 0xa5, sizeof(*h->volume));
+	if (!commit_known(&h->image.disk) || commit_recover(&h->image.disk, &h->mark) != ERR_OK)
+		abort();
+	if (volume_open(h->volume, &h->image.disk, h->image.cache, h->image.cache_bytes) != ERR_OK) {
+		fprintf(stderr, "%s\n", h->volume->reason);
+		abort();
+	}
+	forget_records(h, h->mark);
+	h->serial = h->mark;
+	for (struct recorded *r; (r = next_record(h)) != 0;) {
+		struct request request = r->request;
+		if (make_room(h, &request) != ERR_OK)
+			abort();
+		r = next_record(h); // a commit moved the rest
+		struct fs_call call = {&r->request, r->out, h->in, r->now};
+		uint64_t result[5];
+		enum error error = fsop_perform(h->volume, &call, result);
+		if (error != ERR_OK || memcmp(result, r->result, sizeof(result)))
+			differ++;
+		h->serial = r->serial;
+	}
+	return differ;
+}
+
+static void record(struct host *h, const struct fs_call *call)
+{
+	if (h->record_count == h->record_room) {
+		h->record_room = h->record_room * 2 + 64;
+		h->records = realloc(h->records, h->record_room * sizeof(*h->records));
+	}
+	struct recorded *r = &h->records[h->record_count++];
+	*r = (struct recorded){.request = *call->request, .now = call->now, .serial = ++h->serial};
+	r->out = malloc(call->request->out_length + 1);
+	memcpy(r->out, call->out ? call->out : (const uint8_t *)"", call->out ? call->request->out_length : 0);
+	memcpy(r->result, h->result, sizeof(r->result));
+}
+
+enum error host_call(struct host *h, uint16_t op, uint64_t a0, uint64_t a1, uint64_t a2, const void *out,
+		     uint32_t out_length, uint32_t in_length)
+{
+	struct request request = {.op = op, .arg = {a0, a1, a2}, .out_length = out_length, .in_length = in_length};
+	struct fs_call call = {&request, out, h->in, h->now};
+	enum error error = make_room(h, &request);
+	if (error == ERR_OK)
+		error = fsop_perform(h->volume, &call, h->result);
+	if (error == ERR_OK && fsop_changes(op))
+		record(h, &call);
+	return error;
+}
+
+uint64_t host_root(struct host *h)
+{
+	return host_call(h, FS_OP_ROOT, 0, 0, 0, 0, 0, 0) == ERR_OK ? h->result[0] : 0;
+}
+
+uint64_t host_lookup(struct host *h, uint64_t directory, const char *name)
+{
+	return host_call(h, FS_OP_LOOKUP, directory, 0, 0, name, (uint32_t)strlen(name), 0) == ERR_OK ? h->result[0] : 0;
+}
+
+uint64_t host_path(struct host *h, const char *path)
+{
+	char copy[4096], *save = 0;
+	uint64_t at = host_root(h);
+	snprintf(copy, sizeof(copy), "%s", path);
+	for (char *part = strtok_r(copy, "/", &save); part && at; part = strtok_r(0, "/", &save))
+		at = host_lookup(h, at, part);
+	return at;
+}
+
+enum error host_write_all(struct host *h, uint64_t handle, uint64_t offset, const void *data, size_t bytes)
+{
+	for (size_t done = 0; done < bytes;) {
+		uint32_t n = bytes - done < 65536 ? (uint32_t)(bytes - done) : 65536;
+		enum error error = host_call(h, FS_OP_WRITE, handle, offset + done, 0, (const uint8_t *)data + done, n, 0);
+		if (error != ERR_OK)
+			return error;
+		done += n;
+	}
+	return ERR_OK;
+}
+
+void host_save(const struct host *h, const char *path)
+{
+	FILE *f = fopen(path, "wb");
+	if (!f || fwrite(h->image.bytes, 1, h->image.disk.bytes, f) != h->image.disk.bytes)
+		abort();
+	fclose(f);
+}
+
+bool host_clean(const struct host *h)
+{
+	char path[] = "/tmp/fs-check-XXXXXX", command[256];
+	close(mkstemp(path));
+	host_save(h, path);
+	snprintf(command, sizeof(command), "e2fsck -fn %s > %s.log 2>&1", path, path);
+	int status = system(command);
+	if (status != 0) {
+		snprintf(command, sizeof(command), "head -40 %s.log >&2", path);
+		(void)!system(command);
+	}
+	snprintf(command, sizeof(command), "%s.log", path);
+	unlink(command);
+	unlink(path);
+	return status == 0;
+}

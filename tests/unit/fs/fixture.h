@@ -1,0 +1,73 @@
+// A volume on the host: an image in memory as a disk that can die at any step, and the operations as a client asks for
+// them, recorded like the clients' rings do.
+#pragma once
+#include "servers/fs/ops.h"
+#include <setjmp.h>
+#include <stdio.h>
+
+#define FIXTURE_PENDING 4096
+
+struct image {
+	struct disk disk;
+	uint8_t *bytes;
+	uint8_t *log;
+	void *cache;
+	size_t cache_bytes;
+	struct {
+		uint64_t offset;
+		const uint8_t *from;
+		uint32_t bytes;
+	} pending[FIXTURE_PENDING];
+	unsigned pending_count;
+	bool fail_writes; // each write_wait answers ERR_DEVICE
+	uint64_t reads;
+};
+
+// One operation that was acknowledged: what the ring keeps of it.
+struct recorded {
+	struct request request;
+	uint8_t *out;
+	uint64_t now;
+	uint64_t serial;
+	uint64_t result[5];
+};
+
+struct host {
+	struct image image;
+	struct volume *volume;
+	struct recorded *records;
+	size_t record_count, record_room;
+	uint64_t serial; // last given out
+	uint64_t mark;
+	uint64_t now;
+	uint8_t *in; // FS_TRANSFER_MAX bytes
+	uint64_t result[5];
+};
+
+// Death by step count: every passage of an injection point and every disk call is a step. 0: never.
+extern uint64_t fixture_steps, fixture_die_at;
+extern jmp_buf fixture_death;
+extern char fixture_last_log[256];
+extern bool fixture_quiet;
+
+uint32_t fixture_random(void);
+void fixture_seed(uint64_t seed);
+
+// mke2fs with these options on a file of `kib` KiB, read into memory. `tree` (or 0) goes in by -d.
+void host_make(struct host *h, const char *options, unsigned kib, const char *tree, size_t cache_bytes, size_t log_bytes);
+enum error host_mount(struct host *h); // fresh boot
+void host_free(struct host *h);
+// Server death: cache and volume are lost, the log area stays. Recovers, mounts, replays; returns replays that differed.
+unsigned host_reincarnate(struct host *h);
+enum error host_commit(struct host *h);
+void host_save(const struct host *h, const char *path);
+// e2fsck -fn on the image; true when it finds nothing.
+bool host_clean(const struct host *h);
+
+// One operation. Results in h->result, payload in h->in.
+enum error host_call(struct host *h, uint16_t op, uint64_t a0, uint64_t a1, uint64_t a2, const void *out,
+		     uint32_t out_length, uint32_t in_length);
+uint64_t host_root(struct host *h);
+uint64_t host_lookup(struct host *h, uint64_t directory, const char *name); // 0: an error
+uint64_t host_path(struct host *h, const char *path);
+enum error host_write_all(struct host *h, uint64_t handle, uint64_t offset, const void *data, size_t bytes);

@@ -1,0 +1,205 @@
+// Death of the server at every step: recovery rewrites the commit, the rings are replayed, nothing is lost or twice.
+//
+// A step is a passage of an injection point or a call of the disk; at death any subset of the sectors being written has
+// reached the disk. The log area survives, cache and volume do not (they are overwritten with noise).
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include "model.h"
+#include <stdlib.h>
+#include <string.h>
+
+// longjmp out of operations loses the test's own allocations.
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0";
+}
+
+static void restore(struct host *h, const uint8_t *pristine)
+{
+	memcpy(h->image.bytes, pristine, h->image.disk.bytes);
+	memset(h->image.log, 0, h->image.disk.log_bytes);
+	h->image.pending_count = 0;
+	h->record_count = 0;
+	h->serial = h->mark = 0;
+	h->now = 1800000000;
+}
+
+// Runs until the death that is set, or to the end (true).
+static bool run(struct model *m, struct host *h, unsigned ops, unsigned commit_every)
+{
+	if (setjmp(fixture_death))
+		return false;
+	for (unsigned i = 0; i < ops; i++) {
+		assert_true(model_step(m, h));
+		if (i % commit_every == commit_every - 1)
+			assert_int_equal(host_commit(h), ERR_OK);
+	}
+	return true;
+}
+
+static bool try_reincarnate(struct host *h)
+{
+	if (setjmp(fixture_death))
+		return false;
+	assert_int_equal(host_reincarnate(h), 0);
+	return true;
+}
+
+static void die_after(uint64_t steps)
+{
+	fixture_die_at = steps ? fixture_steps + steps : 0;
+}
+
+static void check(struct model *m, struct host *h, bool fsck)
+{
+	die_after(0);
+	assert_true(model_equal(m, h));
+	assert_int_equal(host_commit(h), ERR_OK);
+	if (fsck)
+		assert_true(host_clean(h));
+	assert_int_equal(h->volume->corruptions, 0);
+}
+
+static void every_step(void **state)
+{
+	struct host h;
+	bool whole = false, full = getenv("FULL") != 0;
+	(void)state;
+	host_make(&h, "-b 1024 -I 128 -N 200", 2000, 0, 512 << 10, 256 << 10);
+	uint8_t *pristine = malloc(h.image.disk.bytes);
+	memcpy(pristine, h.image.bytes, h.image.disk.bytes);
+	unsigned n;
+	for (n = 1; !whole; n += full ? 1 : 3) {
+		struct model m;
+		restore(&h, pristine);
+		fixture_seed(77);
+		assert_int_equal(host_mount(&h), ERR_OK);
+		model_make(&m, &h);
+		m.file_max = 50000;
+		die_after(n);
+		whole = run(&m, &h, 60, 19);
+		if (!whole) {
+			die_after(0);
+			assert_true(try_reincarnate(&h));
+			assert_true(run(&m, &h, 10, 5)); // and it goes on
+		}
+		check(&m, &h, full || n % 50 < 3);
+		model_free(&m);
+	}
+	print_message("%u steps, each died at once\n", n);
+	free(pristine);
+	host_free(&h);
+}
+
+static void many_deaths(void **state)
+{
+	struct host h;
+	struct model m;
+	unsigned deaths = 0, rounds = getenv("FULL") ? 2000 : 150;
+	(void)state;
+	fixture_seed(78);
+	host_make(&h, "-b 1024 -I 256 -g 2048", 8000, 0, 1 << 20, 256 << 10);
+	assert_int_equal(host_mount(&h), ERR_OK);
+	model_make(&m, &h);
+	for (unsigned i = 0; i < rounds; i++) {
+		die_after(1 + fixture_random() % 400);
+		if (run(&m, &h, 100, 1 + fixture_random() % 60))
+			continue;
+		do { // deaths in the recovery too
+			deaths++;
+			die_after(fixture_random() % 3 ? 1 + fixture_random() % 100 : 0);
+		} while (!try_reincarnate(&h));
+		check(&m, &h, i % 20 == 0);
+	}
+	check(&m, &h, true);
+	assert_true(model_equal_debugfs(&m, &h));
+	print_message("%u deaths\n", deaths);
+	model_free(&m);
+	host_free(&h);
+}
+
+static void commit_is_repeated_after_disk_errors(void **state)
+{
+	struct host h;
+	struct model m;
+	uint32_t count;
+	(void)state;
+	fixture_seed(79);
+	host_make(&h, "-b 2048", 8000, 0, 1 << 20, 512 << 10);
+	assert_int_equal(host_mount(&h), ERR_OK);
+	model_make(&m, &h);
+	die_after(0);
+	for (unsigned i = 0; i < 100; i++)
+		assert_true(model_step(&m, &h));
+	assert_int_equal(fsop_commit_begin(h.volume, h.serial, &count), ERR_OK);
+	assert_true(count > 0);
+	h.image.fail_writes = true;
+	assert_int_equal(commit_write(&h.volume->log), ERR_DEVICE);
+	for (unsigned i = 0; i < 20; i++) // operations go on beside it
+		assert_true(model_step(&m, &h));
+	h.image.fail_writes = false;
+	assert_int_equal(commit_write(&h.volume->log), ERR_OK);
+	fsop_commit_end(h.volume);
+	check(&m, &h, true);
+	model_free(&m);
+	host_free(&h);
+}
+
+static void damaged_record_is_refused(void **state)
+{
+	struct host h;
+	struct model m;
+	uint32_t count;
+	uint64_t mark;
+	(void)state;
+	fixture_seed(80);
+	fixture_quiet = true;
+	host_make(&h, "-b 1024", 8000, 0, 1 << 20, 256 << 10);
+	assert_int_equal(host_mount(&h), ERR_OK);
+	model_make(&m, &h);
+	for (unsigned i = 0; i < 50; i++)
+		assert_true(model_step(&m, &h));
+	assert_int_equal(host_commit(&h), ERR_OK);
+	uint64_t known = h.serial;
+	for (unsigned i = 0; i < 30; i++)
+		assert_true(model_step(&m, &h));
+	assert_int_equal(fsop_commit_begin(h.volume, h.serial, &count), ERR_OK);
+	size_t bytes = h.volume->log.header->data_offset + (size_t)count * 1024;
+	uint8_t *log = malloc(h.image.disk.log_bytes), *disk = malloc(h.image.disk.bytes);
+	memcpy(log, h.image.log, h.image.disk.log_bytes);
+	memcpy(disk, h.image.bytes, h.image.disk.bytes);
+	for (unsigned i = 0; i < 2000; i++) {
+		size_t at = 8 + fixture_random() % (bytes - 8); // not the magic number and version
+		memcpy(h.image.log, log, h.image.disk.log_bytes);
+		h.image.log[at] ^= (uint8_t)(1u << fixture_random() % 8);
+		enum error error = commit_recover(&h.image.disk, &mark);
+		if (error == ERR_CORRUPT) {
+			assert_true(mark == known || mark == 0);
+			assert_memory_equal(disk, h.image.bytes, h.image.disk.bytes);
+		} else { // a bit that does not count
+			assert_int_equal(error, ERR_OK);
+			assert_true(mark == h.serial || mark == known || mark == 0);
+			memcpy(h.image.bytes, disk, h.image.disk.bytes);
+		}
+	}
+	free(log);
+	free(disk);
+	model_free(&m);
+	host_free(&h);
+	fixture_quiet = false;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_step),
+		cmocka_unit_test(many_deaths),
+		cmocka_unit_test(commit_is_repeated_after_disk_errors),
+		cmocka_unit_test(damaged_record_is_refused),
+	};
+	return cmocka_run_group_tests(tests, 0, 0);
+}
