@@ -311,6 +311,8 @@ static void results_write(struct domain *d, enum error error, const uint64_t val
 
 void call_wait(struct domain *d, unsigned core, unsigned number, uint32_t request)
 {
+	if (d->state == DOMAIN_READY) // the handler needed its registers unloaded
+		run_queue_remove(&d->core->run, d->index);
 	d->state = DOMAIN_CALLING;
 	d->call_core = (uint16_t)core;
 	d->call_number = (uint16_t)number;
