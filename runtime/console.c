@@ -132,7 +132,7 @@ static void read_submit(void)
 	if (console.reading || TYPED_BYTES - (console.typed_in - console.typed_out) < READ_BYTES)
 		return;
 	console.read = (struct client_request){
-		.op = CONSOLE_OP_READ, .in = console.arrived, .in_length = READ_BYTES, .completed = read_completed};
+		.op = CONSOLE_OP_READ, .patient = true, .in = console.arrived, .in_length = READ_BYTES, .completed = read_completed};
 	console.reading = client_submit(console.client, &console.read) == ERR_OK;
 }
 

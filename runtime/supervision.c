@@ -121,7 +121,7 @@ enum error supervision_spawn(const char *app, const char *arguments, uint64_t *j
 
 enum error supervision_wait(uint64_t job, uint64_t *code, uint64_t *fault_kind)
 {
-	struct client_request request = {.op = SUPERVISOR_OP_WAIT, .arg = {job}};
+	struct client_request request = {.op = SUPERVISOR_OP_WAIT, .arg = {job}, .patient = true};
 	enum error e = ask(&request);
 	*code = request.completion.result[0];
 	*fault_kind = request.completion.result[1];

@@ -42,7 +42,7 @@ static enum error job_wait(uint64_t job, uint64_t *code, uint64_t *fault)
 {
 	bool stopped = false;
 	struct client_request request = {
-		.op = SUPERVISOR_OP_WAIT, .arg = {job}, .completed = waiter_wake, .context = fiber_self()};
+		.op = SUPERVISOR_OP_WAIT, .arg = {job}, .patient = true, .completed = waiter_wake, .context = fiber_self()};
 	enum error e = client_submit(supervision_client(), &request);
 	if (e != ERR_OK)
 		return e;
