@@ -39,7 +39,8 @@
 // never takes a new incarnation's tail for the old one's; the one tail that it can see early is the reset one, which
 // may lie behind its head: that is no offence until it has lasted. A slot that it found by its record can come by the
 // ring once more: ignored. The server never uses complete_head but in step 1, and cannot be blocked by it: a slot has
-// at most one unconsumed completion, so complete_ring has room.
+// at most two unconsumed completions (one that was found by its record, and the next), and a channel at most half as
+// many slots as a ring has places, so complete_ring has room (tests/model/adoption.pml).
 //
 // A client that is restarted goes on with next_seq, and publishes each slot with seq != 0 and no record once more (it may
 // have died between seq and tail); then it waits until all have their records: the channel is drained.
@@ -53,7 +54,7 @@
 #include "layout.h"
 #include <stdint.h>
 
-#define CHANNEL_SLOTS_MAX 256u // a power of two at least 2 and at most this
+#define CHANNEL_SLOTS_MAX 256u // places in a ring; slots of a channel: a power of two, at least 2, at most half of this
 #define CHANNEL_SESSION_SIZE 2048u
 #define CHANNEL_PRIORITIES 4u  // 0 is looked at first
 // Deaths in one request until it is refused. Kills from outside hit long requests too, so this is more than the
@@ -132,7 +133,7 @@ static inline uint64_t channel_round(uint64_t bytes)
 // Computes the layout. Returns 0 when the numbers are out of range, else 1. Used by kernels and by both sides.
 static inline int channel_layout(struct channel_geometry *g, uint64_t slots, uint64_t out_bytes, uint64_t in_bytes)
 {
-	if (slots < 2 || slots > CHANNEL_SLOTS_MAX || (slots & (slots - 1)) != 0)
+	if (slots < 2 || slots > CHANNEL_SLOTS_MAX / 2 || (slots & (slots - 1)) != 0)
 		return 0;
 	if (out_bytes > CHANNEL_WINDOW || in_bytes > CHANNEL_WINDOW)
 		return 0;
