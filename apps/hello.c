@@ -1,8 +1,12 @@
-// The smallest domain: says hello in the core's log and ends.
+// hello: the smallest program. Owns nothing.
+#include "runtime/console.h"
 #include "runtime/runtime.h"
+#include <stdio.h>
 
 int program_main(void)
 {
-	log_line("hello from domain %u on core %u, epoch %u", self_domain(), self_core(), (unsigned)self_epoch());
+	if (console_open() != ERR_OK)
+		return 1;
+	printf("hello from core %u, domain %u, epoch %u\n", self_core(), self_domain(), self_epoch());
 	return 0;
 }
