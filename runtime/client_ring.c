@@ -48,6 +48,7 @@ void client_ring_start(struct client_ring *ring)
 	store32(&view.client->complete_head, ring->head);
 	for (unsigned slot = view.geometry.slots; slot-- > 0;) {
 		uint32_t seq = load32(&view.requests[slot].seq);
+		ring->slots[slot].found_by_record = true; // perhaps by our former incarnation
 		if (seq)
 			former_take_over(ring, slot, seq);
 		else

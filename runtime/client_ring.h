@@ -19,7 +19,7 @@ enum client_offence { OFFENCE_NONE, OFFENCE_TAIL, OFFENCE_INDEX, OFFENCE_COMPLET
 struct client_slot {
 	uint32_t seq;
 	uint8_t state;         // enum client_slot_state
-	bool found_by_record;  // its index may still come by the ring
+	bool found_by_record;  // its index may still come by the ring: tolerated once
 	uint64_t submitted;    // time stamp of the request
 	uint64_t serial;       // HELD
 };
@@ -103,7 +103,6 @@ static inline void client_ring_submit(struct client_ring *ring, unsigned slot, u
 	s->seq = seq;
 	s->submitted = now;
 	s->state = CLIENT_SLOT_OUTSTANDING;
-	s->found_by_record = false;
 	ring->outstanding++;
 	fence_free(); // fields, and our reads of the slot's last payload, before seq; partner: fence_take in the server's scan
 	store32(&ring->view.requests[slot].seq, seq);

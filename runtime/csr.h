@@ -32,6 +32,17 @@
 #define csr_set(csr, bits) __asm__ volatile("csrs " CSR_STRING(csr) ", %0" ::"rK"((uint64_t)(bits)) : "memory")
 #define csr_clear(csr, bits) __asm__ volatile("csrc " CSR_STRING(csr) ", %0" ::"rK"((uint64_t)(bits)) : "memory")
 
+// Clears bits; returns what was there before.
+#define csr_read_clear(csr, bits)                                                                                      \
+	({                                                                                                             \
+		uint64_t csr_value_;                                                                                   \
+		__asm__ volatile("csrrc %0, " CSR_STRING(csr) ", %1"                                                   \
+				 : "=r"(csr_value_)                                                                    \
+				 : "rK"((uint64_t)(bits))                                                              \
+				 : "memory");                                                                          \
+		csr_value_;                                                                                            \
+	})
+
 // Claims the pending identity that comes first; 0 when there is none.
 static inline unsigned interrupt_claim(void)
 {

@@ -269,11 +269,12 @@ static void alarm_arm(void)
 
 void loop_sleep(void)
 {
+	uint64_t handlers = csr_read_clear(CSR_SSTATUS, SSTATUS_SIE) & SSTATUS_SIE; // none between look and wfi
 	loop_enter();
 	rings_want(1);
 	alarm_arm();
 	fence_sleep(); // partner: fence_doorbell of whoever publishes
-	bool any = rings_look();
+	bool any = rings_look() | claim_noted();
 	if (!guest_file) {
 		claim_due = true;
 		any |= loop_claim();
@@ -283,6 +284,7 @@ void loop_sleep(void)
 		wait_for_interrupt();
 		claim_due = true;
 	}
+	csr_set(CSR_SSTATUS, handlers);
 	rings_want(0);
 }
 

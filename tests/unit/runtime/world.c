@@ -1,0 +1,296 @@
+// See world.h.
+#include "world.h"
+#include "runtime/fiber.h"
+#include "runtime/machine.h"
+#include "runtime/runtime.h"
+
+struct world world;
+void (*world_turn)(bool may_sleep);
+jmp_buf world_exit;
+bool world_exit_armed;
+int world_exit_code;
+char world_log[256];
+static uint32_t random_state = 1;
+static volatile uint32_t doorbells[CHANNEL_MAX];
+static unsigned depth;
+void (*loop_client_event)(unsigned slot);
+void (*loop_server_event)(unsigned kind, unsigned slot);
+
+void world_make(unsigned slots, uint64_t out_bytes, uint64_t in_bytes)
+{
+	world_free();
+	memset(&world, 0, sizeof(world));
+	assert_int_equal(channel_layout(&world.geometry, slots, out_bytes, in_bytes), 1);
+	world.memory = aligned_alloc(PAGE_SIZE, world.geometry.bytes);
+	memset(world.memory, 0, world.geometry.bytes);
+	world.client_state = world.server_state = CHANNEL_OPEN;
+	world.exists = true;
+	world.epoch = 1;
+	world.time = 1000;
+	strcpy(world.name, "ledger");
+	strcpy(world.manifest.uses[0], "ledger");
+	world.manifest.uses_count = 1;
+	for (unsigned i = 0; i < 2; i++)
+		world.info[i] = (struct info_page){.core_count = 2, .timebase = 1000000, .running_domain = ~0u};
+	struct info_service *s = &world.info[1].services[2];
+	strcpy(s->name, "ledger");
+	s->state = SERVICE_UP;
+	world_turn = 0;
+	depth = 0;
+	loop_client_event = 0;
+	loop_server_event = 0;
+}
+
+void world_free(void)
+{
+	free(world.memory);
+	world.memory = 0;
+}
+
+void world_seed(uint32_t seed)
+{
+	random_state = seed * 2654435761u + 1;
+}
+
+uint32_t world_random(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 17;
+	random_state ^= random_state << 5;
+	return random_state;
+}
+
+// --- kernel
+
+static struct kernel_result channel_info(uint64_t slot)
+{
+	struct kernel_result r = {.error = ERR_OK};
+	bool server = slot == WORLD_SERVER;
+	if (!world.exists || (slot != WORLD_SERVER && slot != WORLD_CLIENT)) {
+		r.error = ERR_HANDLE;
+		return r;
+	}
+	enum channel_state state = server ? world.server_state : world.client_state;
+	if (state == CHANNEL_FREE) {
+		r.error = ERR_HANDLE;
+		return r;
+	}
+	r.value[0] = (server ? CHANNEL_ROLE_SERVER : CHANNEL_ROLE_CLIENT) | (uint64_t)state << 1 | world.priority << 8 |
+		     CHANNEL_HAS_DOORBELL_PAGE;
+	r.value[1] = (uint64_t)world.geometry.slots << 32 | (server ? 20 | 10 << 16 : 10 | 20 << 16);
+	r.value[2] = world.geometry.out_bytes;
+	r.value[3] = world.geometry.in_bytes;
+	r.value[4] = CHANNEL_PEER(1, server ? 7 : 9, world.epoch);
+	return r;
+}
+
+struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+				 uint64_t a5)
+{
+	struct kernel_result r = {.error = ERR_OK};
+	(void)a2, (void)a3, (void)a4, (void)a5;
+	switch (number) {
+	case CALL_channel_info:
+		return channel_info(a0);
+	case CALL_channel_name:
+		memcpy(r.value, world.name, NAME_SIZE);
+		r.value[2] = 0x80000000;
+		r.value[3] = WORLD_KEY;
+		break;
+	case CALL_channel_open:
+		r.error = world.open_error;
+		r.value[0] = WORLD_CLIENT;
+		world.exists = world.exists || r.error == ERR_OK;
+		world.opened++;
+		break;
+	case CALL_channel_accept:
+		world.server_state = CHANNEL_OPEN;
+		world.accepted++;
+		break;
+	case CALL_channel_refuse:
+		world.refused++;
+		break;
+	case CALL_channel_close:
+		if (a0 == WORLD_SERVER)
+			world.closed_server++, world.server_state = CHANNEL_FREE;
+		else
+			world.closed_client++, world.client_state = CHANNEL_FREE;
+		break;
+	case CALL_channel_complain:
+		assert_true(a1 < 4);
+		world.complaints[a1]++;
+		break;
+	case CALL_ready:
+		world.ready++;
+		break;
+	default:
+		fail_msg("kernel call %d is not faked", (int)number);
+	}
+	return r;
+}
+
+uint8_t *machine_channel(unsigned slot)
+{
+	assert_true(slot == WORLD_CLIENT || slot == WORLD_SERVER);
+	return world.memory;
+}
+
+volatile uint32_t *machine_doorbell(unsigned slot)
+{
+	return &doorbells[slot];
+}
+
+const struct info_page *machine_info(unsigned core)
+{
+	assert_true(core < 2);
+	return &world.info[core];
+}
+
+// --- the parts of the runtime that need a machine
+
+uint64_t time_now(void)
+{
+	return ++world.time;
+}
+
+uint64_t time_ticks_from_us(uint64_t us)
+{
+	return us;
+}
+
+uint64_t time_us_from_ticks(uint64_t ticks)
+{
+	return ticks;
+}
+
+unsigned self_core(void)
+{
+	return 0;
+}
+
+uint32_t self_epoch(void)
+{
+	return world.epoch;
+}
+
+const struct manifest_service *self_manifest(void)
+{
+	return &world.manifest;
+}
+
+bool info_find_service(const char *name, unsigned *core, struct info_service *found)
+{
+	for (unsigned i = 0; i < INFO_SERVICE_MAX; i++) {
+		const struct info_service *s = &world.info[1].services[i];
+		if (s->state == SERVICE_NONE || strncmp(s->name, name, NAME_SIZE))
+			continue;
+		if (core)
+			*core = 1;
+		*found = *s;
+		return s->state == SERVICE_UP;
+	}
+	return false;
+}
+
+void log_line(const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(world_log, sizeof(world_log), format, arguments);
+	va_end(arguments);
+}
+
+_Noreturn void domain_exit(int code)
+{
+	assert_true(world_exit_armed);
+	world_exit_code = code;
+	longjmp(world_exit, 1);
+}
+
+_Noreturn void domain_panic(const char *file, int line, const char *what)
+{
+	if (!world_exit_armed)
+		fail_msg("%s:%d: %s", file, line, what);
+	world_exit_code = -1;
+	longjmp(world_exit, 1);
+}
+
+// --- loop and fibers: there is one fiber, and a turn of the loop is what the test says
+
+void loop_enter(void)
+{
+	depth++;
+}
+
+void loop_leave(void)
+{
+	depth--;
+}
+
+bool loop_running(void)
+{
+	return depth != 0;
+}
+
+void loop_ring_add(struct loop_ring *ring)
+{
+	(void)ring;
+}
+
+void loop_ring_remove(struct loop_ring *ring)
+{
+	(void)ring;
+}
+
+bool loop_poll(void)
+{
+	return false;
+}
+
+void loop_turn(bool may_sleep)
+{
+	assert_non_null(world_turn);
+	world_turn(may_sleep);
+}
+
+bool fiber_any_ready(void)
+{
+	return false;
+}
+
+static struct fiber {
+	int only;
+} the_fiber;
+
+struct fiber *fiber_self(void)
+{
+	return &the_fiber;
+}
+
+void fiber_park(void)
+{
+	assert_int_equal(depth, 0);
+	loop_turn(true);
+}
+
+void fiber_yield(void)
+{
+	loop_turn(false);
+}
+
+void fiber_wake(struct fiber *fiber)
+{
+	assert_ptr_equal(fiber, &the_fiber);
+}
+
+struct fiber *fiber_create(void (*entry)(void *argument), void *argument, const char *name)
+{
+	(void)entry, (void)argument, (void)name;
+	return &the_fiber;
+}
+
+void fiber_sleep_us(uint64_t us)
+{
+	world.time += us;
+	loop_turn(true);
+}

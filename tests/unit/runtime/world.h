@@ -1,0 +1,54 @@
+// What lies below the runtime, on the host: a kernel with one channel, whose two ends are both ours, and a clock.
+//
+// The same memory is mapped at slot WORLD_CLIENT (role client) and WORLD_SERVER (role server).
+#pragma once
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "abi/channel.h"
+#include "abi/info.h"
+#include "abi/manifest.h"
+#include "runtime/kernel_call.h"
+#include "runtime/loop.h"
+
+#define WORLD_CLIENT 5u
+#define WORLD_SERVER 3u
+#define WORLD_KEY 0x1234567890abcdefull
+
+struct world {
+	uint8_t *memory;
+	struct channel_geometry geometry;
+	enum channel_state client_state;
+	enum channel_state server_state;
+	unsigned priority;
+	bool exists;       // the channel is there: channel_open makes it
+	uint64_t time;     // ticks of 1 us; goes on by itself
+	uint32_t epoch;    // of the server
+	unsigned complaints[4]; // by reason
+	unsigned rings_client;
+	unsigned rings_server;
+	unsigned opened, accepted, refused, closed_client, closed_server, ready;
+	enum error open_error;
+	struct manifest_service manifest;
+	struct info_page info[2];
+	char name[NAME_SIZE];
+};
+extern struct world world;
+
+// Fresh memory of that geometry, both ends open.
+void world_make(unsigned slots, uint64_t out_bytes, uint64_t in_bytes);
+void world_free(void);
+uint32_t world_random(void); // repeatable; world_seed sets where it starts
+void world_seed(uint32_t seed);
+
+extern void (*world_turn)(bool may_sleep); // what loop_turn and fiber_park do
+extern jmp_buf world_exit;                 // domain_exit and domain_panic come back here when world_exit_armed
+extern bool world_exit_armed;
+extern int world_exit_code; // -1: panic
+extern char world_log[256];
