@@ -37,7 +37,7 @@ static struct pages pages_of(const struct server_request *request)
 static void publish(const struct server_request *request, const struct pages *pages, unsigned index, uint32_t step)
 {
 	uint32_t tail = load32(&pages->server->complete_tail);
-	store16(&pages->server->complete_ring[tail % pages->geometry.slots], (uint16_t)index);
+	store16(&pages->server->complete_ring[tail % CHANNEL_SLOTS_MAX], (uint16_t)index);
 	fence_publish();
 	store32(&pages->server->complete_tail, tail + step);
 	fence_doorbell();

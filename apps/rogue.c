@@ -93,7 +93,7 @@ static void submit_forged(void)
 	unsigned index = (unsigned)(next_random() % rogue.geometry.slots);
 	uint32_t tail = load32(&rogue.page->submit_tail);
 	forge(index);
-	store16(&rogue.page->submit_ring[tail % rogue.geometry.slots], (uint16_t)index);
+	store16(&rogue.page->submit_ring[tail % CHANNEL_SLOTS_MAX], (uint16_t)index);
 	fence_publish();
 	store32(&rogue.page->submit_tail, tail + 1);
 	ring();

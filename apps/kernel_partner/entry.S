@@ -1,0 +1,105 @@
+// First instructions of kernel_partner, its interrupt handler, and what C cannot say: register patterns.
+//
+// A fresh domain has all registers 0 but sp: their sum by `or` is the first thing that the program gets to see.
+	.section .text.start, "ax"
+	.globl _start
+_start:
+	.irp n, 3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	or x1, x1, x\n
+	.endr
+	mv a0, ra
+	.option push
+	.option norelax
+	la gp, __global_pointer$
+	.option pop
+	la tp, __thread_base
+	li fp, 0
+	li ra, 0
+	tail partner_main
+
+// A handler of VS-mode: claims one identity and counts it.
+	.text
+	.align 2
+	.globl partner_vector
+partner_vector:
+	addi sp, sp, -16
+	sd t0, 0(sp)
+	sd t1, 8(sp)
+	csrrw x0, 0x15c, x0         // stopei
+	la t1, partner_interrupts
+	ld t0, 0(t1)
+	addi t0, t0, 1
+	sd t0, 0(t1)
+	ld t1, 8(sp)
+	ld t0, 0(sp)
+	addi sp, sp, 16
+	sret
+
+// void partner_registers(seed, ticks, uint64_t found[32]): all registers but sp, t5 and t6 hold seed + number for that
+// long, then they are stored to found. sscratch holds the seed too.
+	.globl partner_registers
+partner_registers:
+	addi sp, sp, -144
+	sd ra, 0(sp)
+	sd gp, 8(sp)
+	sd tp, 16(sp)
+	sd s0, 24(sp)
+	sd s1, 32(sp)
+	.irp n, 2,3,4,5,6,7,8,9,10,11
+	sd s\n, (24 + 8 * \n)(sp)
+	.endr
+	sd a2, 128(sp)
+	csrw sscratch, a0
+	rdtime t6
+	add t6, t6, a1
+	mv x1, a0
+	.irp n, 3,4,5,6,7,8,9,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29
+	addi x\n, x1, \n
+	.endr
+	addi x10, x1, 10
+	addi x1, x1, 1
+1:	rdtime t5
+	bltu t5, t6, 1b
+	ld t5, 128(sp)
+	.irp n, 1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29
+	sd x\n, (8 * \n)(t5)
+	.endr
+	csrr t6, sscratch
+	sd t6, 0(t5)
+	ld ra, 0(sp)
+	ld gp, 8(sp)
+	ld tp, 16(sp)
+	ld s0, 24(sp)
+	ld s1, 32(sp)
+	.irp n, 2,3,4,5,6,7,8,9,10,11
+	ld s\n, (24 + 8 * \n)(sp)
+	.endr
+	addi sp, sp, 144
+	ret
+
+	.option push
+	.option arch, +d
+// void partner_floats(seed, ticks, uint64_t found[33]): the same with f0..f31 and fcsr = seed % 256.
+	.globl partner_floats
+partner_floats:
+	.irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	addi t0, a0, \n
+	fmv.d.x f\n, t0
+	.endr
+	andi t0, a0, 0x7f
+	csrw fcsr, t0
+	rdtime t6
+	add t6, t6, a1
+1:	rdtime t5
+	bltu t5, t6, 1b
+	// falls through
+// void partner_floats_read(seed, ticks, uint64_t found[33]): what they hold now.
+	.globl partner_floats_read
+partner_floats_read:
+	.irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	fsd f\n, (8 * \n)(a2)
+	.endr
+	csrr t0, fcsr
+	sd t0, 256(a2)
+	ret
+	.option pop

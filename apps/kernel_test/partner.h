@@ -1,0 +1,58 @@
+// What kernel_test asks of kernel_partner: the name of a partner's domain is its order.
+//
+// Owns nothing. name[0] is the order (a word of up to 8 letters), name[1] its argument: a domain finds its own name on
+// the info page of its core. Answers come back as exit codes and fault records, which the kernels keep.
+#pragma once
+#include <stdint.h>
+
+// Up to 8 letters as the number that they are in memory.
+static inline uint64_t partner_word(const char *text)
+{
+	uint64_t word = 0;
+	for (unsigned i = 0; i < 8 && text[i]; i++)
+		word |= (uint64_t)(uint8_t)text[i] << (8 * i);
+	return word;
+}
+
+// Service names of the tests: "kt-a" .. ; the second word is 0.
+static inline uint64_t partner_service(char letter)
+{
+	char name[8] = {'k', 't', '-', letter};
+	return partner_word(name);
+}
+
+// Argument of "server" and "client".
+struct partner_argument {
+	char service;
+	uint8_t flags;   // PARTNER_*
+	uint16_t rounds; // client: exchanges before it ends; 0: 1
+	uint32_t extra;
+};
+_Static_assert(sizeof(struct partner_argument) == 8, "an argument is one word of the name");
+
+#define PARTNER_REFUSES 1u // server: refuses every client
+#define PARTNER_IGNORES 2u // server: never answers a request to register
+#define PARTNER_DEAF 4u    // server: the first incarnation accepts but answers no request
+#define PARTNER_HOLDS 8u   // server: never releases what a client closed
+#define PARTNER_STAYS 16u  // client: does not close; waits for ever after its rounds
+#define PARTNER_EPOCH 32u  // client: the answer to the last round must come from a later incarnation
+#define PARTNER_CLOSES 64u // client: closes its end, then exits
+#define PARTNER_MANY 128u  // client: opens, exchanges and closes again, `rounds` times
+
+#define PARTNER_SLOTS 16u
+#define PARTNER_OUT_BYTES 8192u
+#define PARTNER_IN_BYTES 8192u
+
+// Exit codes: 0 is well; the high half names the step, the low half carries what was found.
+#define PARTNER_FAILED(step, found) ((uint64_t)(step) << 32 | (uint32_t)(found))
+
+// "ring" and "echo": argument of the doorbell proof.
+struct partner_rings {
+	char service;
+	uint8_t mode; // enum partner_wait
+	uint16_t thousands; // of round trips
+	uint32_t padding;
+};
+_Static_assert(sizeof(struct partner_rings) == 8, "an argument is one word of the name");
+
+enum partner_wait { PARTNER_WAIT_SPIN, PARTNER_WAIT_SLEEP };
