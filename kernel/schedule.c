@@ -25,12 +25,12 @@ void schedule_init(struct core *core)
 // hgeie[g] is 1 exactly while the domain of file g is blocked (KERNEL.md rule 5).
 static void guest_interrupt_enable(struct domain *d, bool on)
 {
-	if (d->file == 0)
+	uint64_t bit = d->file ? 1ul << d->file : 0;
+	uint64_t blocked = on ? d->core->file_owner_blocked | bit : d->core->file_owner_blocked & ~bit;
+	if (blocked == d->core->file_owner_blocked)
 		return;
-	d->core->file_owner_blocked &= ~(1ul << d->file);
-	if (on)
-		d->core->file_owner_blocked |= 1ul << d->file;
-	csr_write(CSR_HGEIE, d->core->file_owner_blocked);
+	d->core->file_owner_blocked = blocked;
+	csr_write(CSR_HGEIE, blocked);
 }
 
 static void enqueue(struct domain *d)
@@ -186,10 +186,12 @@ static void deadline_handle(struct core *core, struct deadline *due)
 		domain_watch_tick(d);
 }
 
+// Looks at hgeip once more after the last write of hgeie: QEMU computes SGEIP from a hgeip that it read before it had
+// its lock, so that a ring in between leaves hgeip set and SGEIP clear.
 static void guest_interrupts_take(struct core *core)
 {
-	uint64_t pending = csr_read(CSR_HGEIP) & core->file_owner_blocked;
-	for (; pending; pending &= pending - 1)
+	uint64_t pending;
+	while ((pending = csr_read(CSR_HGEIP) & core->file_owner_blocked) != 0)
 		schedule_wake(core->file_owner[__builtin_ctzl(pending)]);
 }
 
