@@ -430,6 +430,7 @@ static void channel_accept(unsigned slot)
 		return;
 	}
 	server_ring_adopt(&channel->ring, self_epoch());
+	channel->ring.rescan = 0; // the client runs since CALL_channel_accept: its first request may be before our head
 	server_ring_commit(&channel->ring, this.mark);
 	channel->floor = this.clock;
 	channel_insert(channel);
