@@ -1,0 +1,65 @@
+"""A lying server and a rogue client: nobody else notices, and the liar is restarted."""
+import re
+
+from campaign import begin
+from framework import ROOT, case
+
+LIAR = """
+[[service]]
+name = "liar"
+core = "any"
+serves = ["liar"]
+restart = { burst = 100, window_ms = 1000, delay_ms = 0 }
+watch = { hang_ms = 500, request_ms = 500 }
+
+[[service]]
+name = "believer"
+app = true
+uses = ["*"]
+watch = { hang_ms = 0 }
+"""
+
+
+@case
+def liar_is_found_out(t):
+    boot = t.image((ROOT / "systems/default.toml").read_text() + LIAR)
+    machine = t.boot(boot=str(boot))
+    output = t.run(machine, "run believer")
+    lines = re.findall(r"^believer: (\S+) +the truth after", output, re.M)
+    t.equal(len(lines), 11, f"lies that ended with the truth ({output!r})")
+    t.equal(t.services(machine)["liar"]["state"], "up", "state of liar")
+
+
+@case(service=["fs", "block0", "console"])
+def rogue_harms_itself_only(t, service):
+    image, campaign = begin(t)
+    before = t.services(campaign.machine)
+    t.run(campaign.machine, f"run rogue {service} 3000 1")
+    campaign.problems += campaign.workload()
+    after = t.services(campaign.machine)
+    for name in ("blk", "fs", "console", "shell"):
+        t.equal(after[name]["faults"], before[name]["faults"], f"faults of {name}")
+    t.equal(campaign.machine.poweroff(), 0, "code of QEMU")
+    t.image_is_sound(image)
+    campaign.end()
+
+
+@case
+def crasher_dies_alone(t):
+    _, campaign = begin(t)
+    for way in ("illegal", "wild", "null", "text", "jump", "stack", "assert", "hang", "translate", "csr"):
+        _, status = campaign.machine.command(f"run crasher {way}")
+        t.check(status and status >= 128, f"crasher {way} ended with status {status}")
+    _, status = campaign.machine.command("run crasher exit 9")
+    t.equal(status, 9, "exit status of crasher exit 9")
+    for way in ("quota", "call"):
+        t.run(campaign.machine, f"run crasher {way}")
+    campaign.problems += campaign.workload()
+    campaign.end()
+
+
+@case
+def floating_point_is_kept(t):
+    machine = t.boot(cores=2)
+    output = t.run(machine, "run fpu")
+    t.equal(len(re.findall(r"20000 rounds, 0 wrong registers", output)), 2, f"domains that kept theirs ({output!r})")
