@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define COMMIT_BLOCKS_MIN 32u
+#define COMMIT_BREATH 32u // blocks copied between two answers to pings: about 0.1 ms
 #define COMMIT_DIGEST_SEED 0x706c616e61726961ull
 
 // The reader is the next incarnation of this server, which runs after a trap and a restart of this very hart or of
@@ -73,7 +74,7 @@ static void set_last_mark(struct commit_header *h, uint64_t mark)
 	h->last_mark_check = channel_committed_check(mark);
 }
 
-void commit_format(struct disk *disk, uint64_t time_base, uint64_t flags)
+void commit_format(struct disk *disk)
 {
 	struct commit_header *h = header_of(disk);
 	if (disk->log_bytes < sizeof(*h))
@@ -82,12 +83,18 @@ void commit_format(struct disk *disk, uint64_t time_base, uint64_t flags)
 	commit_fence();
 	memset(h, 0, sizeof(*h));
 	h->version = COMMIT_VERSION;
-	h->time_base = time_base;
-	h->flags = flags;
 	h->facts_check = facts_check(h);
 	set_last_mark(h, 0);
 	commit_fence(); // all facts before the magic number that makes them ours
 	h->magic = COMMIT_MAGIC;
+}
+
+void commit_set_facts(struct disk *disk, uint64_t time_base, uint64_t flags)
+{
+	struct commit_header *h = header_of(disk);
+	h->time_base = time_base;
+	h->flags = flags;
+	h->facts_check = facts_check(h);
 }
 
 uint64_t commit_time_base(const struct disk *disk)
@@ -170,6 +177,8 @@ static void copy_blocks(struct commit_log *log, struct buffer **sorted, uint32_t
 {
 	for (uint32_t i = n; i-- > 0;) {
 		struct buffer *b = sorted[i];
+		if (i % COMMIT_BREATH == 0 && log->disk->breathe)
+			log->disk->breathe(log->disk);
 		uint8_t *to = log->data + (size_t)i * log->block_size;
 		memcpy(to, b->data, log->block_size);
 		log->entries[i] = (struct commit_entry){.block = b->block, .digest = digest_bytes(to, log->block_size)};
@@ -255,7 +264,7 @@ void commit_note(struct commit_log *log, uint64_t mark)
 	set_last_mark(log->header, mark);
 }
 
-static bool record_sound(const struct disk *disk)
+static bool record_sound(struct disk *disk)
 {
 	const struct commit_header *h = header_of(disk);
 	if (h->block_size != 1024 && h->block_size != 2048 && h->block_size != 4096)
@@ -267,6 +276,8 @@ static bool record_sound(const struct disk *disk)
 	if (h->digest != record_digest(h, e))
 		return false;
 	for (uint32_t i = 0; i < h->count; i++) {
+		if (i % COMMIT_BREATH == 0 && disk->breathe)
+			disk->breathe(disk);
 		if (((uint64_t)e[i].block + 1) * h->block_size > disk->bytes)
 			return false;
 		if (e[i].digest != digest_bytes(disk->log + h->data_offset + (size_t)i * h->block_size, h->block_size))

@@ -50,9 +50,11 @@ struct commit_log {
 
 // A look at the log area before anything is known of the volume. True: it is one of ours (this boot's).
 bool commit_known(const struct disk *disk);
-// First incarnation: an empty log with these facts.
-void commit_format(struct disk *disk, uint64_t time_base, uint64_t flags);
-uint64_t commit_time_base(const struct disk *disk); // 0: damaged
+// First incarnation: an empty log.
+void commit_format(struct disk *disk);
+// Facts that must be the same in all incarnations of one boot.
+void commit_set_facts(struct disk *disk, uint64_t time_base, uint64_t flags);
+uint64_t commit_time_base(const struct disk *disk); // 0: not set, or damaged
 uint64_t commit_flags(const struct disk *disk);
 // Writes a valid record's blocks again. *mark: all serials up to it are on the disk. ERR_CORRUPT: the record says
 // valid but is damaged: nothing was written, *mark is the last one known.
@@ -60,7 +62,8 @@ enum error commit_recover(struct disk *disk, uint64_t *mark);
 
 // Divides the log area. ERR_NO_MEMORY when it holds fewer than 32 blocks.
 enum error commit_open(struct commit_log *log, struct disk *disk, uint32_t block_size);
-// Copies all dirty blocks of the cache and marks the record valid. Does not wait: no operation can come between.
+// Copies all dirty blocks of the cache and marks the record valid. No changing operation may run until it returns
+// (reading ones may: the disk's breathe is called).
 // The number of blocks copied, through *count.
 enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t mark, uint32_t *count);
 // Writes and flushes what was copied; may be repeated after an error.

@@ -13,10 +13,13 @@ static uint32_t directory_blocks(const struct volume *v, const struct inode *dir
 	return directory->raw->size >> v->block_shift;
 }
 
+// Directories can be long: once in 16 blocks the event loop has its turn.
 static enum error get_block(struct volume *v, const struct inode *directory, uint32_t index, struct buffer **b)
 {
 	uint32_t block, run;
 	*b = 0;
+	if (index % 16 == 15 && v->disk->breathe)
+		v->disk->breathe(v->disk);
 	enum error error = bmap_find(v, directory, index, 1, &block, &run);
 	if (error != ERR_OK)
 		return error;

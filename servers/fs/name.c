@@ -81,7 +81,7 @@ static enum error reuse_existing(struct volume *v, struct inode *inode, uint32_t
 	if (flags & FS_CREATE_EXCLUSIVE || !inode_is(inode, FS_MODE_FILE))
 		return ERR_EXISTS;
 	*handle = inode_handle(inode);
-	return flags & FS_CREATE_TRUNCATE ? file_truncate(v, inode, 0) : ERR_OK;
+	return flags & FS_CREATE_TRUNCATE ? content_truncate(v, inode, 0) : ERR_OK;
 }
 
 static enum error new_mode(uint32_t mode, uint16_t *result)
@@ -166,7 +166,7 @@ enum error name_symlink(struct volume *v, uint64_t directory, struct name name, 
 		return error;
 	error = inode_create(v, d.number, FS_MODE_SYMLINK | 0777, &inode);
 	if (error == ERR_OK) {
-		error = file_set_link(v, &inode, target, length);
+		error = content_set_link(v, &inode, target, length);
 		if (error == ERR_OK)
 			error = directory_add(v, &d, name.bytes, name.length, &inode);
 		*handle = inode_handle(&inode);

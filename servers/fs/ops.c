@@ -112,7 +112,7 @@ static enum error op_read(struct volume *v, const struct fs_call *call, uint64_t
 	if (error != ERR_OK)
 		return error;
 	if (inode_is(&inode, FS_MODE_FILE))
-		error = file_read(v, &inode, call->request->arg[1], call->in, room, &bytes);
+		error = content_read(v, &inode, call->request->arg[1], call->in, room, &bytes);
 	else
 		error = inode_is(&inode, FS_MODE_DIRECTORY) ? ERR_IS_DIRECTORY : ERR_INVALID;
 	result[0] = bytes;
@@ -145,7 +145,7 @@ static enum error op_readlink(struct volume *v, const struct fs_call *call, uint
 	if (error != ERR_OK)
 		return error;
 	if (inode_is(&inode, FS_MODE_SYMLINK))
-		error = file_read_link(v, &inode, call->in, call->request->in_length, &bytes);
+		error = content_read_link(v, &inode, call->in, call->request->in_length, &bytes);
 	else
 		error = ERR_INVALID;
 	result[0] = bytes;
@@ -209,7 +209,7 @@ static enum error op_write(struct volume *v, const struct fs_call *call, uint64_
 	if (error != ERR_OK)
 		return error;
 	uint64_t offset = r->arg[1] == FS_APPEND ? inode_size(&inode) : r->arg[1];
-	error = file_write(v, &inode, offset, call->out, r->out_length);
+	error = content_write(v, &inode, offset, call->out, r->out_length);
 	result[0] = r->out_length;
 	result[1] = offset;
 	result[2] = inode_size(&inode);
@@ -224,7 +224,7 @@ static enum error op_truncate(struct volume *v, const struct fs_call *call, uint
 	enum error error = open_file(v, call->request->arg[0], &inode);
 	if (error != ERR_OK)
 		return error;
-	error = file_truncate(v, &inode, call->request->arg[1]);
+	error = content_truncate(v, &inode, call->request->arg[1]);
 	inode_put(v, &inode);
 	return error;
 }

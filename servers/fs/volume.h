@@ -156,15 +156,15 @@ enum error directory_create(struct volume *v, struct inode *directory, uint32_t 
 enum error directory_read(struct volume *v, const struct inode *directory, uint64_t *cookie, uint8_t *to, uint32_t room,
 			  uint32_t *bytes, bool *end);
 
-// ---- file.c: content ----
+// ---- content.c: what files and links hold ----
 
-enum error file_read(struct volume *v, const struct inode *inode, uint64_t offset, uint8_t *to, uint32_t room,
+enum error content_read(struct volume *v, const struct inode *inode, uint64_t offset, uint8_t *to, uint32_t room,
 		     uint32_t *bytes);
 // All or nothing.
-enum error file_write(struct volume *v, struct inode *inode, uint64_t offset, const uint8_t *from, uint32_t length);
-enum error file_truncate(struct volume *v, struct inode *inode, uint64_t size);
-enum error file_read_link(struct volume *v, const struct inode *inode, uint8_t *to, uint32_t room, uint32_t *bytes);
-enum error file_set_link(struct volume *v, struct inode *inode, const uint8_t *target, unsigned length);
+enum error content_write(struct volume *v, struct inode *inode, uint64_t offset, const uint8_t *from, uint32_t length);
+enum error content_truncate(struct volume *v, struct inode *inode, uint64_t size);
+enum error content_read_link(struct volume *v, const struct inode *inode, uint8_t *to, uint32_t room, uint32_t *bytes);
+enum error content_set_link(struct volume *v, struct inode *inode, const uint8_t *target, unsigned length);
 
 // ---- name.c: what changes directories ----
 

@@ -164,7 +164,7 @@ void host_make(struct host *h, const char *options, unsigned kib, const char *tr
 
 enum error host_mount(struct host *h)
 {
-	commit_format(&h->image.disk, h->now, 0);
+	commit_format(&h->image.disk);
 	return volume_open(h->volume, &h->image.disk, h->image.cache, h->image.cache_bytes);
 }
 

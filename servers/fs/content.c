@@ -85,7 +85,7 @@ static enum error copy_run(struct volume *v, uint32_t block, uint32_t run, uint3
 	return ERR_OK;
 }
 
-enum error file_read(struct volume *v, const struct inode *inode, uint64_t offset, uint8_t *to, uint32_t room,
+enum error content_read(struct volume *v, const struct inode *inode, uint64_t offset, uint8_t *to, uint32_t room,
 		     uint32_t *bytes)
 {
 	uint64_t size = inode_size(inode);
@@ -178,7 +178,7 @@ static void fill_range(struct volume *v, uint64_t offset, const uint8_t *from, u
 	}
 }
 
-enum error file_write(struct volume *v, struct inode *inode, uint64_t offset, const uint8_t *from, uint32_t length)
+enum error content_write(struct volume *v, struct inode *inode, uint64_t offset, const uint8_t *from, uint32_t length)
 {
 	uint64_t size = inode_size(inode);
 	uint32_t count = 0;
@@ -202,7 +202,7 @@ enum error file_write(struct volume *v, struct inode *inode, uint64_t offset, co
 	return error;
 }
 
-enum error file_truncate(struct volume *v, struct inode *inode, uint64_t size)
+enum error content_truncate(struct volume *v, struct inode *inode, uint64_t size)
 {
 	uint64_t old = inode_size(inode);
 	if (size > v->file_max)
@@ -227,7 +227,7 @@ static bool is_fast(const struct volume *v, const struct inode *inode)
 	return inode->raw->size < EXT2_FAST_SYMLINK && inode->raw->blocks <= attributes;
 }
 
-enum error file_read_link(struct volume *v, const struct inode *inode, uint8_t *to, uint32_t room, uint32_t *bytes)
+enum error content_read_link(struct volume *v, const struct inode *inode, uint8_t *to, uint32_t room, uint32_t *bytes)
 {
 	uint32_t size = inode->raw->size, block, run;
 	struct buffer *b;
@@ -248,7 +248,7 @@ enum error file_read_link(struct volume *v, const struct inode *inode, uint8_t *
 	return ERR_OK;
 }
 
-enum error file_set_link(struct volume *v, struct inode *inode, const uint8_t *target, unsigned length)
+enum error content_set_link(struct volume *v, struct inode *inode, const uint8_t *target, unsigned length)
 {
 	uint32_t block;
 	struct buffer *b;

@@ -1,0 +1,253 @@
+// The disk over the block channel: reads into the channel's `in` area, writes from its `out` area, which is the log.
+//
+// Owns: the division of `in` into places for reads, and the requests in flight. Several reads and writes are in flight
+// at once; completions come on the loop and wake whoever waits here. The driver's death is not seen: requests wait in the
+// ring for its next incarnation. An error that the device reports is tried again a few times, then given on.
+// If this server dies: the channel stays, with the log in `out`; the next incarnation's client_open drains it, so that
+// nothing of ours is in flight when the log is read.
+#include "servers/fs/block.h"
+#include "proto/block.h"
+#include "runtime/client.h"
+#include "runtime/fiber.h"
+#include "runtime/runtime.h"
+#include <string.h>
+
+#define READS 16u // places of DISK_READ_BYTES: 1 MiB
+#define WRITES 16u
+#define BLOCK_SLOTS 64u
+#define TRIES 4u
+#define LOG_BYTES_MIN 0x40000u
+
+struct block_read {
+	struct client_request request; // first
+	struct disk_read *read;        // 0: free
+	unsigned tries;
+};
+
+struct block_write {
+	struct client_request request; // first
+	bool busy;
+	unsigned tries;
+};
+
+struct sleeper { // waits for any completion
+	struct fiber *fiber;
+	struct sleeper *next;
+};
+
+static struct client *client;
+static struct block_read reads[READS];
+static struct block_write writes[WRITES];
+static unsigned writes_busy;
+static enum error write_error;
+static struct sleeper *sleepers;
+
+// Out of line: the compiler cannot know that the sleeper leaves the list before its stack frame goes.
+static __attribute__((noinline)) void sleepers_add(struct sleeper *sleeper)
+{
+	sleeper->next = sleepers;
+	sleepers = sleeper;
+}
+
+static void sleep_until_completion(void)
+{
+	struct sleeper self = {.fiber = fiber_self()};
+	sleepers_add(&self);
+	while (self.fiber)
+		fiber_park();
+}
+
+static void wake_sleepers(void)
+{
+	struct sleeper *s = sleepers;
+	sleepers = 0;
+	while (s) {
+		struct sleeper *next = s->next; // the woken one's stack may go on at once
+		struct fiber *fiber = s->fiber;
+		s->fiber = 0;
+		fiber_wake(fiber);
+		s = next;
+	}
+}
+
+static enum error outcome(const struct client_request *request, uint32_t bytes)
+{
+	if (request->completion.status != ERR_OK)
+		return (enum error)request->completion.status;
+	return request->completion.result[0] == bytes ? ERR_OK : ERR_PROTOCOL;
+}
+
+// ---- reading ----
+
+static void read_completed(struct client_request *request)
+{
+	struct block_read *r = (struct block_read *)request;
+	enum error error = outcome(request, r->read->bytes);
+	if (error != ERR_OK && error != ERR_PEER_LOST && ++r->tries < TRIES && client_submit(client, request) == ERR_OK)
+		return;
+	struct disk_read *read = r->read;
+	r->read = 0;
+	read->done(read, error, error == ERR_OK ? (const uint8_t *)client_in(client) + request->in_offset : 0);
+	wake_sleepers();
+}
+
+static struct block_read *read_place(void)
+{
+	for (unsigned i = 0; i < READS; i++) {
+		if (!reads[i].read)
+			return &reads[i];
+	}
+	return 0;
+}
+
+static enum error block_read_start(struct disk *disk, struct disk_read *read, bool must)
+{
+	struct block_read *r;
+	(void)disk;
+	while (!(r = read_place())) {
+		if (!must)
+			return ERR_AGAIN;
+		sleep_until_completion();
+	}
+	r->read = read;
+	r->tries = 0;
+	r->request = (struct client_request){
+		.op = BLOCK_OP_READ,
+		.arg = {read->offset / SECTOR_SIZE},
+		.in_offset = (uint32_t)(r - reads) * DISK_READ_BYTES,
+		.in_length = read->bytes,
+		.completed = read_completed,
+	};
+	enum error error = client_submit(client, &r->request);
+	if (error != ERR_OK)
+		r->read = 0;
+	return error;
+}
+
+static void block_wait(struct disk *disk)
+{
+	(void)disk;
+	sleep_until_completion();
+}
+
+// ---- writing ----
+
+static void write_completed(struct client_request *request)
+{
+	struct block_write *w = (struct block_write *)request;
+	enum error error = outcome(request, request->out_length);
+	if (error != ERR_OK && error != ERR_PEER_LOST && ++w->tries < TRIES && client_submit(client, request) == ERR_OK)
+		return;
+	if (error != ERR_OK && write_error == ERR_OK)
+		write_error = error;
+	w->busy = false;
+	writes_busy--;
+	wake_sleepers();
+}
+
+static struct block_write *write_place(void)
+{
+	for (;;) {
+		for (unsigned i = 0; i < WRITES; i++) {
+			if (!writes[i].busy)
+				return &writes[i];
+		}
+		sleep_until_completion();
+	}
+}
+
+static enum error block_write(struct disk *disk, uint64_t offset, const uint8_t *from, uint32_t bytes)
+{
+	struct block_write *w = write_place();
+	w->tries = 0;
+	w->busy = true;
+	writes_busy++;
+	w->request = (struct client_request){
+		.op = BLOCK_OP_WRITE,
+		.arg = {offset / SECTOR_SIZE},
+		.out_offset = (uint32_t)(from - disk->log),
+		.out_length = bytes,
+		.completed = write_completed,
+	};
+	enum error error = client_submit(client, &w->request);
+	if (error != ERR_OK) {
+		w->busy = false;
+		writes_busy--;
+	}
+	return error;
+}
+
+static enum error block_write_wait(struct disk *disk)
+{
+	(void)disk;
+	while (writes_busy)
+		sleep_until_completion();
+	enum error error = write_error;
+	write_error = ERR_OK;
+	return error;
+}
+
+static enum error block_flush(struct disk *disk)
+{
+	(void)disk;
+	enum error error = ERR_DEVICE;
+	for (unsigned i = 0; i < TRIES && error != ERR_OK && error != ERR_PEER_LOST; i++) {
+		struct client_request request = {.op = BLOCK_OP_FLUSH};
+		error = client_call(client, &request);
+	}
+	return error;
+}
+
+static void block_breathe(struct disk *disk)
+{
+	(void)disk;
+	fiber_yield();
+}
+
+// ---- opening ----
+
+static enum error open_channel(const char *service, uint64_t log_bytes)
+{
+	struct client_options options = {.slots = BLOCK_SLOTS, .in_bytes = READS * DISK_READ_BYTES, .raw = true};
+	enum error error = ERR_NO_MEMORY;
+	for (; log_bytes >= LOG_BYTES_MIN; log_bytes /= 2) {
+		options.out_bytes = log_bytes;
+		error = client_open(&client, service, &options);
+		if (error != ERR_NO_MEMORY && error != ERR_QUOTA)
+			return error;
+	}
+	return error;
+}
+
+static enum error ask_capacity(struct disk *disk)
+{
+	enum error error = ERR_DEVICE;
+	for (unsigned i = 0; i < TRIES && error != ERR_OK && error != ERR_PEER_LOST; i++) {
+		struct client_request request = {.op = BLOCK_OP_INFO};
+		error = client_call(client, &request);
+		disk->bytes = request.completion.result[0] * SECTOR_SIZE;
+		disk->read_only = request.completion.result[1] & BLOCK_FLAG_READ_ONLY;
+	}
+	return error;
+}
+
+enum error block_disk_open(struct disk *disk, const char *service, uint64_t log_bytes, bool *resumed)
+{
+	enum error error = open_channel(service, log_bytes);
+	if (error != ERR_OK)
+		return error;
+	*resumed = client_resumed(client);
+	*disk = (struct disk){
+		.log = client_out(client),
+		.log_bytes = client_out_room(client),
+		.read_start = block_read_start,
+		.wait = block_wait,
+		.write = block_write,
+		.write_wait = block_write_wait,
+		.flush = block_flush,
+		.breathe = block_breathe,
+	};
+	if (client_in_room(client) < READS * DISK_READ_BYTES)
+		return ERR_PROTOCOL;
+	return ask_capacity(disk);
+}

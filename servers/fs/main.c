@@ -1,0 +1,202 @@
+// File server: start-up. Opens the disk, recovers, mounts, or falls back to memory, and serves.
+//
+// Owns: the decision what to serve. Fallback only at boot (RECOVERY rule 16): a later incarnation serves the memory file
+// system only if the log area says that this boot began so; a driver that is down for a moment is waited for.
+// Arguments (manifest): "cache=KIB", "log=KIB", "nofallback", any of them, with spaces between.
+#include "proto/fs.h"
+#include "runtime/runtime.h"
+#include "runtime/server.h"
+#include "servers/fs/block.h"
+#include "servers/fs/ops.h"
+#include "servers/fs/serve.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define CACHE_KIB 4096u    // holds the directories and hot files of some hundred MiB
+#define CACHE_KIB_MIN 256u
+#define LOG_KIB 2048u      // with half of it a commit: 1 MiB, some milliseconds of a disk
+#define FALLBACK_KIB 2048u // size of the memory file system
+#define FALLBACK_CACHE_KIB 1024u
+#define FALLBACK_LOG_KIB 512u
+#define WORKERS 8u
+#define RESERVE_PAGES 128u // what must be left for stacks and channels after the cache was taken
+#define TIME_OF_NO_CLOCK 1700000000u // when neither clock nor superblock says anything
+
+static struct volume volume;
+static struct disk disk;
+
+static uint32_t argument_number(const char *key, uint32_t otherwise)
+{
+	char text[MANIFEST_ARGUMENT_SIZE + 1] = {0};
+	memcpy(text, self_manifest()->argument, MANIFEST_ARGUMENT_SIZE);
+	const char *at = strstr(text, key);
+	unsigned long n = at ? strtoul(at + strlen(key), 0, 10) : 0;
+	return n ? (uint32_t)n : otherwise;
+}
+
+static bool argument_has(const char *word)
+{
+	char text[MANIFEST_ARGUMENT_SIZE + 1] = {0};
+	memcpy(text, self_manifest()->argument, MANIFEST_ARGUMENT_SIZE);
+	return strstr(text, word) != 0;
+}
+
+static void *take_memory(uint64_t kib)
+{
+	struct kernel_result r = kcall(CALL_memory_alloc, kib * 1024 / PAGE_SIZE);
+	return r.error == ERR_OK ? (void *)r.value[0] : 0;
+}
+
+// As much cache as was asked for, or half of it, and so on: small machines run too.
+static void *take_cache(size_t *bytes)
+{
+	for (uint32_t kib = argument_number("cache=", CACHE_KIB); kib >= CACHE_KIB_MIN; kib /= 2) {
+		void *memory = take_memory(kib);
+		void *reserve = memory ? take_memory(RESERVE_PAGES * PAGE_SIZE / 1024) : 0;
+		if (reserve) {
+			kcall(CALL_memory_free, reserve);
+			*bytes = (size_t)kib * 1024;
+			return memory;
+		}
+		if (memory)
+			kcall(CALL_memory_free, memory);
+	}
+	return 0;
+}
+
+static uint64_t seconds_now(void)
+{
+	return time_us_from_ticks(time_now()) / 1000000;
+}
+
+// The same in all incarnations of a boot, and never before what the volume has seen.
+static uint64_t boot_time_base(void)
+{
+	uint64_t base = commit_time_base(&disk);
+	if (base)
+		return base;
+	uint64_t newest = volume_newest_time(&volume);
+	if (newest < TIME_OF_NO_CLOCK / 2)
+		newest = TIME_OF_NO_CLOCK;
+	return newest - seconds_now();
+}
+
+static void announce(void)
+{
+	static const char *const modes[] = {"read-write", "read-only"};
+	if (self_restarted())
+		return;
+	log_line("fs: ext2, %lu MiB in blocks of %lu bytes, %lu MiB free, %s; cache %lu KiB, commits of up to %lu KiB",
+		 (unsigned long)((uint64_t)volume.blocks * volume.block_size >> 20), (unsigned long)volume.block_size,
+		 (unsigned long)((uint64_t)volume.super->free_blocks_count * volume.block_size >> 20),
+		 modes[volume.read_only], (unsigned long)((uint64_t)volume.cache.buffer_count * volume.block_size >> 10),
+		 (unsigned long)((uint64_t)volume.dirty_limit * volume.block_size >> 10));
+}
+
+// ---- fallback ----
+
+static enum error start_fallback(const char *why)
+{
+	void *memory = take_memory(FALLBACK_KIB), *log = take_memory(FALLBACK_LOG_KIB);
+	void *cache = take_memory(FALLBACK_CACHE_KIB);
+	if (!memory || !log || !cache)
+		return ERR_NO_MEMORY;
+	log_line("fs: NO USABLE DISK: %s", why);
+	log_line("fs: serving an empty file system in memory (%u KiB); it is lost at power off and when fs restarts",
+		 FALLBACK_KIB);
+	if (disk.log)
+		commit_set_facts(&disk, 0, COMMIT_FLAG_FALLBACK);
+	memory_disk_format(memory, FALLBACK_KIB * 1024, TIME_OF_NO_CLOCK);
+	memory_disk_open(&disk, memory, FALLBACK_KIB * 1024, log, FALLBACK_LOG_KIB * 1024);
+	commit_format(&disk);
+	enum error error = volume_open(&volume, &disk, cache, FALLBACK_CACHE_KIB * 1024);
+	volume.fallback = true;
+	return error == ERR_OK ? serve_start(&volume, boot_time_base(), 0) : error;
+}
+
+static bool may_fall_back(void)
+{
+	bool began_so = disk.log && commit_flags(&disk) & COMMIT_FLAG_FALLBACK;
+	return (!self_restarted() || began_so || !disk.log) && !argument_has("nofallback");
+}
+
+static enum error refuse_or_fall_back(enum error error, const char *why)
+{
+	if (may_fall_back())
+		return start_fallback(why);
+	log_line("fs: the disk cannot be served: %s", why);
+	return error;
+}
+
+// ---- the disk ----
+
+// Brings the disk to the border of the last commit. A damaged record is logged by commit_recover.
+static enum error recover(bool resumed, uint64_t *mark)
+{
+	*mark = 0;
+	if (!resumed || !commit_known(&disk)) {
+		commit_format(&disk);
+		return ERR_OK;
+	}
+	enum error error = commit_recover(&disk, mark);
+	return error == ERR_CORRUPT ? ERR_OK : error;
+}
+
+static const char *open_trouble(enum error error)
+{
+	switch (error) {
+	case ERR_NOT_FOUND:
+		return "the manifest does not let fs use block0";
+	case ERR_PEER_LOST:
+		return "the block driver is given up or has no device";
+	case ERR_REFUSED:
+		return "the block driver refused the channel";
+	case ERR_NO_MEMORY:
+	case ERR_QUOTA:
+		return "there is no memory for the channel to the block driver";
+	default:
+		return "the block driver does not answer as it should";
+	}
+}
+
+static enum error fs_start(uint64_t *mark)
+{
+	static char text[sizeof(volume.reason)];
+	bool resumed = false;
+	size_t cache_bytes = 0;
+	*mark = 0;
+	enum error error = block_disk_open(&disk, "block0", (uint64_t)argument_number("log=", LOG_KIB) * 1024, &resumed);
+	if (error != ERR_OK)
+		return refuse_or_fall_back(error, open_trouble(error));
+	bool fallback = resumed && commit_flags(&disk) & COMMIT_FLAG_FALLBACK;
+	if ((error = recover(resumed, mark)) != ERR_OK)
+		return error;
+	if (fallback)
+		return start_fallback("this boot began without one");
+	void *cache = take_cache(&cache_bytes);
+	if (!cache)
+		return ERR_NO_MEMORY;
+	error = volume_open(&volume, &disk, cache, cache_bytes);
+	if (error != ERR_OK) {
+		memcpy(text, volume.reason, sizeof(text));
+		kcall(CALL_memory_free, cache);
+		return refuse_or_fall_back(error, text);
+	}
+	uint64_t base = boot_time_base();
+	commit_set_facts(&disk, base, 0);
+	announce();
+	return serve_start(&volume, base, *mark);
+}
+
+int program_main(void)
+{
+	static const struct server server = {
+		.protocol = &fs_protocol,
+		.start = fs_start,
+		.request = serve_request,
+		.closed = serve_closed,
+		.commit_wanted = serve_commit_wanted,
+		.fibers = WORKERS,
+	};
+	return (int)server_run(&server);
+}

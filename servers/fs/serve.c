@@ -1,0 +1,224 @@
+// Serving: who may run beside whom, when operations are recorded, and when they are committed.
+//
+// Owns: the lock of the volume, the committer fiber, the highest serial performed. Reading operations share the lock,
+// changing ones have it alone, and a commit shares it only while it copies: then it writes while operations go on.
+// Record before effect (RECOVERY rule 1): a changing operation works on the cache, which no other can see while the
+// lock is held; its record is written before the lock is given back, so before anybody sees the effect and before a commit
+// can copy it. A commit copies between operations only, so its mark is exact: all serials up to it are inside.
+// If the server dies in an operation: the cache with its half of the work is gone, no record exists, the next
+// incarnation performs it again from the client's ring. If it dies later: see commit.c.
+#include "servers/fs/serve.h"
+#include "runtime/fiber.h"
+#include "runtime/inject.h"
+#include "runtime/runtime.h"
+#include "servers/fs/lock.h"
+#include "servers/fs/ops.h"
+
+#define COMMIT_DELAY_US 1000000u // an acknowledged change that nobody syncs is on the disk after this time
+#define COMMIT_TRIES 5u
+#define COMMIT_RETRY_US 20000u // between two tries after errors of the device
+#define CLOSING_MAX 64u        // channels waiting for their last commit; more are released with the next one
+
+static struct volume *volume;
+static uint64_t time_base;
+static struct lock volume_lock;
+static struct fiber_mutex commit_mutex;
+static uint64_t serial_performed; // highest one whose effect is in the cache
+static uint64_t serial_committed;
+static bool commit_failed; // the device refuses writes: the volume is read-only until the next boot
+static struct fiber *committer;
+static bool commit_due;
+static struct timer commit_timer;
+static struct server_channel *closing[CLOSING_MAX];
+static unsigned closing_count;
+
+// ---- commits ----
+
+static void want_commit(void)
+{
+	commit_due = true;
+	if (committer)
+		fiber_wake(committer);
+}
+
+static void commit_timer_expired(struct timer *timer)
+{
+	(void)timer;
+	want_commit();
+}
+
+void serve_commit_wanted(void)
+{
+	want_commit();
+}
+
+static void commit_give_up(enum error error)
+{
+	log_line("fs: the device refuses writes (error %d): read-only from now on, operations %llu to %llu are lost",
+		 (int)error, (unsigned long long)serial_committed + 1, (unsigned long long)serial_performed);
+	commit_failed = true;
+	volume->read_only = true;
+	serial_committed = serial_performed; // frees the clients' slots; a sync will say what happened
+	server_committed(serial_committed);
+}
+
+static enum error commit_write_stubbornly(void)
+{
+	enum error error = commit_write(&volume->log);
+	for (unsigned i = 1; i < COMMIT_TRIES && error != ERR_OK && error != ERR_PEER_LOST; i++) {
+		fiber_sleep_us(COMMIT_RETRY_US);
+		error = commit_write(&volume->log);
+	}
+	return error;
+}
+
+static enum error commit_locked(void)
+{
+	uint32_t count = 0;
+	if (commit_failed)
+		return ERR_DEVICE;
+	if (volume->read_only)
+		return ERR_OK;
+	timer_cancel(&commit_timer);
+	lock_take(&volume_lock, false);
+	uint64_t mark = serial_performed;
+	enum error error = fsop_commit_begin(volume, mark, &count);
+	lock_give(&volume_lock);
+	if (error == ERR_OK && count) {
+		error = commit_write_stubbornly();
+		if (error != ERR_OK)
+			commit_give_up(error);
+		else
+			fsop_commit_end(volume);
+	}
+	if (error == ERR_OK && mark > serial_committed) {
+		serial_committed = mark;
+		server_committed(mark);
+	}
+	return error;
+}
+
+// All that was performed before the call is on the medium afterwards. Waits for a commit under way first.
+static enum error commit_now(void)
+{
+	fiber_mutex_lock(&commit_mutex);
+	enum error error = commit_locked();
+	fiber_mutex_unlock(&commit_mutex);
+	return error;
+}
+
+static void release_closed(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		server_release(closing[i]);
+	for (unsigned i = count; i < closing_count; i++)
+		closing[i - count] = closing[i];
+	closing_count -= count;
+}
+
+static void committer_run(void *argument)
+{
+	(void)argument;
+	for (;;) {
+		while (!commit_due)
+			fiber_park();
+		commit_due = false;
+		unsigned closed = closing_count;
+		(void)commit_now();
+		release_closed(closed);
+	}
+}
+
+void serve_closed(struct server_channel *channel)
+{
+	if (serial_performed == serial_committed || closing_count == CLOSING_MAX) {
+		server_release(channel);
+		return;
+	}
+	closing[closing_count++] = channel;
+	want_commit();
+}
+
+static void schedule_commit(void)
+{
+	unsigned dirty = volume->cache.dirty.count;
+	if (dirty * 2 >= volume->dirty_limit)
+		want_commit();
+	else if (!commit_timer.armed)
+		timer_arm(&commit_timer, time_now() + time_ticks_from_us(COMMIT_DELAY_US));
+}
+
+// ---- operations ----
+
+static uint64_t seconds_of(uint64_t stamp)
+{
+	uint64_t now = time_now();
+	return time_base + time_us_from_ticks(stamp < now ? stamp : now) / 1000000;
+}
+
+// Takes the lock alone, with room for `need` dirty blocks in the next commit.
+static enum error lock_with_room(uint32_t need)
+{
+	if (need > volume->dirty_limit && !volume->read_only)
+		return ERR_TOO_BIG;
+	for (;;) {
+		lock_take(&volume_lock, true);
+		if (volume->read_only || volume->cache.dirty.count + need <= volume->dirty_limit)
+			return ERR_OK;
+		lock_give(&volume_lock);
+		enum error error = commit_now();
+		if (error != ERR_OK && !volume->read_only)
+			return error;
+	}
+}
+
+static void perform_change(struct server_request *request, const struct fs_call *call)
+{
+	uint64_t result[5];
+	enum error error = lock_with_room(fsop_need(volume, &request->copy));
+	if (error != ERR_OK) {
+		server_complete(request, error, 0);
+		return;
+	}
+	error = fsop_perform(volume, call, result);
+	if (error == ERR_OK) {
+		(void)inject("fs.record");
+		serial_performed = server_record(request, result);
+	}
+	lock_give(&volume_lock);
+	server_complete(request, error, error == ERR_OK ? result : 0);
+	if (error == ERR_OK)
+		schedule_commit();
+}
+
+static void perform_read(struct server_request *request, const struct fs_call *call)
+{
+	uint64_t result[5];
+	lock_take(&volume_lock, false);
+	enum error error = fsop_perform(volume, call, result);
+	lock_give(&volume_lock);
+	server_complete(request, error, error == ERR_OK ? result : 0);
+}
+
+void serve_request(struct server_request *request)
+{
+	struct fs_call call = {&request->copy, request->out, request->in, seconds_of(request->copy.time)};
+	if (request->replayed)
+		(void)inject("fs.replay");
+	if (request->copy.op == FS_OP_SYNC)
+		server_complete(request, commit_now(), 0);
+	else if (fsop_changes(request->copy.op))
+		perform_change(request, &call);
+	else
+		perform_read(request, &call);
+}
+
+enum error serve_start(struct volume *v, uint64_t base, uint64_t mark)
+{
+	volume = v;
+	time_base = base;
+	serial_performed = serial_committed = mark;
+	commit_timer.expired = commit_timer_expired;
+	committer = fiber_create(committer_run, 0, "committer");
+	return committer ? ERR_OK : ERR_NO_MEMORY;
+}

@@ -1,0 +1,10 @@
+// Requests, lock and commits of the one volume that this domain serves. See serve.c.
+#pragma once
+#include "runtime/server.h"
+#include "servers/fs/volume.h"
+
+// `time_base`: seconds since 1970 at time stamp 0; `mark`: highest serial that is on the disk. Starts the committer.
+enum error serve_start(struct volume *v, uint64_t time_base, uint64_t mark);
+void serve_request(struct server_request *request);
+void serve_commit_wanted(void);
+void serve_closed(struct server_channel *channel);
