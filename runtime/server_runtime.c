@@ -2,18 +2,25 @@
 #include "runtime/inject.h"
 #include "runtime/inject_list.h"
 #include "runtime/server_channel.h"
+#include "runtime/runtime.h"
 #include <string.h>
 
-static enum error inject_request(const struct server_request *request)
+// Answers first and arms then: else the request itself would set off what it asked for, wait in the ring of a dead
+// server, and set it off again in the next incarnation.
+static void inject_request(struct server_request *request)
 {
 	char name[INJECT_NAME_SIZE] = {0};
-	const struct request *copy = &request->copy;
-	if (copy->out_length >= sizeof(name))
-		return ERR_NAME_TOO_LONG;
-	memcpy(name, request->out, copy->out_length);
-	if (copy->arg[0] >= INJECT_ACTIONS)
-		return ERR_INVALID;
-	return inject_arm(name, (enum inject_action)copy->arg[0], copy->arg[1], (uint32_t)copy->arg[2]);
+	const struct request copy = request->copy;
+	enum error e = ERR_OK;
+	if (copy.out_length >= sizeof(name))
+		e = ERR_NAME_TOO_LONG;
+	else if (copy.arg[0] >= INJECT_ACTIONS)
+		e = ERR_INVALID;
+	else
+		memcpy(name, request->out, copy.out_length);
+	server_complete(request, e, 0);
+	if (e == ERR_OK && inject_arm(name, (enum inject_action)copy.arg[0], copy.arg[1], (uint32_t)copy.arg[2]) != ERR_OK)
+		log_line("inject %s: too many points are armed", name);
 }
 
 static uint64_t points_request(const struct server_request *request)
@@ -35,8 +42,8 @@ void server_runtime_request(struct server_request *request, const struct server_
 		result[0] = request->copy.arg[0];
 		break;
 	case RUNTIME_OP_INJECT:
-		e = inject_request(request);
-		break;
+		inject_request(request);
+		return;
 	case RUNTIME_OP_POINTS:
 		result[0] = points_request(request);
 		break;
