@@ -25,10 +25,8 @@ void kernel_log_begin(unsigned cores)
 	if (kernel_log.cores)
 		return;
 	kernel_log.cores = cores < CORE_MAX ? cores : CORE_MAX;
-	for (unsigned core = 0; core < kernel_log.cores; core++) {
-		struct kernel_result piece = kcall(CALL_core_log, core, 0);
-		kernel_log.position[core] = piece.error ? 0 : piece.value[KERNEL_LOG_WORDS];
-	}
+	for (unsigned core = 0; core < kernel_log.cores; core++)
+		kernel_log.position[core] = kcall(CALL_core_log, core, ~0ull).value[KERNEL_LOG_WORDS]; // its end
 }
 
 static void kernel_log_byte(unsigned core, char c)
@@ -49,14 +47,13 @@ void kernel_log_pull(unsigned core)
 	if (core >= kernel_log.cores)
 		return;
 	for (unsigned i = 0; i < KERNEL_LOG_PIECES; i++) {
-		uint64_t *position = &kernel_log.position[core];
-		struct kernel_result piece = kcall(CALL_core_log, core, *position);
-		uint64_t end = piece.value[KERNEL_LOG_WORDS];
-		if (piece.error || *position >= end)
+		struct kernel_result piece = kcall(CALL_core_log, core, kernel_log.position[core]);
+		if (piece.error || piece.value[KERNEL_LOG_WORDS] == kernel_log.position[core])
 			return;
+		kernel_log.position[core] = piece.value[KERNEL_LOG_WORDS];
 		char text[KERNEL_LOG_WORDS * sizeof(uint64_t)];
 		memcpy(text, piece.value, sizeof text);
-		for (unsigned j = 0; j < sizeof text && *position < end; j++, (*position)++)
+		for (unsigned j = 0; j < sizeof text; j++)
 			kernel_log_byte(core, text[j]);
 	}
 }

@@ -37,6 +37,20 @@ static enum error restart_unregister(struct service *s)
 	return kcall(CALL_domain_unregister, s->domain.handle, 0).error;
 }
 
+// For a kernel that cannot forget segments: another domain, at the price that the clients are told.
+static enum error restart_recreate(struct service *s, const struct image_program *program)
+{
+	unsigned core = s->domain.core;
+	say("supervisor: %.16s gets a new domain for its other image: its clients lose it for a moment", s->record->name);
+	enum error error = kcall(CALL_domain_unregister, s->domain.handle, 1).error;
+	if (!error)
+		error = kcall(CALL_domain_destroy, s->domain.handle).error;
+	s->domain.handle = 0;
+	if (!error)
+		error = loader_create(services_image(), s->record, program, core, &s->domain);
+	return error ? error : loader_attach(services_machine(), s->record, &s->domain);
+}
+
 static enum error restart_replace(struct service *s)
 {
 	char why[CRASH_LINE_MAX];
@@ -47,24 +61,31 @@ static enum error restart_replace(struct service *s)
 		return error;
 	}
 	error = loader_replace(services_image(), s->record, &program, &s->domain);
+	if (error == ERR_UNSUPPORTED)
+		error = restart_recreate(s, &program);
 	if (!error)
 		s->replace = false;
 	return error;
 }
 
-static enum error restart_restore(struct service *s)
+static enum error restart_clean(struct service *s)
 {
-	if (s->replace) {
-		enum error error = restart_replace(s);
-		if (error)
-			return error;
-	}
 	for (unsigned i = 0; i < RESTART_CHUNKS_MAX; i++) {
 		enum error error = kcall(CALL_domain_restore, s->domain.handle).error;
 		if (error != ERR_AGAIN)
 			return error;
 	}
 	return ERR_TIMEOUT;
+}
+
+// Another image goes in after the old one was cleaned out: so heap and registers are clear for it too.
+static enum error restart_restore(struct service *s)
+{
+	enum error error = restart_clean(s);
+	if (!s->replace)
+		return error;
+	bool repeated = error == ERR_STATE; // its segments are forgotten already
+	return error && !repeated ? error : restart_replace(s);
 }
 
 static enum error restart_device(struct service *s)
@@ -75,6 +96,8 @@ static enum error restart_device(struct service *s)
 static enum error restart_start(struct service *s)
 {
 	struct kernel_result started = kcall(CALL_domain_start, s->domain.handle, s->domain.entry, GPA_STACK_TOP);
+	if (started.error == ERR_STATE && s->times.started) // repeated: it runs already
+		return ERR_OK;
 	if (started.error)
 		return started.error;
 	s->epoch = (uint32_t)started.value[0];
@@ -131,6 +154,12 @@ static enum error restart_run_until(struct service *s, enum restart_step end)
 	return ERR_OK;
 }
 
+static void restart_begin(struct service *s, enum restart_step step)
+{
+	s->step = step;
+	s->times.started = 0;
+}
+
 static void restart_failed(struct service *s, enum error error)
 {
 	if (error == ERR_CORE_LOST) {
@@ -160,15 +189,14 @@ static void restart_run(struct service *s)
 
 void restart_first_start(struct service *s)
 {
-	s->times = (struct supervisor_restart){0};
-	s->step = STEP_DEVICE;
+	restart_begin(s, STEP_DEVICE);
 	restart_run(s);
 }
 
 void restart_now(struct service *s)
 {
 	s->restarts++;
-	s->step = STEP_STOP;
+	restart_begin(s, STEP_STOP);
 	restart_run(s);
 }
 
@@ -189,7 +217,7 @@ void restart_resume(struct service *s)
 
 void restart_later(struct service *s, uint32_t delay_ms)
 {
-	s->step = STEP_STOP;
+	restart_begin(s, STEP_STOP);
 	enum error error = restart_run_until(s, STEP_RESTORE);
 	if (error) {
 		restart_failed(s, error);
@@ -202,7 +230,7 @@ void restart_later(struct service *s, uint32_t delay_ms)
 
 void restart_hold(struct service *s)
 {
-	s->step = STEP_STOP;
+	restart_begin(s, STEP_STOP);
 	s->returning = false;
 	enum error error = restart_run_until(s, STEP_UNREGISTER);
 	if (!error)

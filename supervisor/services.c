@@ -36,6 +36,11 @@ const struct image *services_image(void)
 	return services.image;
 }
 
+const struct machine *services_machine(void)
+{
+	return services.machine;
+}
+
 uint64_t services_now_ms(void)
 {
 	return time_us_from_ticks(time_now()) / 1000;
@@ -361,7 +366,7 @@ static bool services_adopt_domain(unsigned core, unsigned domain, const struct i
 	s->domain = (struct loader_domain){opened.value[0], core, domain, program.elf.entry, 0};
 	if (s->record->device > DEVICE_UART)
 		s->domain.device = pci_device_find(s->record->device, s->record->device_index);
-	s->epoch = (uint32_t)opened.value[1];
+	s->epoch = (uint32_t)opened.value[2];
 	s->phase = s->record->serves_count ? PHASE_STARTING : PHASE_UP;
 	if (s->record->flags & SERVICE_FLAG_APP)
 		s->job = jobs_number(core, domain, s->epoch);

@@ -80,6 +80,7 @@ bool services_settled(void);
 
 unsigned services_cores(void);
 const struct image *services_image(void);
+const struct machine *services_machine(void);
 // Entry by position, 0 behind the last. Entries without a record are free.
 struct service *services_at(unsigned index);
 struct service *services_of_domain(unsigned core, unsigned domain);

@@ -36,8 +36,8 @@
 	X(pong, P, "number of EVENT_PING -> ; the main loop is alive")                                                 \
 	/* supervisor */                                                                                               \
 	X(domain_create, S, "core, name (2 words), quota in pages, priority << 32 | flags -> D, domain index")         \
-	X(domain_open, S, "core, domain index -> D, epoch ; adopt a running domain by index")                          \
-	X(domain_load, S, "D, gpa, pages << 8 | prot, offset in the boot image, length -> ; a segment: copied, rest zero; 0 pages: forget all (another image follows)") \
+	X(domain_open, S, "core, domain index -> D, domain index, epoch ; adopt a running domain by index")            \
+	X(domain_load, S, "D, gpa, pages << 8 | prot, offset in the boot image, length -> ; a segment: copied, rest zero; 0 pages, when STOPPED: forgets all segments, the domain is CREATED again (another image follows)") \
 	X(domain_start, S, "D, entry, stack pointer -> epoch ; epoch + 1, adopts its channels")                        \
 	X(domain_stop, S, "D, fault kind to record -> ")                                                               \
 	X(domain_unregister, S, "D, final -> ; unmap its server ends; final: clients are told PEER_LOST")              \
@@ -52,7 +52,7 @@
 	X(boot_image_map, S, "-> gpa, bytes ; into the caller, read-only")                                             \
 	X(device_tree_map, S, "-> gpa, bytes ; into the caller, read-only")                                            \
 	X(core_ping, S, "core -> incarnation, ticks it took")                                                          \
-	X(core_log, S, "core, offset -> 4 words of its kernel's log, its end offset")                                  \
+	X(core_log, S, "core, offset -> 4 words of its kernel's log, the offset behind them (the same: no more)")      \
 	X(memory_count, S, "core -> free frames, all frames, frames quarantined")                                      \
 	X(power, S, "0 off, 1 reboot; exit code -> never returns")
 

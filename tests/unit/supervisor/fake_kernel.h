@@ -1,0 +1,57 @@
+// A kernel for tests of the supervisor: domains without programs, devices without hardware, time that the test moves.
+//
+// Each call that changes something is noted in fake_trace as a word ("start:fs"), so that a test compares orders.
+#pragma once
+#include "abi/fault.h"
+#include "abi/info.h"
+#include "runtime/kernel_call.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct fake_domain {
+	bool used;
+	char name[NAME_SIZE + 1];
+	unsigned core;
+	unsigned index;
+	uint32_t epoch;
+	enum domain_state state;
+	enum fault_kind fault;
+	bool ready;
+	bool loaded;      // has segments
+	bool mapped;      // its server ends are
+	bool clean;       // restored since it stopped
+	bool told_final;
+	uint64_t cause;
+	uint64_t address;
+	uint64_t pc;
+	uint64_t time_stopped;
+	uint64_t time_detected;
+	uint64_t watch_us;
+};
+
+#define FAKE_CORES 4u
+#define FAKE_TICKS_PER_US 10u
+
+extern char fake_trace[8192];
+extern unsigned fake_cores;
+extern bool fake_has_disk;
+extern bool fake_device_on;       // bus master of the disk
+extern enum error fake_quiesce_error;
+extern enum call fake_fail_call;  // answers fake_fail_error, fake_fail_count times
+extern enum error fake_fail_error;
+extern unsigned fake_fail_count;
+extern bool fake_lost[FAKE_CORES]; // cores
+extern uint64_t fake_now;         // ticks
+extern unsigned fake_inject_at;   // passage of any point that gives ERR_INJECTED, 0: none
+extern unsigned fake_inject_passages;
+extern bool fake_restarted;
+extern bool fake_old_kernel;      // cannot forget segments
+
+void fake_reset(void);
+struct fake_domain *fake_find(const char *name); // the living one of that name; 0
+enum service_state fake_published(const char *name);
+// What the kernel would do by itself, without telling the supervisor.
+void fake_ready(struct fake_domain *domain);
+void fake_crash(struct fake_domain *domain, enum fault_kind kind, uint64_t cause);
+// Moves time; runs timers that expire.
+void fake_advance_ms(uint64_t ms);

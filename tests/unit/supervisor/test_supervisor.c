@@ -1,0 +1,669 @@
+// The supervisor over a kernel that is not there: a whole boot, restarts of every kind, and a fault at every step.
+#include "abi/event.h"
+#include "build.h"
+#include "fake_kernel.h"
+#include "supervisor/crash_log.h"
+#include "supervisor/jobs.h"
+#include "supervisor/restart.h"
+#include "supervisor/services.h"
+#include "supervisor/watch.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct image boot_image;
+static struct machine boot_machine;
+static struct build boot_build;
+static uint64_t boot_log; // offset in the log
+
+enum { BOOT_SUPERVISOR, BOOT_CONSOLE, BOOT_BLK, BOOT_FS, BOOT_SHELL, BOOT_HELLO, BOOT_COUNT };
+
+static void boot_records(struct manifest_service s[BOOT_COUNT])
+{
+	s[BOOT_SUPERVISOR] = build_service("supervisor");
+	build_serves(&s[BOOT_SUPERVISOR], "supervisor");
+	s[BOOT_CONSOLE] = build_service("console");
+	build_serves(&s[BOOT_CONSOLE], "console");
+	s[BOOT_CONSOLE].device = DEVICE_UART;
+	s[BOOT_BLK] = build_service("blk");
+	build_serves(&s[BOOT_BLK], "block0");
+	s[BOOT_BLK].device = DEVICE_BLOCK;
+	s[BOOT_BLK].core = 1;
+	s[BOOT_FS] = build_service("fs");
+	build_serves(&s[BOOT_FS], "fs");
+	build_uses(&s[BOOT_FS], "block0");
+	s[BOOT_FS].core = 6; // modulo the 4 cores that there are
+	s[BOOT_SHELL] = build_service("shell");
+	build_uses(&s[BOOT_SHELL], "console");
+	build_uses(&s[BOOT_SHELL], "fs");
+	s[BOOT_HELLO] = build_service("hello");
+	s[BOOT_HELLO].flags = SERVICE_FLAG_APP;
+}
+
+static void boot_begin(const struct manifest_service s[BOOT_COUNT])
+{
+	char why[256];
+	build_free(&boot_build);
+	boot_build = build_image(s, BOOT_COUNT);
+	boot_machine = (struct machine){.uart = {.base = 0x10000000, .bytes = 256, .source = 10}};
+	assert_int_equal(image_open(&boot_image, boot_build.data, boot_build.bytes, why, sizeof why), ERR_OK);
+	assert_true(image_is_whole(&boot_image));
+	boot_log = crash_log_end();
+	assert_int_equal(services_setup(&boot_image, &boot_machine, fake_cores), ERR_OK);
+}
+
+static void boot_event(const char *name)
+{
+	struct fake_domain *d = fake_find(name);
+	watch_event(EVENT_DOMAIN, d->core, d->index, d->epoch);
+	services_advance();
+}
+
+static void boot_is_ready(const char *name)
+{
+	fake_ready(fake_find(name));
+	boot_event(name);
+}
+
+static void boot_whole(const struct manifest_service s[BOOT_COUNT])
+{
+	boot_begin(s);
+	services_advance();
+	boot_is_ready("console");
+	boot_is_ready("blk");
+	boot_is_ready("fs");
+	assert_true(services_settled());
+}
+
+static struct service *boot_service(const char *name)
+{
+	return services_by_name(name, strlen(name));
+}
+
+// Text of the log since boot_begin.
+static const char *boot_said(void)
+{
+	static char text[CRASH_LOG_BYTES + 1];
+	uint64_t offset = boot_log, lost;
+	text[crash_log_read(&offset, text, CRASH_LOG_BYTES, &lost)] = 0;
+	return text;
+}
+
+static void boot_traced(const char *expected)
+{
+	assert_string_equal(fake_trace, expected);
+	fake_trace[0] = 0;
+}
+
+static int boot_setup(void **state)
+{
+	(void)state;
+	fake_reset();
+	return 0;
+}
+
+// ---- boot
+
+static void test_boot_in_order(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_begin(s);
+	services_advance();
+	boot_traced("create:console uart:console start:console create:blk attach:blk on:disk start:blk");
+	assert_int_equal(fake_published("fs"), SERVICE_NONE);
+	assert_int_equal(fake_published("block0"), SERVICE_STARTING);
+	boot_is_ready("blk");
+	assert_int_equal(fake_published("block0"), SERVICE_UP);
+	boot_traced("create:fs start:fs");
+	boot_is_ready("console");
+	boot_traced("");
+	assert_false(services_settled());
+	boot_is_ready("fs");
+	boot_traced("create:shell start:shell");
+	assert_true(services_settled());
+	assert_int_equal(fake_find("blk")->core, 1);
+	assert_int_equal(fake_find("fs")->core, 2);
+	assert_int_equal(fake_find("blk")->watch_us, 10000);
+	assert_int_equal(boot_service("shell")->phase, PHASE_UP);
+	assert_null(fake_find("hello"));
+}
+
+static void test_boot_without_disk(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	fake_has_disk = false;
+	boot_begin(s);
+	services_advance();
+	boot_traced("create:console uart:console start:console create:fs start:fs");
+	assert_int_equal(fake_published("block0"), SERVICE_HELD);
+	assert_non_null(strstr(boot_said(), "blk is held: this machine has no block device 0\n"));
+	boot_is_ready("fs");
+	boot_is_ready("console");
+	assert_true(services_settled());
+	assert_int_equal(watch_kill(boot_service("blk")), ERR_STATE);
+	fake_has_disk = true; // plugged in, and asked for
+	assert_int_equal(watch_restart(boot_service("blk")), ERR_OK);
+	assert_int_equal(fake_published("block0"), SERVICE_STARTING);
+	boot_is_ready("blk");
+	assert_int_equal(fake_published("block0"), SERVICE_UP);
+}
+
+static void test_boot_without_uart(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_begin(s);
+	boot_machine.uart.bytes = 0;
+	services_advance();
+	assert_int_equal(boot_service("console")->phase, PHASE_HELD);
+	assert_non_null(strstr(boot_said(), "console is held: this machine has no UART 0\n"));
+	assert_int_equal(boot_service("blk")->phase, PHASE_STARTING);
+}
+
+static void test_boot_missing_image(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_begin(s);
+	memcpy(boot_service("blk")->image, "nothing\0\0\0\0\0\0\0\0", NAME_SIZE);
+	services_advance();
+	assert_int_equal(boot_service("blk")->phase, PHASE_HELD);
+	assert_non_null(strstr(boot_said(), "blk is held: image \"nothing\" is not in the boot image\n"));
+	assert_non_null(fake_find("fs")); // starts anyway
+}
+
+static void test_boot_with_a_circle(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	char why[256];
+	boot_records(s);
+	build_uses(&s[BOOT_BLK], "fs");
+	build_free(&boot_build);
+	boot_build = build_image(s, BOOT_COUNT);
+	assert_int_equal(image_open(&boot_image, boot_build.data, boot_build.bytes, why, sizeof why), ERR_OK);
+	boot_log = crash_log_end();
+	assert_int_equal(services_setup(&boot_image, &boot_machine, fake_cores), ERR_LOOP);
+	services_advance();
+	assert_non_null(fake_find("console"));
+	assert_null(fake_find("fs"));
+	assert_non_null(strstr(boot_said(), "services wait for each other in a circle"));
+	assert_int_equal(boot_service("fs")->phase, PHASE_HELD);
+	assert_true(services_settled() == false); // the console starts still
+	boot_is_ready("console");
+	assert_true(services_settled());
+}
+
+static void test_boot_no_memory(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_begin(s);
+	fake_fail_call = CALL_domain_load;
+	fake_fail_error = ERR_NO_MEMORY;
+	fake_fail_count = 1;
+	services_advance();
+	assert_int_equal(boot_service("console")->phase, PHASE_HELD);
+	assert_null(fake_find("console")); // nothing half-made stays
+	assert_int_equal(boot_service("blk")->phase, PHASE_STARTING);
+}
+
+// ---- restart
+
+#define BLK_RESTART "stop:blk off:disk unregister:blk restore:blk on:disk start:blk"
+
+static void test_restart_after_crash(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_whole(s);
+	fake_trace[0] = 0;
+	fake_crash(fake_find("blk"), FAULT_EXCEPTION, 2);
+	boot_event("blk");
+	boot_traced(BLK_RESTART);
+	assert_int_equal(fake_published("block0"), SERVICE_STARTING);
+	assert_int_equal(boot_service("blk")->epoch, 2);
+	boot_event("blk"); // late or twice: nothing
+	boot_traced("");
+	boot_is_ready("blk");
+	boot_event("blk");
+	boot_traced("");
+	assert_int_equal(fake_published("block0"), SERVICE_UP);
+	assert_non_null(strstr(boot_said(), "blk (core 1, domain 0, epoch 1) died: illegal instruction (cause 2) at pc "
+					    "0x200004 main+0x4"));
+	assert_non_null(strstr(boot_said(), "blk is back as epoch 2 after "));
+	struct supervisor_service out;
+	services_fill(boot_service("blk"), &out);
+	assert_true(out.restarts == 1 && out.faults == 1 && out.hangs == 0 && out.state == SERVICE_UP);
+	assert_int_equal(boot_service("fs")->epoch, 1);
+}
+
+static void test_restart_times(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	struct supervisor_restart times[4];
+	uint64_t first = ~0ull;
+	boot_records(s);
+	boot_whole(s);
+	restart_times(&first, times, 4); // moves to the end
+	fake_crash(fake_find("fs"), FAULT_HANG, 0);
+	fake_find("fs")->time_detected -= 12000 * FAKE_TICKS_PER_US;
+	boot_event("fs");
+	boot_is_ready("fs");
+	assert_int_equal(restart_times(&first, times, 4), 1);
+	assert_string_equal(times[0].name, "fs");
+	assert_int_equal(times[0].kind, FAULT_HANG);
+	assert_int_equal(times[0].epoch, 2);
+	assert_true(times[0].fault + 12000 * FAKE_TICKS_PER_US < times[0].detected);
+	assert_true(times[0].detected < times[0].started && times[0].started < times[0].ready);
+	assert_non_null(strstr(boot_said(), "died: hang, no answer for 12.000 ms"));
+}
+
+static void test_restart_rule_to_hold(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	s[BOOT_BLK].burst = 2;
+	s[BOOT_BLK].delay_ms = 20;
+	boot_whole(s);
+	fake_trace[0] = 0;
+	fake_crash(fake_find("blk"), FAULT_EXCEPTION, 2);
+	boot_event("blk");
+	boot_is_ready("blk");
+	boot_traced(BLK_RESTART);
+	fake_crash(fake_find("blk"), FAULT_EXCEPTION, 2);
+	boot_event("blk");
+	boot_traced("stop:blk off:disk unregister:blk"); // fenced at once, started later
+	assert_int_equal(fake_published("block0"), SERVICE_DOWN);
+	fake_advance_ms(19);
+	boot_traced("");
+	fake_advance_ms(2);
+	boot_traced("restore:blk on:disk start:blk");
+	boot_is_ready("blk");
+	fake_crash(fake_find("blk"), FAULT_EXCEPTION, 2);
+	boot_event("blk");
+	boot_traced("stop:blk off:disk final:blk");
+	assert_int_equal(fake_published("block0"), SERVICE_HELD);
+	assert_non_null(strstr(boot_said(), "blk has used up its restart rule: it is held"));
+	assert_int_equal(watch_kill(boot_service("blk")), ERR_STATE);
+	assert_int_equal(watch_restart(boot_service("blk")), ERR_OK); // and again on request
+	boot_traced(BLK_RESTART);
+	boot_is_ready("blk");
+	assert_int_equal(fake_published("block0"), SERVICE_UP);
+}
+
+static void test_restart_alternative_image(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	s[BOOT_FS].burst = 0;
+	memcpy(s[BOOT_FS].alternative, "fs-simple", 9);
+	boot_whole(s);
+	fake_trace[0] = 0;
+	fake_crash(fake_find("fs"), FAULT_EXCEPTION, 2);
+	boot_event("fs");
+	boot_traced("stop:fs unregister:fs restore:fs forget:fs start:fs");
+	assert_memory_equal(boot_service("fs")->image, "fs-simple", 9);
+	assert_non_null(strstr(boot_said(), "image \"fs-simple\" from now on"));
+	boot_is_ready("fs");
+	assert_int_equal(watch_restart(boot_service("fs")), ERR_OK); // back to its own image
+	boot_traced("stop:fs stop:fs unregister:fs restore:fs forget:fs start:fs");
+	assert_memory_equal(boot_service("fs")->image, "fs\0", 3);
+}
+
+static void test_restart_alternative_image_on_an_old_kernel(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	s[BOOT_BLK].burst = 0;
+	memcpy(s[BOOT_BLK].alternative, "blk-simple", 10);
+	boot_whole(s);
+	fake_trace[0] = 0;
+	fake_old_kernel = true;
+	fake_crash(fake_find("blk"), FAULT_EXCEPTION, 2);
+	boot_event("blk");
+	boot_traced("stop:blk off:disk unregister:blk restore:blk final:blk destroy:blk create:blk attach:blk on:disk "
+		    "start:blk");
+	boot_is_ready("blk");
+	assert_int_equal(fake_published("block0"), SERVICE_UP);
+}
+
+static void test_restart_escalates(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	s[BOOT_FS].burst = 0;
+	s[BOOT_FS].then = THEN_ESCALATE;
+	boot_whole(s);
+	fake_trace[0] = 0;
+	fake_crash(fake_find("fs"), FAULT_EXIT, 3);
+	boot_event("fs");
+	boot_traced("stop:blk " BLK_RESTART " stop:fs unregister:fs restore:fs start:fs");
+	assert_int_equal(boot_service("blk")->epoch, 2);
+	assert_int_equal(boot_service("fs")->epoch, 2);
+}
+
+static void test_restart_on_request_is_not_counted(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	s[BOOT_BLK].burst = 1;
+	boot_whole(s);
+	for (unsigned i = 0; i < 1000; i++) {
+		assert_int_equal(watch_kill(boot_service("block0")), ERR_OK);
+		boot_is_ready("blk");
+	}
+	assert_int_equal(boot_service("blk")->epoch, 1001);
+	assert_int_equal(boot_service("blk")->restarts, 1000);
+	assert_int_equal(boot_service("blk")->faults, 0);
+	assert_int_equal(watch_kill(boot_service("supervisor")), ERR_DENIED);
+}
+
+static void test_restart_after_complaints(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_whole(s);
+	struct fake_domain *fs = fake_find("fs");
+	uint64_t who = (uint64_t)fs->core << 32 | fs->index;
+	for (unsigned i = 0; i < 2; i++)
+		watch_event(EVENT_COMPLAINT, who, 0, COMPLAINT_BAD_COMPLETION);
+	assert_int_equal(fs->epoch, 1);
+	watch_event(EVENT_COMPLAINT, who, 0, COMPLAINT_BAD_COMPLETION);
+	assert_int_equal(fs->epoch, 2);
+	assert_int_equal(boot_service("fs")->complaints, 1);
+	watch_event(EVENT_COMPLAINT, who, 0, COMPLAINT_NO_ANSWER);
+	assert_int_equal(fs->epoch, 3);
+	assert_non_null(strstr(boot_said(), "complaint of a client, its completions fit no request"));
+	watch_event(EVENT_COMPLAINT, 77, 0, COMPLAINT_NO_ANSWER); // of nobody that we know
+}
+
+static void test_restart_device_that_does_not_stop(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_whole(s);
+	fake_trace[0] = 0;
+	fake_quiesce_error = ERR_TIMEOUT;
+	fake_crash(fake_find("blk"), FAULT_EXCEPTION, 2);
+	boot_event("blk");
+	assert_null(strstr(fake_trace, "restore")); // its memory may still be written
+	assert_null(strstr(fake_trace, "start"));
+	assert_int_equal(fake_published("block0"), SERVICE_HELD);
+	assert_non_null(strstr(boot_said(), "blk cannot be restarted, step 'quiesce' failed"));
+	fake_quiesce_error = ERR_OK;
+	assert_int_equal(watch_restart(boot_service("blk")), ERR_OK);
+	boot_is_ready("blk");
+	assert_int_equal(fake_published("block0"), SERVICE_UP);
+}
+
+static void test_restart_core_lost(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_whole(s);
+	fake_lost[2] = true;
+	watch_event(EVENT_CORE, 2, 0, 0);
+	assert_int_equal(boot_service("fs")->phase, PHASE_LOST);
+	assert_int_equal(boot_service("blk")->phase, PHASE_UP);
+	assert_non_null(strstr(boot_said(), "core 2 is lost: its kernel panicked"));
+	assert_int_equal(watch_restart(boot_service("fs")), ERR_CORE_LOST);
+	watch_event(EVENT_CORE, 2, 0, 0); // again: nothing new
+	fake_lost[1] = true; // noticed in the middle of a restart
+	fake_find("blk")->state = DOMAIN_STOPPED;
+	assert_int_equal(watch_kill(boot_service("blk")), ERR_CORE_LOST);
+	assert_int_equal(boot_service("blk")->phase, PHASE_LOST);
+}
+
+// A fault between any two steps: an error after each passage, one after the other, until none is left to fail.
+static void test_restart_each_step_repeated(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	unsigned at, failed = 0;
+	boot_records(s);
+	for (at = 1;; at++) {
+		fake_reset();
+		boot_whole(s);
+		fake_trace[0] = 0;
+		fake_inject_passages = 0;
+		fake_inject_at = at;
+		fake_crash(fake_find("blk"), FAULT_EXCEPTION, 2);
+		boot_event("blk");
+		assert_int_equal(boot_service("blk")->phase, PHASE_STARTING);
+		boot_is_ready("blk");
+		assert_int_equal(fake_published("block0"), SERVICE_UP);
+		assert_int_equal(fake_find("blk")->ready, true);
+		if (fake_inject_passages < at)
+			break;
+		failed++;
+	}
+	assert_true(failed >= 7); // all steps, and the events
+}
+
+// A step that fails for good ends in a hold, whichever it is.
+static void test_restart_each_step_failing(void **state)
+{
+	(void)state;
+	static const enum call calls[] = {CALL_domain_stop, CALL_domain_unregister, CALL_domain_restore, CALL_domain_start,
+					  CALL_domain_watch};
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	for (unsigned i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+		fake_reset();
+		boot_whole(s);
+		fake_fail_call = calls[i];
+		fake_fail_error = ERR_NO_MEMORY;
+		fake_fail_count = RESTART_TRIES;
+		fake_crash(fake_find("fs"), FAULT_EXCEPTION, 2);
+		boot_event("fs");
+		assert_int_equal(fake_published("fs"), SERVICE_HELD);
+		assert_int_equal(boot_service("fs")->phase, PHASE_HELD);
+		fake_fail_count = 0;
+		assert_int_equal(watch_restart(boot_service("fs")), ERR_OK);
+		boot_is_ready("fs");
+		assert_int_equal(fake_published("fs"), SERVICE_UP);
+	}
+}
+
+static void test_restart_again_while_starting(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_whole(s);
+	fake_crash(fake_find("fs"), FAULT_EXCEPTION, 2);
+	boot_event("fs");
+	fake_crash(fake_find("fs"), FAULT_HANG, 0);
+	boot_event("fs");
+	boot_is_ready("fs");
+	assert_int_equal(boot_service("fs")->epoch, 3);
+	assert_int_equal(boot_service("fs")->hangs, 1);
+}
+
+// ---- the supervisor itself dies: a fresh one adopts, whatever the old one was doing
+
+static void boot_supervisor_dies(void)
+{
+	fake_restarted = true;
+	fake_trace[0] = 0;
+	boot_log = crash_log_end();
+	services_setup(&boot_image, &boot_machine, fake_cores);
+}
+
+static void test_adopt_running(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	uint32_t job;
+	boot_records(s);
+	boot_whole(s);
+	assert_int_equal(jobs_start(services_app("hello", 5), "a b", 3, &job), ERR_OK);
+	boot_supervisor_dies();
+	assert_int_equal(services_adopt(), 5);
+	services_advance();
+	boot_traced("");
+	assert_true(services_settled());
+	assert_int_equal(boot_service("fs")->phase, PHASE_UP);
+	uint64_t code;
+	enum fault_kind kind;
+	assert_int_equal(jobs_result(job, &code, &kind), JOB_RUNS);
+	fake_crash(fake_find("hello"), FAULT_EXIT, 5);
+	boot_event("hello");
+	assert_int_equal(jobs_result(job, &code, &kind), JOB_ENDED);
+	assert_int_equal(code, 5);
+}
+
+// It died after the first n steps of a restart: the domain is found stopped, and all steps are done again.
+static void test_adopt_in_the_middle_of_a_restart(void **state)
+{
+	(void)state;
+	static const char *const steps[] = {"stop", "quiesce", "unregister", "restore", "device"};
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	for (unsigned done = 0; done <= sizeof steps / sizeof steps[0]; done++) {
+		fake_reset();
+		boot_whole(s);
+		struct fake_domain *blk = fake_find("blk");
+		fake_crash(blk, FAULT_EXCEPTION, 2);
+		fake_device_on = done != 2 && done != 3 && done != 4;
+		blk->mapped = done < 3;
+		blk->clean = done >= 4;
+		boot_supervisor_dies();
+		services_adopt();
+		services_advance();
+		boot_traced(BLK_RESTART);
+		boot_is_ready("blk");
+		assert_int_equal(boot_service("blk")->epoch, 2);
+	}
+}
+
+static void test_adopt_half_made(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_begin(s);
+	services_advance();
+	boot_is_ready("console");
+	fake_find("blk")->state = DOMAIN_CREATED; // created, not started
+	boot_supervisor_dies();
+	assert_int_equal(services_adopt(), 1);
+	services_advance();
+	boot_traced("destroy:blk create:blk attach:blk on:disk start:blk");
+	boot_is_ready("blk");
+	boot_is_ready("fs");
+	assert_true(services_settled());
+}
+
+// ---- jobs
+
+static void test_jobs(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	uint32_t first, second, third;
+	uint64_t code;
+	enum fault_kind kind;
+	boot_records(s);
+	boot_whole(s);
+	const struct manifest_service *hello = services_app("hello", 5);
+	assert_null(services_app("fs", 2));
+	assert_int_equal(jobs_start(hello, "one", 3, &first), ERR_OK);
+	fake_crash(fake_find("hello"), FAULT_EXIT, 0);
+	boot_event("hello");
+	assert_null(fake_find("hello"));
+	assert_int_equal(jobs_result(first, &code, &kind), JOB_ENDED);
+	assert_true(code == 0 && kind == FAULT_EXIT);
+	assert_int_equal(strlen(boot_said()), 0); // an exit is no crash
+	assert_int_equal(jobs_start(hello, "", 0, &second), ERR_OK);
+	fake_crash(fake_find("hello"), FAULT_EXCEPTION, 2);
+	boot_event("hello");
+	assert_int_equal(jobs_result(second, &code, &kind), JOB_ENDED);
+	assert_int_equal(kind, FAULT_EXCEPTION);
+	assert_non_null(strstr(boot_said(), "hello (core"));
+	assert_int_equal(jobs_start(hello, "", 0, &third), ERR_OK);
+	assert_int_equal(jobs_result(third, &code, &kind), JOB_RUNS);
+	assert_int_equal(jobs_stop(third), ERR_OK);
+	assert_int_equal(jobs_stop(third), ERR_NOT_FOUND);
+	assert_int_equal(jobs_result(third, &code, &kind), JOB_ENDED);
+	assert_int_equal(kind, FAULT_KILLED);
+	assert_int_equal(jobs_result(999, &code, &kind), JOB_UNKNOWN);
+}
+
+static void test_jobs_spread_and_end(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	uint32_t job, count[FAKE_CORES] = {0};
+	boot_records(s);
+	boot_whole(s);
+	const struct manifest_service *hello = services_app("hello", 5);
+	for (unsigned i = 0; i < 40; i++) {
+		assert_int_equal(jobs_start(hello, "", 0, &job), ERR_OK);
+		count[job >> 24]++;
+	}
+	for (unsigned core = 0; core < FAKE_CORES; core++)
+		assert_true(count[core] >= 9 && count[core] <= 11);
+	for (unsigned i = 40; i < JOB_MAX && jobs_start(hello, "", 0, &job) == ERR_OK; i++)
+		;
+	assert_int_not_equal(jobs_start(hello, "", 0, &job), ERR_OK); // full, and says so
+	while (fake_find("hello")) {
+		fake_crash(fake_find("hello"), FAULT_EXIT, 0);
+		boot_event("hello");
+	}
+	assert_int_equal(jobs_start(hello, "", 0, &job), ERR_OK);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_boot_in_order, boot_setup),
+		cmocka_unit_test_setup(test_boot_without_disk, boot_setup),
+		cmocka_unit_test_setup(test_boot_without_uart, boot_setup),
+		cmocka_unit_test_setup(test_boot_missing_image, boot_setup),
+		cmocka_unit_test_setup(test_boot_with_a_circle, boot_setup),
+		cmocka_unit_test_setup(test_boot_no_memory, boot_setup),
+		cmocka_unit_test_setup(test_restart_after_crash, boot_setup),
+		cmocka_unit_test_setup(test_restart_times, boot_setup),
+		cmocka_unit_test_setup(test_restart_rule_to_hold, boot_setup),
+		cmocka_unit_test_setup(test_restart_alternative_image, boot_setup),
+		cmocka_unit_test_setup(test_restart_alternative_image_on_an_old_kernel, boot_setup),
+		cmocka_unit_test_setup(test_restart_escalates, boot_setup),
+		cmocka_unit_test_setup(test_restart_on_request_is_not_counted, boot_setup),
+		cmocka_unit_test_setup(test_restart_after_complaints, boot_setup),
+		cmocka_unit_test_setup(test_restart_device_that_does_not_stop, boot_setup),
+		cmocka_unit_test_setup(test_restart_core_lost, boot_setup),
+		cmocka_unit_test_setup(test_restart_each_step_repeated, boot_setup),
+		cmocka_unit_test_setup(test_restart_each_step_failing, boot_setup),
+		cmocka_unit_test_setup(test_restart_again_while_starting, boot_setup),
+		cmocka_unit_test_setup(test_adopt_running, boot_setup),
+		cmocka_unit_test_setup(test_adopt_in_the_middle_of_a_restart, boot_setup),
+		cmocka_unit_test_setup(test_adopt_half_made, boot_setup),
+		cmocka_unit_test_setup(test_jobs, boot_setup),
+		cmocka_unit_test_setup(test_jobs_spread_and_end, boot_setup),
+	};
+	int failed = cmocka_run_group_tests(tests, 0, 0);
+	build_free(&boot_build);
+	return failed;
+}
