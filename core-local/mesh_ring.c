@@ -4,8 +4,11 @@
 //   load head, slot free?           load seq of the slot at head: its own?
 //   (control dependency)            fence r,r
 //   store payload                   load payload
-//   fence w,w                       fence rw,w
+//   fence rw,w                      fence rw,w
 //   store seq                       store head
+//
+// The sender's fence is rw,w and not w,w, because a message can give something up: when it says that frames are
+// unmapped, the last loads from them are over.
 #include "core-local/mesh_ring.h"
 #include "abi/fence.h"
 
@@ -25,7 +28,7 @@ bool mesh_ring_push_producer(struct mesh_message *slots, uint32_t *tail_private,
 	slot->incarnation = m->incarnation;
 	for (int i = 0; i < 6; i++)
 		slot->word[i] = m->word[i];
-	fence_w_w(); // partner: fence_r_r in mesh_ring_pop_consumer; payload before seq
+	fence_rw_w(); // partner: fence_r_r in mesh_ring_pop_consumer; payload before seq
 	*(volatile uint32_t *)&slot->seq = mesh_ring_seq(tail);
 	*tail_private = tail + 1;
 	return true;
@@ -38,7 +41,7 @@ bool mesh_ring_pop_consumer(const struct mesh_message *slots, uint32_t *head, st
 
 	if (seq != mesh_ring_seq(*head))
 		return false;
-	fence_r_r(); // partner: fence_w_w in mesh_ring_push_producer; seq before payload
+	fence_r_r(); // partner: fence_rw_w in mesh_ring_push_producer; seq before payload
 	const volatile shared_word_t *from = (const volatile shared_word_t *)slot;
 	shared_word_t *to = (shared_word_t *)copy;
 	for (unsigned i = 0; i < sizeof(*copy) / sizeof(uint64_t); i++)

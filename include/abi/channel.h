@@ -34,8 +34,8 @@
 //   3. drop duplicates: an index arriving by the ring whose seq was already performed or is being performed is ignored.
 //      More than CHANNEL_SLOTS_MAX indices between head and tail (duplicates can pile up before they are looked at):
 //      all slots are scanned again.
-// The client, when it sees epoch change: t := complete_tail; fence r,r; complete_head := t; then looks at the record
-// of each of its outstanding slots once, and goes on with the ring from t. It reads the tail before the epoch, so it
+// The client, when it sees epoch change: fence r,r; t := complete_tail; fence r,r; complete_head := t; then looks at the
+// record of each of its outstanding slots once, and goes on with the ring from t. It reads the tail before the epoch, so it
 // never takes a new incarnation's tail for the old one's; the one tail that it can see early is the reset one, which
 // may lie behind its head: that is no offence until it has lasted. A slot that it found by its record can come by the
 // ring once more: ignored. The server never uses complete_head but in step 1, and cannot be blocked by it: a slot has
@@ -46,7 +46,8 @@
 // have died between seq and tail); then it waits until all have their records: the channel is drained.
 //
 // Fences (KERNEL.md rule 10): tail store; fence w,ro; flag load; doorbell store. Before sleep: flag store, fence w,r,
-// look again. Peers' indices are masked or range-checked at each use.
+// look again. A server that takes a slot reads seq, fence r,r, then the rest: an old index can meet a slot that is just
+// being filled. docs/fences.md argues for each pair. Peers' indices are masked or range-checked at each use.
 //
 // If the server dies: this memory stays; the client sees nothing but time. If the client dies: its kernel keeps
 // the memory until the server releases the channel (RECOVERY rule 4).
