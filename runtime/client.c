@@ -243,6 +243,8 @@ static void client_state_changed(unsigned slot)
 static bool manifest_allows(const char *service)
 {
 	const struct manifest_service *self = self_manifest();
+	if (self->flags & SERVICE_FLAG_FIRST) // the supervisor uses nobody in the manifest's sense: it waits for none of them
+		return true;
 	for (unsigned i = 0; i < self->uses_count && i < MANIFEST_USES_MAX; i++) {
 		if (!strncmp(self->uses[i], service, NAME_SIZE))
 			return true;
