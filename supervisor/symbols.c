@@ -82,7 +82,7 @@ static bool symbols_find(const struct symbols_file *file, const struct symbols_s
 	for (uint64_t at = 0; at + sizeof *best <= table->bytes; at += sizeof *best) {
 		struct symbols_entry entry;
 		memcpy(&entry, file->base + table->offset + at, sizeof entry);
-		if ((entry.info & 15) != SYMBOLS_FUNCTION || entry.value > pc)
+		if (!entry.name || (entry.info & 15) != SYMBOLS_FUNCTION || entry.value > pc)
 			continue;
 		if (!found || entry.value > best->value) {
 			*best = entry;

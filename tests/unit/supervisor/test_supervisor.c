@@ -240,7 +240,7 @@ static void test_restart_after_crash(void **state)
 	boot_event("blk");
 	boot_traced("");
 	assert_int_equal(fake_published("block0"), SERVICE_UP);
-	assert_non_null(strstr(boot_said(), "blk (core 1, domain 0, epoch 1) died: illegal instruction (cause 2) at pc "
+	assert_non_null(strstr(boot_said(), "blk (core 1, domain 1, epoch 1) died: illegal instruction (cause 2) at pc "
 					    "0x200004 main+0x4"));
 	assert_non_null(strstr(boot_said(), "blk is back as epoch 2 after "));
 	struct supervisor_service out;
