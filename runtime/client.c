@@ -97,14 +97,14 @@ static void payload_fetch(const struct client *client, const struct client_reque
 
 static void offence_report(struct client *client);
 
-// Takes everything that has come. The payload is fetched before the slot can be used again: nobody submits between.
+// Takes what has come, up to a ring full: callbacks that submit again must not keep us here. The payload is fetched before the slot can be used again: nobody submits between.
 static bool client_look(struct client *client)
 {
 	struct client_ring *ring = &client->ring;
 	struct completion completion;
 	bool any = false;
 	uint32_t epoch = ring->epoch;
-	while (client_ring_pending(ring)) {
+	for (unsigned n = 0; n < CHANNEL_SLOTS_MAX && client_ring_pending(ring); n++) {
 		int slot = client_ring_take_next(ring, &completion);
 		if (slot < 0)
 			break;

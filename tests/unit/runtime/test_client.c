@@ -1,0 +1,307 @@
+// The client's library over a server that the test steps by hand whenever the client waits.
+#include "world.h"
+#include "runtime/client.c"
+#include "runtime/server_ring.h"
+
+enum { OP_NONE, OP_LOGGED, OP_ECHO, OPS };
+
+static struct server_ring server;
+static uint64_t serial;
+static uint64_t commit_lag;   // serials that are kept uncommitted; ~0: commits only when asked
+static bool silent;           // does not serve
+static unsigned die_in_turns; // the server is replaced after so many turns, 0: never
+static enum channel_state state_after; // of the channel, told after the next turn; CHANNEL_FREE: nothing
+static unsigned turns;
+
+static void server_new(void)
+{
+	struct request copy;
+	struct completion former;
+	static const struct op_description ops[OPS] = {[OP_LOGGED] = {"LOGGED", "", OP_ONCE}};
+	static const struct protocol protocol = {"test", ops, OPS};
+	assert_int_equal(channel_view_load(&server.view, WORLD_SERVER), ERR_OK);
+	server_ring_adopt(&server, ++world.epoch);
+	for (unsigned slot = 0; slot < server.view.geometry.slots; slot++)
+		if (server_ring_adopt_slot(&server, slot, &protocol, &copy, &former) == ADOPTED_TO_DO) {
+			struct completion c = {.seq = copy.seq, .result = {copy.arg[0], copy.arg[1]}};
+			server_ring_record(&server, slot, &c, true);
+			server_ring_publish(&server, slot);
+		}
+}
+
+static void serve_all(void)
+{
+	struct request copy;
+	int slot;
+	while ((slot = server_ring_take(&server, &copy)) >= 0) {
+		struct completion c = {.seq = copy.seq, .result = {copy.arg[0], copy.out_length}};
+		if (copy.op == OP_LOGGED)
+			c.serial = ++serial;
+		memcpy(server.view.in + copy.in_offset, server.view.out + copy.out_offset,
+		       copy.out_length < copy.in_length ? copy.out_length : copy.in_length);
+		server_ring_record(&server, (unsigned)slot, &c, true);
+		server_ring_publish(&server, (unsigned)slot);
+	}
+	if (commit_lag != ~0ull && serial > commit_lag)
+		server_ring_commit(&server, serial - commit_lag);
+	if (server_ring_commit_wanted(&server))
+		server_ring_commit(&server, serial);
+}
+
+static void turn(bool may_sleep)
+{
+	(void)may_sleep;
+	assert_true(++turns < 10000);
+	if (die_in_turns && --die_in_turns == 0)
+		server_new();
+	else if (!silent)
+		serve_all();
+	if (state_after != CHANNEL_FREE) {
+		world.client_state = state_after;
+		state_after = CHANNEL_FREE;
+		loop_client_event(WORLD_CLIENT);
+	}
+	for (struct client *c = clients; c; c = c->next) {
+		loop_enter();
+		client_loop_look(&c->loop);
+		loop_leave();
+	}
+	timer_run_due();
+}
+
+static struct client *open_fresh(const struct client_options *options, unsigned slots)
+{
+	struct client *client = 0;
+	world_make(slots, slots * 256, slots * 256);
+	world.exists = false;
+	world_turn = turn;
+	serial = turns = die_in_turns = 0;
+	commit_lag = 0;
+	silent = false;
+	state_after = CHANNEL_FREE;
+	assert_int_equal(client_open(&client, "ledger", options), ERR_OK);
+	server_new();
+	return client;
+}
+
+static void call_carries_payload(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	assert_false(client_resumed(client));
+	assert_int_equal(client_out_room(client), 1024);
+	for (unsigned i = 0; i < 50; i++) {
+		char out[40], in[40] = {0};
+		snprintf(out, sizeof(out), "text %u", i);
+		struct client_request r = {
+			.op = OP_ECHO, .arg = {i}, .out = out, .out_length = sizeof(out), .in = in, .in_length = sizeof(in)};
+		assert_int_equal(client_call(client, &r), ERR_OK);
+		assert_string_equal(in, out);
+		assert_int_equal(r.completion.result[0], i);
+	}
+	struct client_request big = {.op = OP_ECHO, .out_length = 1025};
+	assert_int_equal(client_call(client, &big), ERR_INVALID);
+	assert_true(big.done);
+	client_close(client);
+	assert_int_equal(world.closed_client, 1);
+}
+
+static unsigned completed_count;
+static struct client *completed_client;
+
+static void completed_again(struct client_request *request)
+{
+	completed_count++;
+	if (request->arg[0]-- > 1)
+		assert_int_equal(client_submit(completed_client, request), ERR_OK);
+}
+
+static void callbacks_submit_again(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	struct client_request r[3];
+	completed_client = client;
+	completed_count = 0;
+	for (unsigned i = 0; i < 3; i++) {
+		r[i] = (struct client_request){.op = OP_ECHO, .arg = {10}, .completed = completed_again};
+		assert_int_equal(client_submit(client, &r[i]), ERR_OK);
+	}
+	while (completed_count < 30)
+		loop_turn(true);
+	client_close(client);
+}
+
+static void slots_wait_for_commits(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 8);
+	commit_lag = ~0ull;
+	for (unsigned i = 0; i < 100; i++) {
+		struct client_request r = {.op = OP_LOGGED, .arg = {i}};
+		assert_int_equal(client_call(client, &r), ERR_OK);
+		assert_int_equal(r.completion.serial, i + 1);
+	}
+	assert_true(client->ring.view.client->want_commit >= 10);
+	client_close(client);
+}
+
+static void server_dies_while_called(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	silent = true;
+	for (unsigned i = 0; i < 20; i++) {
+		die_in_turns = 3;
+		struct client_request r = {.op = OP_ECHO, .arg = {i}};
+		assert_int_equal(client_call(client, &r), ERR_OK);
+		assert_int_equal(r.completion.result[0], i);
+	}
+	assert_int_equal(client_server_epoch(client), world.epoch);
+	assert_int_equal(world.complaints[COMPLAINT_BAD_COMPLETION] + world.complaints[COMPLAINT_BAD_INDEX], 0);
+	client_close(client);
+}
+
+static void lost_service_fails_all(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	silent = true;
+	struct client_request first = {.op = OP_ECHO};
+	assert_int_equal(client_submit(client, &first), ERR_OK);
+	state_after = CHANNEL_LOST;
+	struct client_request r = {.op = OP_ECHO};
+	assert_int_equal(client_call(client, &r), ERR_PEER_LOST);
+	assert_int_equal(client_wait(client, &first), ERR_PEER_LOST);
+	assert_int_equal(client_call(client, &r), ERR_PEER_LOST);
+	client_close(client);
+}
+
+static void unanswered_requests_are_complained_about(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	world.manifest.request_ms = 1;
+	silent = true;
+	struct client_request patient = {.op = OP_ECHO, .patient = true};
+	client_submit(client, &patient);
+	world.time += 5000;
+	loop_turn(true);
+	world.time += 5000;
+	loop_turn(true);
+	assert_int_equal(world.complaints[COMPLAINT_NO_ANSWER], 0);
+	struct client_request r = {.op = OP_ECHO};
+	client_submit(client, &r);
+	for (unsigned i = 0; i < 3; i++) {
+		world.time += 1500;
+		loop_turn(true);
+	}
+	assert_in_range(world.complaints[COMPLAINT_NO_ANSWER], 2, 3);
+	unsigned before = world.complaints[COMPLAINT_NO_ANSWER];
+	state_after = CHANNEL_DOWN;
+	loop_turn(true);
+	for (unsigned i = 0; i < 3; i++) {
+		world.time += 1500;
+		loop_turn(true);
+	}
+	assert_int_equal(world.complaints[COMPLAINT_NO_ANSWER], before); // nobody is there to answer
+	silent = false;
+	assert_int_equal(client_wait(client, &r), ERR_OK);
+	client_close(client);
+}
+
+static void lies_are_reported_and_waited_out(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	struct client_request r = {.op = OP_ECHO};
+	assert_int_equal(client_call(client, &r), ERR_OK);
+	silent = true;
+	client_submit(client, &r);
+	server.view.server->complete_tail += 500;
+	loop_turn(true);
+	assert_int_equal(world.complaints[COMPLAINT_BAD_INDEX], 0); // perhaps an adoption
+	world.time += 200000;
+	loop_turn(true);
+	assert_int_equal(world.complaints[COMPLAINT_BAD_INDEX], 1);
+	die_in_turns = 2;
+	assert_int_equal(client_wait(client, &r), ERR_OK);
+	client_close(client);
+}
+
+static void open_waits_and_refuses(void **state)
+{
+	(void)state;
+	struct client *client;
+	world_make(4, 4096, 4096);
+	world.exists = false;
+	world_turn = turn;
+	turns = 0;
+	silent = true;
+	assert_int_equal(client_open(&client, "other", 0), ERR_NOT_FOUND);
+	world.open_error = ERR_REFUSED;
+	assert_int_equal(client_open(&client, "ledger", 0), ERR_REFUSED);
+	world.info[1].services[2].state = SERVICE_HELD;
+	assert_int_equal(client_open(&client, "ledger", 0), ERR_PEER_LOST);
+	const struct client_options bad = {.slots = 3};
+	world.info[1].services[2].state = SERVICE_UP;
+	assert_int_equal(client_open(&client, "ledger", &bad), ERR_INVALID);
+}
+
+static void next_incarnation_resumes(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	silent = true;
+	static struct client_request r = {.op = OP_ECHO};
+	client_submit(client, &r);
+	unsigned opened = world.opened;
+	timer_cancel(&client->watch);
+	free(client); // dies
+	clients = 0;
+	silent = false;
+	assert_int_equal(client_open(&client, "ledger", 0), ERR_OK);
+	assert_true(client_resumed(client));
+	assert_int_equal(world.opened, opened);
+	assert_int_equal(client->ring.free_count, 4);
+	client_close(client);
+}
+
+static void raw_areas_are_the_callers(void **state)
+{
+	(void)state;
+	const struct client_options raw = {.slots = 4, .out_bytes = 8192, .in_bytes = 4096, .raw = true};
+	struct client *client = open_fresh(&raw, 4);
+	assert_int_equal(client_out_room(client), 4096);
+	memcpy((char *)client_out(client) + 100, "raw", 4);
+	struct client_request r = {.op = OP_ECHO, .out_offset = 100, .out_length = 4, .in_offset = 200, .in_length = 4};
+	assert_int_equal(client_call(client, &r), ERR_OK);
+	assert_string_equal((const char *)client_in(client) + 200, "raw");
+	r.in_offset = 4095;
+	assert_int_equal(client_call(client, &r), ERR_INVALID);
+	client_close(client);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	world_free();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(call_carries_payload),
+		cmocka_unit_test(callbacks_submit_again),
+		cmocka_unit_test(slots_wait_for_commits),
+		cmocka_unit_test(server_dies_while_called),
+		cmocka_unit_test(lost_service_fails_all),
+		cmocka_unit_test(unanswered_requests_are_complained_about),
+		cmocka_unit_test(lies_are_reported_and_waited_out),
+		cmocka_unit_test(open_waits_and_refuses),
+		cmocka_unit_test(next_incarnation_resumes),
+		cmocka_unit_test(raw_areas_are_the_callers),
+	};
+	return cmocka_run_group_tests(tests, 0, teardown);
+}

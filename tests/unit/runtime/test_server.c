@@ -1,0 +1,390 @@
+// The server's library: who is served first, new clients, closing ones, the runtime's own operations, start that fails.
+#include "world.h"
+#include "runtime/server.c"
+#include "runtime/client_ring.h"
+
+enum { OP_NONE, OP_ECHO, OP_PARK, OPS };
+static const struct op_description ops[OPS] = {[OP_ECHO] = {"ECHO", "", OP_IDEMPOTENT}, [OP_PARK] = {"PARK", "", OP_IDEMPOTENT}};
+static const struct protocol protocol = {"test", ops, OPS};
+
+static struct client_ring client;
+static struct server_request *parked;
+static unsigned closings, closes, accepts;
+static enum error start_error;
+static bool accept_answer;
+static void (*script)(unsigned turn); // what the client does in each turn of the loop
+static unsigned turn_number;
+static jmp_buf finished;
+
+static enum error start(uint64_t *mark)
+{
+	*mark = 0;
+	return start_error;
+}
+
+static void perform(struct server_request *request)
+{
+	uint64_t result[5] = {request->copy.arg[0], request->copy.out_length};
+	if (request->copy.op == OP_PARK)
+		parked = request;
+	else
+		server_complete(request, ERR_OK, result);
+}
+
+static void closing(struct server_channel *channel)
+{
+	(void)channel;
+	closings++;
+	server_complete(parked, ERR_PEER_LOST, 0);
+}
+
+static void closed(struct server_channel *channel)
+{
+	closes++;
+	server_release(channel);
+}
+
+static bool accept(struct server_channel *channel)
+{
+	accepts++;
+	server_channel_set_context(channel, &accepts);
+	assert_ptr_equal(server_channel_context(channel), &accepts);
+	assert_int_equal(server_channel_slot(channel), WORLD_SERVER);
+	return accept_answer;
+}
+
+static const struct server server = {
+	.protocol = &protocol, .start = start, .request = perform, .closing = closing, .closed = closed, .accept = accept};
+
+static void turn(bool may_sleep)
+{
+	(void)may_sleep;
+	assert_true(turn_number < 1000);
+	for (struct server_channel *channel = this.channels; channel; channel = channel->next)
+		channel_loop_look(&channel->loop);
+	script(turn_number++);
+}
+
+static void serve(void (*what)(unsigned turn))
+{
+	script = what;
+	turn_number = 0;
+	world_turn = turn;
+	if (!setjmp(finished)) {
+		server_run(&server);
+		fail_msg("server_run returned");
+	}
+	while (this.channels) {
+		struct server_channel *channel = this.channels;
+		this.channels = channel->next;
+		free(channel);
+	}
+	memset(&this, 0, sizeof(this));
+}
+
+static int fresh(void **state)
+{
+	(void)state;
+	world_make(8, 8192, 8192);
+	start_error = ERR_OK;
+	accept_answer = true;
+	parked = 0;
+	closings = closes = accepts = 0;
+	assert_int_equal(channel_view_load(&client.view, WORLD_CLIENT), ERR_OK);
+	client_ring_start(&client);
+	return 0;
+}
+
+static unsigned submit(unsigned op, uint64_t argument, uint32_t out_length)
+{
+	int slot = client_ring_slot(&client);
+	assert_true(slot >= 0);
+	struct request *r = client_ring_request(&client, (unsigned)slot);
+	*r = (struct request){
+		.op = (uint16_t)op, .time = time_now(), .arg = {argument}, .out_length = out_length, .in_length = 4096};
+	client_ring_submit(&client, (unsigned)slot, r->time);
+	return (unsigned)slot;
+}
+
+static bool take(struct completion *c)
+{
+	return client_ring_take_next(&client, c) >= 0;
+}
+
+static void script_start_fails(unsigned n)
+{
+	(void)n;
+	fail_msg("it must not serve");
+}
+
+static void failed_start_ends(void **state)
+{
+	fresh(state);
+	start_error = ERR_DEVICE;
+	script = script_start_fails;
+	world_turn = turn;
+	assert_int_equal(server_run(&server), ERR_DEVICE);
+	assert_int_equal(world.ready, 0);
+	free(this.channels);
+	memset(&this, 0, sizeof(this));
+}
+
+static void script_bad_requests(unsigned n)
+{
+	struct completion c;
+	if (n == 0) {
+		submit(OPS, 0, 0);
+		submit(OP_ECHO, 0, 8193);
+		submit(0, 0, 0);
+		submit(OP_ECHO, 9, 100);
+		return;
+	}
+	const uint32_t expected[] = {ERR_UNKNOWN_CALL, ERR_INVALID, ERR_UNKNOWN_CALL, ERR_OK};
+	for (unsigned i = 0; i < 4; i++) {
+		assert_true(take(&c));
+		assert_int_equal(c.status, expected[i]);
+	}
+	assert_int_equal(c.result[0], 9);
+	longjmp(finished, 1);
+}
+
+static void bad_requests_are_answered(void **state)
+{
+	(void)state;
+	serve(script_bad_requests);
+	assert_int_equal(world.ready, 1);
+}
+
+static void script_runtime(unsigned n)
+{
+	struct completion c;
+	switch (n) {
+	case 0:
+		submit(RUNTIME_OP_PING, 77, 0);
+		submit(RUNTIME_OP_POINTS, 0, 0);
+		submit(RUNTIME_OP_STATISTICS, 0, 0);
+		submit(RUNTIME_OP_STATISTICS + 1, 0, 0);
+		strcpy((char *)client.view.out, "runtime.take");
+		submit(RUNTIME_OP_INJECT, INJECT_NONE, 12);
+		submit(RUNTIME_OP_INJECT, INJECT_ACTIONS, 12);
+		submit(RUNTIME_OP_INJECT, INJECT_NONE, 4000);
+		return;
+	default:
+		assert_true(take(&c) && c.status == ERR_OK && c.result[0] == 77);
+		assert_true(take(&c) && c.status == ERR_OK && c.result[0] >= 2);
+		assert_true(((struct inject_point_info *)client.view.in)->name[0] != 0);
+		assert_true(take(&c) && c.status == ERR_OK && c.result[0] >= 2);
+		assert_true(take(&c) && c.status == ERR_UNKNOWN_CALL);
+		assert_true(take(&c) && c.status == ERR_OK);
+		assert_true(take(&c) && c.status == ERR_INVALID);
+		assert_true(take(&c) && c.status == ERR_NAME_TOO_LONG);
+		longjmp(finished, 1);
+	}
+}
+
+static void runtime_operations(void **state)
+{
+	(void)state;
+	serve(script_runtime);
+}
+
+static void script_close(unsigned n)
+{
+	switch (n) {
+	case 0:
+		submit(OP_PARK, 0, 0);
+		return;
+	case 1:
+		assert_non_null(parked);
+		assert_int_equal(client.view.server->working, 0); // it waits, it is not at work
+		world.server_state = CHANNEL_CLOSED;
+		loop_server_event(EVENT_CHANNEL_CLOSED, WORLD_SERVER);
+		return;
+	default:
+		if (world.closed_server == 0)
+			return;
+		assert_int_equal(closings, 1);
+		assert_int_equal(closes, 1);
+		assert_null(this.channels);
+		longjmp(finished, 1);
+	}
+}
+
+static void closed_channels_are_released(void **state)
+{
+	(void)state;
+	serve(script_close);
+}
+
+static void script_accept(unsigned n)
+{
+	struct completion c;
+	switch (n) {
+	case 0:
+		assert_int_equal(accepts, 1); // asked before we served
+		assert_int_equal(world.accepted, 1);
+		submit(OP_ECHO, 5, 0);
+		return;
+	default:
+		assert_true(take(&c));
+		assert_int_equal(c.result[0], 5);
+		longjmp(finished, 1);
+	}
+}
+
+static void waiting_clients_are_accepted(void **state)
+{
+	(void)state;
+	world.server_state = CHANNEL_REQUESTED;
+	serve(script_accept);
+}
+
+static void script_refuse(unsigned n)
+{
+	if (n == 0) {
+		assert_int_equal(world.refused, 1);
+		loop_server_event(EVENT_CHANNEL_REQUEST, WORLD_SERVER);
+		return;
+	}
+	assert_int_equal(world.refused, 2);
+	assert_null(this.channels);
+	longjmp(finished, 1);
+}
+
+static void clients_can_be_refused(void **state)
+{
+	(void)state;
+	world.server_state = CHANNEL_REQUESTED;
+	accept_answer = false;
+	serve(script_refuse);
+}
+
+// --- the choice among several channels: memory by hand, no kernel
+
+#define CHANNELS 3u
+static struct client_ring many[CHANNELS];
+
+static void channel_by_hand(unsigned i, unsigned priority)
+{
+	size_t requests = world.geometry.slots * sizeof(struct server_request);
+	struct server_channel *channel = calloc(1, sizeof(*channel) + requests);
+	uint8_t *memory = memset(aligned_alloc(PAGE_SIZE, world.geometry.bytes), 0, world.geometry.bytes);
+	struct channel_view *view = &many[i].view;
+	*view = client.view;
+	view->client = (struct channel_client_page *)memory;
+	view->server = (struct channel_server_page *)(memory + PAGE_SIZE);
+	view->requests = (struct request *)(memory + world.geometry.requests);
+	view->records = (struct completion *)(memory + world.geometry.records);
+	view->out = memory + world.geometry.out;
+	view->in = memory + world.geometry.in;
+	view->priority = priority;
+	view->slot = i;
+	client_ring_start(&many[i]);
+	channel->ring.view = *view;
+	for (unsigned s = 0; s < world.geometry.slots; s++) {
+		channel->requests[s].channel = channel;
+		channel->requests[s].slot = s;
+	}
+	server_ring_adopt(&channel->ring, 1);
+	channel_insert(channel);
+}
+
+static void submit_to(unsigned i, uint64_t stamp)
+{
+	int slot = client_ring_slot(&many[i]);
+	struct request *r = client_ring_request(&many[i], (unsigned)slot);
+	*r = (struct request){.op = OP_ECHO, .time = stamp};
+	client_ring_submit(&many[i], (unsigned)slot, stamp);
+}
+
+static unsigned picked(void)
+{
+	struct server_request *request = server_pick();
+	if (!request)
+		return 99;
+	unsigned slot = server_channel_slot(request->channel);
+	server_complete(request, ERR_OK, 0);
+	return slot;
+}
+
+static void many_free(void)
+{
+	while (this.channels) {
+		struct server_channel *channel = this.channels;
+		this.channels = channel->next;
+		free(channel->ring.view.client);
+		free(channel);
+	}
+	memset(&this, 0, sizeof(this));
+}
+
+static void priority_then_age(void **state)
+{
+	(void)state;
+	this.server = &server;
+	channel_by_hand(0, 2);
+	channel_by_hand(1, 1);
+	channel_by_hand(2, 1);
+	world.time = 1000000;
+	submit_to(0, 10);
+	submit_to(1, 50);
+	submit_to(2, 40);
+	submit_to(2, 60);
+	assert_int_equal(picked(), 2);
+	assert_int_equal(picked(), 1);
+	assert_int_equal(picked(), 2);
+	assert_int_equal(picked(), 0);
+	assert_int_equal(picked(), 99);
+	many_free();
+}
+
+static void forged_stamps_gain_nothing(void **state)
+{
+	(void)state;
+	this.server = &server;
+	channel_by_hand(0, 1);
+	channel_by_hand(1, 1);
+	world.time = 1000;
+	unsigned honest = 0;
+	for (unsigned i = 0; i < 100; i++) {
+		submit_to(0, 0); // always claims to be oldest
+		submit_to(1, time_now());
+		if (i < 2)
+			continue;
+		honest += picked() == 1;
+		honest += picked() == 1;
+		while (many[0].free_count < 4 || many[1].free_count < 4) {
+			struct completion c;
+			if (client_ring_take_next(&many[0], &c) < 0 && client_ring_take_next(&many[1], &c) < 0)
+				break;
+		}
+	}
+	assert_in_range(honest, 60, 140);
+	submit_to(0, ~0ull); // from the future: clamped to now
+	while (picked() != 99)
+		;
+	assert_true(this.clock <= world.time);
+	many_free();
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	world_free();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(failed_start_ends),
+		cmocka_unit_test_setup(bad_requests_are_answered, fresh),
+		cmocka_unit_test_setup(runtime_operations, fresh),
+		cmocka_unit_test_setup(closed_channels_are_released, fresh),
+		cmocka_unit_test_setup(waiting_clients_are_accepted, fresh),
+		cmocka_unit_test_setup(clients_can_be_refused, fresh),
+		cmocka_unit_test_setup(priority_then_age, fresh),
+		cmocka_unit_test_setup(forged_stamps_gain_nothing, fresh),
+	};
+	return cmocka_run_group_tests(tests, 0, teardown);
+}
