@@ -144,15 +144,15 @@ static enum error check_geometry(struct volume *v, const struct ext2_super *s)
 	v->first_data_block = s->first_data_block;
 	v->blocks_per_group = s->blocks_per_group;
 	v->inodes_per_group = s->inodes_per_group;
-	if (s->log_frag_size != s->log_block_size || s->frags_per_group != s->blocks_per_group)
-		return REFUSE(ERR_UNSUPPORTED, "fragments differ from blocks: %u and %u in a group", s->frags_per_group,
-			      s->blocks_per_group);
 	if (v->first_data_block != (v->block_size == 1024 ? 1u : 0u))
 		return REFUSE(ERR_CORRUPT, "the first data block is %u with blocks of %u bytes", v->first_data_block,
 			      v->block_size);
 	if (v->blocks_per_group < 8 || v->blocks_per_group > v->block_size * 8 || v->blocks_per_group % 8)
 		return REFUSE(ERR_CORRUPT, "blocks of a group: %u; 8 to %u are possible", v->blocks_per_group,
 			      v->block_size * 8);
+	if (s->log_frag_size != s->log_block_size || s->frags_per_group != s->blocks_per_group)
+		return REFUSE(ERR_UNSUPPORTED, "fragments differ from blocks: %u and %u in a group", s->frags_per_group,
+			      s->blocks_per_group);
 	if (v->blocks <= v->first_data_block || (uint64_t)v->blocks << v->block_shift > v->disk->bytes)
 		return REFUSE(ERR_CORRUPT, "the volume claims %u blocks of %u bytes, the disk has %llu bytes", v->blocks,
 			      v->block_size, (unsigned long long)v->disk->bytes);
