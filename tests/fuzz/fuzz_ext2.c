@@ -1,0 +1,156 @@
+// Fuzzer of ext2 structures and of requests: the input is a list of changes to a small valid image, then operations.
+//
+// Input: number of changes (1 byte), then for each 3 bytes of place and 2 of content; the rest are requests: op,
+// selectors of two handles, 2 bytes of offset, 2 of length or mode, length of the name, name. Each request goes through
+// the same entrance as a client's. Kept small: an image of 256 KiB that the fallback's own formatter makes.
+#include "runtime/inject.h"
+#include "runtime/runtime.h"
+#include "servers/fs/ops.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IMAGE_BYTES 0x40000u
+#define LOG_BYTES 0x40000u
+#define CACHE_BYTES 0x60000u
+#define HANDLES 16u
+
+uint32_t inject_any;
+static uint8_t pristine[IMAGE_BYTES], image[IMAGE_BYTES];
+static uint8_t log_area[LOG_BYTES] __attribute__((aligned(4096)));
+static uint8_t cache[CACHE_BYTES] __attribute__((aligned(64)));
+static uint8_t in[FS_TRANSFER_MAX], out[0x10000];
+static struct volume volume;
+static struct disk disk;
+static uint64_t handles[HANDLES];
+
+enum error inject_fire(struct inject_point *point)
+{
+	(void)point;
+	return ERR_OK;
+}
+
+void log_line(const char *format, ...)
+{
+	(void)format;
+}
+
+_Noreturn void domain_panic(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: %s\n", file, line, what);
+	abort();
+}
+
+static void mount_image(uint8_t *bytes)
+{
+	memory_disk_open(&disk, bytes, IMAGE_BYTES, log_area, LOG_BYTES);
+	commit_format(&disk);
+}
+
+static enum error call(uint16_t op, uint64_t a0, uint64_t a1, uint64_t a2, const uint8_t *payload, uint32_t length,
+		       uint32_t room, uint64_t result[5])
+{
+	struct request request = {.op = op, .arg = {a0, a1, a2}, .out_length = length, .in_length = room};
+	struct fs_call c = {&request, payload, in, 1700000001};
+	uint32_t count, need = fsop_need(&volume, &request);
+	if (need > volume.dirty_limit)
+		return ERR_TOO_BIG;
+	if (volume.cache.dirty.count + need > volume.dirty_limit && fsop_commit_begin(&volume, 1, &count) == ERR_OK && count) {
+		if (commit_write(&volume.log) != ERR_OK)
+			abort();
+		fsop_commit_end(&volume);
+	}
+	return fsop_perform(&volume, &c, result);
+}
+
+static void populate(void)
+{
+	uint64_t result[5], root, d;
+	memory_disk_format(pristine, IMAGE_BYTES, 1700000000);
+	mount_image(pristine);
+	if (volume_open(&volume, &disk, cache, sizeof(cache)) != ERR_OK)
+		abort();
+	call(FS_OP_ROOT, 0, 0, 0, 0, 0, 0, result);
+	root = result[0];
+	call(FS_OP_MKDIR, root, 0755, 0, (const uint8_t *)"d", 1, 0, result);
+	d = result[0];
+	call(FS_OP_CREATE, d, 0100644, 0, (const uint8_t *)"f", 1, 0, result);
+	call(FS_OP_WRITE, result[0], 0, 0, out, 40000, 0, result);
+	call(FS_OP_CREATE, d, 0100644, 0, (const uint8_t *)"s", 1, 0, result);
+	call(FS_OP_WRITE, result[0], 400000, 0, out, 3000, 0, result);
+	call(FS_OP_SYMLINK, d, 0, 0, (const uint8_t *)"l\0target", 8, 0, result);
+	uint32_t count;
+	fsop_commit_begin(&volume, 1, &count);
+	commit_write(&volume.log);
+	fsop_commit_end(&volume);
+}
+
+static const uint8_t *damage(const uint8_t *data, const uint8_t *end)
+{
+	unsigned n = data < end ? *data++ : 0;
+	for (; n && end - data >= 5; n--, data += 5) {
+		uint32_t at = (data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16) % (IMAGE_BYTES - 1);
+		memcpy(image + at, data + 3, 2);
+	}
+	return data;
+}
+
+static uint64_t handle_of(uint8_t selector)
+{
+	return selector & 0x80 ? FS_HANDLE(selector & 0x7f, selector & 1) : handles[selector % HANDLES];
+}
+
+static void operate(const uint8_t *data, const uint8_t *end)
+{
+	unsigned next = 1;
+	for (unsigned i = 0; i < 64 && end - data >= 8; i++) {
+		uint64_t result[5];
+		uint16_t op = data[0] % (FS_OPS + 1);
+		uint64_t a0 = handle_of(data[1]), a1 = handle_of(data[2]);
+		uint64_t offset = (uint64_t)(data[3] | data[4] << 8) << (data[2] % 24);
+		uint32_t length = data[5] | (uint32_t)data[6] << 8;
+		unsigned name_length = data[7];
+		data += 8;
+		if (name_length > end - data)
+			name_length = (unsigned)(end - data);
+		const uint8_t *payload = op == FS_OP_WRITE ? out : data;
+		uint32_t bytes = op == FS_OP_WRITE ? length : name_length;
+		bool second = op == FS_OP_RENAME || op == FS_OP_LINK;
+		if (call(op, a0, second ? a1 : op == FS_OP_CREATE ? length : offset, data[-1], payload, bytes, length, result) ==
+			    ERR_OK &&
+		    (op == FS_OP_LOOKUP || op == FS_OP_CREATE || op == FS_OP_MKDIR || op == FS_OP_SYMLINK))
+			handles[next++ % HANDLES] = result[0];
+		data += name_length;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static bool populated;
+	uint64_t result[5];
+	if (!populated)
+		populate();
+	populated = true;
+	memcpy(image, pristine, IMAGE_BYTES);
+	const uint8_t *rest = damage(data, data + size);
+	mount_image(image);
+	if (volume_open(&volume, &disk, cache, sizeof(cache)) != ERR_OK)
+		return 0;
+	memset(handles, 0, sizeof(handles));
+	if (call(FS_OP_ROOT, 0, 0, 0, 0, 0, 0, result) == ERR_OK)
+		handles[0] = result[0];
+	if (call(FS_OP_LOOKUP, handles[0], 0, 0, (const uint8_t *)"d", 1, 0, result) == ERR_OK)
+		handles[1] = result[0];
+	static const char *const names[] = {"f", "s", "l"};
+	for (unsigned i = 0; i < 3; i++) {
+		if (call(FS_OP_LOOKUP, handles[1], 0, 0, (const uint8_t *)names[i], 1, 0, result) == ERR_OK)
+			handles[2 + i] = result[0];
+	}
+	operate(rest, data + size);
+	for (unsigned i = 0; i < 5; i++) {
+		call(FS_OP_READ, handles[i], 0, 0, 0, 0, 50000, result);
+		call(FS_OP_READDIR, handles[i], 0, 0, 0, 0, 2000, result);
+	}
+	return 0;
+}
