@@ -138,7 +138,7 @@ enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota
 	int place = place_free(core);
 	if (place < 0)
 		return ERR_LIMIT;
-	if (quota < DOMAIN_PAGES + ROOT_PAGES || quota > core->frames.count || priority >= RUN_PRIORITIES)
+	if (quota < DOMAIN_PAGES + ROOT_PAGES || priority >= RUN_PRIORITIES) // more than the partition has is no harm
 		return ERR_INVALID;
 	paddr_t record = frames_alloc(&core->frames, DOMAIN_PAGES, (uint16_t)(place + 1));
 	paddr_t root = record ? frames_alloc_aligned(&core->frames, ROOT_PAGES, ROOT_PAGES, (uint16_t)(place + 1)) : 0;

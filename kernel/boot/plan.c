@@ -345,17 +345,19 @@ bool plan_divide(struct plan *plan, const struct boot_image *image, char complai
 	uint64_t end = plan->free_end & ~(MEGAPAGE_SIZE - 1);
 	uint64_t bytes = end > start ? end - start : 0;
 	unsigned cores = plan->core_count;
-	while (cores > 0 && bytes / weights(image, cores) < PARTITION_MIN)
+	while (cores > 0 && bytes / weights(image, cores) < PARTITION_MIN + MEGAPAGE_SIZE) // rounding may take one
 		cores--;
 	if (cores == 0)
 		return complain(complaint, "too little memory: %lu KiB are free, a core needs %lu KiB", bytes / 1024,
-				PARTITION_MIN / 1024);
-	uint64_t unit = bytes / weights(image, cores);
+				(PARTITION_MIN + MEGAPAGE_SIZE) / 1024);
+	// Boundaries by the sum of the weights before them, so that rounding does not pile up in the last partition.
+	uint64_t whole = weights(image, cores), before = 0;
 	for (unsigned i = 0; i < cores; i++) {
-		uint64_t share = (unit * weight(image, i)) & ~(MEGAPAGE_SIZE - 1);
-		plan->cores[i].partition = start;
-		plan->cores[i].partition_bytes = i == cores - 1 ? end - start : share;
-		start += share;
+		uint64_t from = bytes / whole * before & ~(MEGAPAGE_SIZE - 1);
+		before += weight(image, i);
+		uint64_t to = i == cores - 1 ? bytes : bytes / whole * before & ~(MEGAPAGE_SIZE - 1);
+		plan->cores[i].partition = start + from;
+		plan->cores[i].partition_bytes = to - from;
 	}
 	plan->core_count = cores;
 	return true;
