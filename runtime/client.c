@@ -29,24 +29,23 @@ struct slot_waiter {
 };
 
 struct client {
-	struct client_ring ring;
-	struct loop_ring loop;
 	bool raw;
 	bool resumed;
 	bool lost; // the service will not come back
 	uint32_t out_room;
 	uint32_t in_room;
-	uint64_t epoch_time;   // when the server's epoch was seen to change
-	uint64_t offence_time; // since when the tail is wrong, 0: it is right
-	uint64_t complained;   // time of the last NO_ANSWER
 	unsigned waits;
+	struct timer watch;
 	struct slot_waiter *waiting_first; // for a free slot
 	struct slot_waiter *waiting_last;
+	uint32_t epoch_seen;
+	uint64_t epoch_time;   // when the server's epoch was seen to change
+	uint64_t offence_time; // since when the tail is wrong, 0: it is right
 	struct fiber *drainer; // waits for former requests
-	struct timer watch;
-	struct client_request *owners[CHANNEL_SLOTS_MAX];
-	char name[NAME_SIZE];
 	struct client *next;
+	struct loop_ring loop;
+	char name[NAME_SIZE];
+	struct client_ring ring; // last: its arrays are long
 };
 
 static struct client *clients;
@@ -97,39 +96,53 @@ static void payload_fetch(const struct client *client, const struct client_reque
 
 static void offence_report(struct client *client);
 
-// Takes what has come, up to a ring full: callbacks that submit again must not keep us here. The payload is fetched before the slot can be used again: nobody submits between.
+// The request whose record goes to that place; 0: nobody's.
+static struct client_request *request_of(struct completion *result)
+{
+	return result ? (struct client_request *)((char *)result - offsetof(struct client_request, completion)) : 0;
+}
+
+// All that is not a completion: commits, offences, a new epoch.
+static __attribute__((noinline)) bool client_look_beside(struct client *client)
+{
+	struct client_ring *ring = &client->ring;
+	bool any = false;
+	for (unsigned freed = client_ring_commit_look(ring); freed > 0; freed--, any = true)
+		slot_waiter_wake(client);
+	if (ring->held > 0 && ring->free_count < ring->view.geometry.slots / CLIENT_SHORT)
+		client_ring_want_commit(ring);
+	if (ring->epoch != client->epoch_seen) {
+		client->epoch_seen = ring->epoch;
+		client->epoch_time = time_now();
+	}
+	if (ring->offence || client->offence_time)
+		offence_report(client);
+	return any;
+}
+
+// Takes what has come, up to a ring full: callbacks that submit again must not keep us here. The payload is fetched
+// before the slot can be used again: nobody submits between.
 static bool client_look(struct client *client)
 {
 	struct client_ring *ring = &client->ring;
-	struct completion completion;
-	bool any = false;
-	uint32_t epoch = ring->epoch;
-	for (unsigned n = 0; n < CHANNEL_SLOTS_MAX && client_ring_pending(ring); n++) {
-		int slot = client_ring_take_next(ring, &completion);
-		if (slot < 0)
-			break;
-		any = true;
-		struct client_request *request = client->owners[slot];
-		client->owners[slot] = 0;
-		if (request) {
-			request->completion = completion;
+	unsigned n = 0;
+	int slot;
+	while (n < CHANNEL_SLOTS_MAX && (slot = client_ring_take(ring)) >= 0) {
+		struct client_request *request = request_of(ring->slots[slot].result);
+		n++;
+		if (request)
 			payload_fetch(client, request);
-		}
-		slot_waiter_wake(client);
+		if (client->waiting_first)
+			slot_waiter_wake(client);
 		if (request)
 			request_end(request);
 		else if (ring->former == 0 && client->drainer)
 			fiber_wake(client->drainer);
 	}
-	for (unsigned freed = client_ring_commit_look(ring); freed > 0; freed--, any = true)
-		slot_waiter_wake(client);
-	if (ring->held > 0 && ring->free_count < ring->view.geometry.slots / CLIENT_SHORT)
-		client_ring_want_commit(ring);
-	if (ring->epoch != epoch)
-		client->epoch_time = time_now();
-	if (ring->offence || client->offence_time)
-		offence_report(client);
-	return any;
+	if (load64(&ring->view.server->committed) != ring->committed_seen || ring->held > 0 || ring->offence ||
+	    client->offence_time || ring->epoch != client->epoch_seen)
+		return client_look_beside(client) || n > 0;
+	return n > 0;
 }
 
 static bool client_loop_look(struct loop_ring *ring)
@@ -207,11 +220,12 @@ static void watch_expired(struct timer *timer)
 static void client_lose(struct client *client)
 {
 	client->lost = true;
-	for (unsigned slot = 0; slot < CHANNEL_SLOTS_MAX; slot++) {
-		struct client_request *request = client->owners[slot];
-		client->owners[slot] = 0;
-		if (!request)
+	for (unsigned slot = 0; slot < client->ring.view.geometry.slots; slot++) {
+		struct client_slot *s = &client->ring.slots[slot];
+		if (!client_slot_waits(s) || !s->result)
 			continue;
+		struct client_request *request = request_of(s->result);
+		s->result = 0;
 		request->completion = (struct completion){.status = ERR_PEER_LOST};
 		request_end(request);
 	}
@@ -450,14 +464,15 @@ static enum error request_refuse(struct client_request *request, enum error e)
 	return e;
 }
 
-static void request_write(struct client *client, const struct client_request *request, uint64_t now)
+static inline void request_write(struct client *client, const struct client_request *request, unsigned slot,
+				 uint64_t now)
 {
-	struct request *to = client_ring_request(&client->ring, request->slot);
+	struct request *to = client_ring_request(&client->ring, slot);
 	uint32_t out_offset = request->out_offset;
 	uint32_t in_offset = request->in_offset;
 	if (!client->raw) {
-		out_offset = request->slot * client->out_room;
-		in_offset = request->slot * client->in_room;
+		out_offset = slot * client->out_room;
+		in_offset = slot * client->in_room;
 		if (request->out_length)
 			memcpy(client->ring.view.out + out_offset, request->out, request->out_length);
 	}
@@ -474,33 +489,37 @@ static void request_write(struct client *client, const struct client_request *re
 	to->digest = 0;
 }
 
-enum error client_submit(struct client *client, struct client_request *request)
+// Into the slot, and out.
+static inline enum error request_submit(struct client *client, struct client_request *request, unsigned slot)
 {
-	int slot = client_ring_slot(&client->ring);
-	request->done = false;
-	request->waiter = 0;
-	if (!request_fits(client, request)) {
-		if (slot >= 0)
-			client_ring_slot_return(&client->ring, (unsigned)slot);
-		return request_refuse(request, ERR_INVALID);
-	}
-	if (__builtin_expect(slot < 0 || client->lost, 0)) {
-		if (slot >= 0)
-			client_ring_slot_return(&client->ring, (unsigned)slot);
-		enum error e = client->lost ? ERR_PEER_LOST : slot_wait(client, &slot);
-		if (e != ERR_OK)
-			return request_refuse(request, e);
-	}
 	inject("runtime.submit");
 	uint64_t now = time_now();
-	request->slot = (unsigned)slot;
+	request->slot = slot;
 	request->submitted = now;
-	client->owners[slot] = request;
-	request_write(client, request, now);
-	client_ring_submit(&client->ring, (unsigned)slot, now);
-	if (!client->watch.armed)
+	client->ring.slots[slot].result = &request->completion;
+	request_write(client, request, slot, now);
+	client_ring_submit(&client->ring, slot, now);
+	if (__builtin_expect(!client->watch.armed, 0))
 		watch_arm(client);
 	return ERR_OK;
+}
+
+static __attribute__((noinline)) enum error submit_slowly(struct client *client, struct client_request *request)
+{
+	int slot = -1;
+	if (!request_fits(client, request))
+		return request_refuse(request, ERR_INVALID);
+	enum error e = client->lost ? ERR_PEER_LOST : slot_wait(client, &slot);
+	return e == ERR_OK ? request_submit(client, request, (unsigned)slot) : request_refuse(request, e);
+}
+
+enum error client_submit(struct client *client, struct client_request *request)
+{
+	request->done = false;
+	request->waiter = 0;
+	if (__builtin_expect(client->ring.free_count == 0 || client->lost || !request_fits(client, request), 0))
+		return submit_slowly(client, request);
+	return request_submit(client, request, (unsigned)client_ring_slot(&client->ring));
 }
 
 // True: something came meanwhile.

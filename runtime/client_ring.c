@@ -7,13 +7,6 @@
 // each outstanding record is looked at once.
 #include "runtime/client_ring.h"
 
-static void slot_free(struct client_ring *ring, unsigned slot)
-{
-	fence_free(); // our reads of record and payload before the slot is free; partner: the server's next use of it
-	store32(&ring->view.requests[slot].seq, 0);
-	client_ring_slot_return(ring, slot);
-}
-
 static bool record_ready(const struct client_ring *ring, unsigned slot)
 {
 	return load32(&ring->view.records[slot].seq) == ring->slots[slot].seq;
@@ -67,7 +60,7 @@ static unsigned held_free(struct client_ring *ring)
 		if (s->state != CLIENT_SLOT_HELD || s->serial > ring->committed)
 			continue;
 		ring->held--;
-		slot_free(ring, slot);
+		client_ring_slot_free(ring, slot);
 		freed++;
 	}
 	return freed;
@@ -100,29 +93,6 @@ void client_ring_want_commit(struct client_ring *ring)
 	channel_view_ring(&ring->view, &ring->view.server->want_doorbell);
 }
 
-// The record of this slot is there: copies it, frees or holds the slot.
-static int slot_complete(struct client_ring *ring, unsigned slot, struct completion *completion)
-{
-	struct client_slot *s = &ring->slots[slot];
-	*completion = ring->view.records[slot];
-	ring->outstanding--;
-	if (s->state == CLIENT_SLOT_FORMER)
-		ring->former--;
-	if (completion->serial > ring->committed) {
-		s->state = CLIENT_SLOT_HELD;
-		s->serial = completion->serial;
-		ring->held++;
-	} else {
-		slot_free(ring, slot);
-	}
-	return (int)slot;
-}
-
-static bool slot_waits(const struct client_slot *s)
-{
-	return s->state == CLIENT_SLOT_OUTSTANDING || s->state == CLIENT_SLOT_FORMER;
-}
-
 static void epoch_changed(struct client_ring *ring, uint32_t epoch)
 {
 	uint32_t tail = load32(&ring->view.server->complete_tail);
@@ -133,15 +103,15 @@ static void epoch_changed(struct client_ring *ring, uint32_t epoch)
 	ring->rescan = 0;
 }
 
-static int rescan(struct client_ring *ring, struct completion *completion)
+static int rescan(struct client_ring *ring)
 {
 	while (ring->rescan < ring->view.geometry.slots) {
 		unsigned slot = ring->rescan++;
-		if (!slot_waits(&ring->slots[slot]) || !record_ready(ring, slot))
+		if (!client_slot_waits(&ring->slots[slot]) || !record_ready(ring, slot))
 			continue;
 		fence_take(); // seq before the rest of the record; partner: fence_publish in server_ring_record
 		ring->slots[slot].found_by_record = true;
-		return slot_complete(ring, slot, completion);
+		return client_ring_complete(ring, slot);
 	}
 	return -1;
 }
@@ -156,7 +126,7 @@ static void entry_unexpected(struct client_ring *ring, unsigned slot)
 		ring->offence = OFFENCE_COMPLETION;
 }
 
-static int entry_take(struct client_ring *ring, struct completion *completion)
+static int entry_take(struct client_ring *ring)
 {
 	struct channel_view *view = &ring->view;
 	unsigned slot = load16(&view->server->complete_ring[ring->head % CHANNEL_SLOTS_MAX]);
@@ -165,25 +135,25 @@ static int entry_take(struct client_ring *ring, struct completion *completion)
 		ring->offence = OFFENCE_INDEX;
 		return -1;
 	}
-	if (slot_waits(&ring->slots[slot]) && record_ready(ring, slot)) {
+	if (client_slot_waits(&ring->slots[slot]) && record_ready(ring, slot)) {
 		fence_take();
-		return slot_complete(ring, slot, completion);
+		return client_ring_complete(ring, slot);
 	}
 	entry_unexpected(ring, slot);
 	return -1;
 }
 
-int client_ring_take_next(struct client_ring *ring, struct completion *completion)
+int client_ring_take_slowly(struct client_ring *ring)
 {
 	const struct channel_server_page *page = ring->view.server;
-	int slot = rescan(ring, completion);
+	int slot = rescan(ring);
 	for (unsigned i = 0; slot < 0 && i < CHANNEL_SLOTS_MAX; i++) {
 		uint32_t tail = load32(&page->complete_tail);
 		fence_take(); // tail before epoch and ring; partner: fence_publish in server_ring_publish
 		uint32_t epoch = load32(&page->epoch);
 		if (epoch != ring->epoch) {
 			epoch_changed(ring, epoch);
-			return rescan(ring, completion);
+			return rescan(ring);
 		}
 		if (tail == ring->head)
 			break;
@@ -191,7 +161,7 @@ int client_ring_take_next(struct client_ring *ring, struct completion *completio
 			ring->offence = OFFENCE_TAIL; // or an adoption under way: client.c waits before it complains
 			break;
 		}
-		slot = entry_take(ring, completion);
+		slot = entry_take(ring);
 	}
 	return slot;
 }
@@ -201,7 +171,7 @@ uint64_t client_ring_oldest(const struct client_ring *ring)
 	uint64_t oldest = ~0ull;
 	for (unsigned slot = 0; slot < ring->view.geometry.slots; slot++) {
 		const struct client_slot *s = &ring->slots[slot];
-		if (slot_waits(s) && s->submitted < oldest && !(ring->view.requests[slot].flags & REQUEST_PATIENT))
+		if (client_slot_waits(s) && s->submitted < oldest && !(ring->view.requests[slot].flags & REQUEST_PATIENT))
 			oldest = s->submitted;
 	}
 	return oldest;

@@ -22,7 +22,9 @@ struct client_slot {
 	bool found_by_record;  // its index may still come by the ring: tolerated once
 	uint64_t submitted;    // time stamp of the request
 	uint64_t serial;       // HELD
+	struct completion *result; // where the record goes, 0: nowhere
 };
+_Static_assert(sizeof(struct client_slot) == 32, "a slot is found by a shift");
 
 struct client_ring {
 	struct channel_view view;
@@ -35,10 +37,10 @@ struct client_ring {
 	uint32_t former;
 	uint32_t held;
 	uint32_t rescan; // next slot whose record is looked at after a change of epoch; geometry.slots: none
+	enum client_offence offence; // noticed, for client.c to report and clear
 	uint64_t committed;
 	uint64_t committed_seen; // last word that was looked at, valid or not
-	enum client_offence offence; // noticed, for client.c to report and clear
-	bool want_commit;            // asked for; nothing was committed since
+	bool want_commit;        // asked for; nothing was committed since
 	uint16_t free[CHANNEL_SLOTS_MAX];
 	struct client_slot slots[CHANNEL_SLOTS_MAX];
 };
@@ -57,12 +59,68 @@ static inline bool client_ring_pending(const struct client_ring *ring)
 	       ring->rescan < ring->view.geometry.slots;
 }
 
-// The slot of a completion that came, or -1. `completion`: its record. The slot is free (or held) afterwards.
-int client_ring_take_next(struct client_ring *ring, struct completion *completion);
+// The slot of a completion that came, or -1. Its record was copied to the slot's `result`; the slot is free (or held)
+// afterwards, its `result` untouched until it is given out again.
+int client_ring_take_slowly(struct client_ring *ring);
+
+static inline bool client_slot_waits(const struct client_slot *s)
+{
+	return s->state == CLIENT_SLOT_OUTSTANDING || s->state == CLIENT_SLOT_FORMER;
+}
+
+static inline void client_ring_slot_free(struct client_ring *ring, unsigned slot)
+{
+	fence_free(); // our reads of the record before the slot is free; partner: the server's next use of it
+	store32(&ring->view.requests[slot].seq, 0);
+	ring->slots[slot].state = CLIENT_SLOT_FREE;
+	ring->free[ring->free_count++] = (uint16_t)slot;
+}
+
+// The record of this slot is there and belongs to its request.
+static inline int client_ring_complete(struct client_ring *ring, unsigned slot)
+{
+	struct client_slot *s = &ring->slots[slot];
+	const struct completion *record = &ring->view.records[slot];
+	uint64_t serial = record->serial;
+	if (s->result)
+		*s->result = *record;
+	ring->outstanding--;
+	if (__builtin_expect(s->state == CLIENT_SLOT_FORMER, 0))
+		ring->former--;
+	if (serial <= ring->committed) {
+		client_ring_slot_free(ring, slot);
+		return (int)slot;
+	}
+	s->state = CLIENT_SLOT_HELD;
+	s->serial = serial;
+	ring->held++;
+	return (int)slot;
+}
+
+static inline int client_ring_take(struct client_ring *ring)
+{
+	const struct channel_server_page *page = ring->view.server;
+	uint32_t tail = load32(&page->complete_tail);
+	fence_take(); // tail before epoch and ring; partner: fence_publish in server_ring_publish
+	uint32_t slots = ring->view.geometry.slots;
+	if (__builtin_expect(load32(&page->epoch) != ring->epoch || ring->rescan < slots, 0))
+		return client_ring_take_slowly(ring);
+	if (tail == ring->head)
+		return -1;
+	unsigned slot = load16(&page->complete_ring[ring->head % CHANNEL_SLOTS_MAX]);
+	if (__builtin_expect(tail - ring->head > CHANNEL_SLOTS_MAX || slot >= slots, 0))
+		return client_ring_take_slowly(ring);
+	struct client_slot *s = &ring->slots[slot];
+	if (__builtin_expect(!client_slot_waits(s) || load32(&ring->view.records[slot].seq) != s->seq, 0))
+		return client_ring_take_slowly(ring);
+	store32(&ring->view.client->complete_head, ++ring->head);
+	fence_take(); // seq before the rest of the record; partner: fence_publish in server_ring_record
+	return client_ring_complete(ring, slot);
+}
 // Time stamp of the oldest outstanding request that is not patient; ~0 when there is none.
 uint64_t client_ring_oldest(const struct client_ring *ring);
 
-// A slot, or -1 when none is free.
+// A slot, or -1 when none is free. Its `result` is the caller's to set.
 static inline int client_ring_slot(struct client_ring *ring)
 {
 	if (ring->free_count == 0)

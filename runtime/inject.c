@@ -17,12 +17,15 @@ struct inject_order {
 	uint32_t parameter;
 };
 
-uint32_t inject_any;
+static bool any_armed;
 uint32_t inject_wrong_reply;
 static uint64_t any_left; // passages of any point until it fires
 static uint32_t any_action;
 static uint32_t any_parameter;
 static struct inject_point *points;
+
+#define NEVER (1ll << 62) // passages that no point sees
+
 static struct inject_order ordered[ORDERS];
 static volatile uint64_t *volatile wild = (uint64_t *)0x18; // page 0 is never mapped
 
@@ -34,11 +37,25 @@ static struct inject_point *point_find(const char *name)
 	return point;
 }
 
-static void point_arm(struct inject_point *point, uint32_t action, uint64_t at, uint32_t parameter)
+static uint64_t point_passages(const struct inject_point *point)
+{
+	return point->counted + (uint64_t)(point->start - point->left);
+}
+
+// Lets the counter run down to the next passage that is of interest.
+static void point_wind(struct inject_point *point)
+{
+	point->counted = point_passages(point);
+	point->start = any_armed ? 1 : point->at > point->counted ? (int64_t)(point->at - point->counted) : NEVER;
+	point->left = point->start;
+}
+
+static void point_arm(struct inject_point *point, uint32_t action, uint64_t after, uint32_t parameter)
 {
 	point->action = action;
 	point->parameter = parameter;
-	point->at = action == INJECT_NONE ? 0 : at;
+	point->at = action == INJECT_NONE ? 0 : point_passages(point) + after;
+	point_wind(point);
 }
 
 static void point_register(struct inject_point *point)
@@ -50,7 +67,9 @@ static void point_register(struct inject_point *point)
 		struct inject_order *order = &ordered[i];
 		if (order->action == INJECT_NONE || strncmp(order->name, point->name, INJECT_NAME_SIZE))
 			continue;
-		point_arm(point, order->action, order->passage, order->parameter);
+		point->action = order->action;
+		point->parameter = order->parameter;
+		point->at = order->passage; // this passage, the first, counts
 		order->action = INJECT_NONE;
 	}
 }
@@ -66,7 +85,7 @@ static void exhaust_stack(volatile uint64_t *above)
 
 static enum error point_act(const struct inject_point *point, uint32_t action, uint32_t parameter)
 {
-	log_line("inject %s passage %lu action %u", point->name, (unsigned long)point->passages, (unsigned)action);
+	log_line("inject %s passage %lu action %u", point->name, (unsigned long)point_passages(point), (unsigned)action);
 	uint64_t seed = 0;
 	switch (action) {
 	case INJECT_ILLEGAL:
@@ -100,14 +119,20 @@ enum error inject_fire(struct inject_point *point)
 {
 	if (!point->registered)
 		point_register(point);
-	if (inject_any && --any_left == 0) {
-		inject_any = 0;
-		return point_act(point, any_action, any_parameter);
+	uint64_t passage = point_passages(point);
+	uint32_t action = INJECT_NONE;
+	uint32_t parameter = 0;
+	if (any_armed && --any_left == 0) {
+		any_armed = false;
+		action = any_action;
+		parameter = any_parameter;
+	} else if (passage == point->at) {
+		action = point->action;
+		parameter = point->parameter;
+		point->at = 0;
 	}
-	if (point->passages != point->at)
-		return ERR_OK;
-	point->at = 0;
-	return point_act(point, point->action, point->parameter);
+	point_wind(point);
+	return action == INJECT_NONE ? ERR_OK : point_act(point, action, parameter);
 }
 
 static enum error order_put(const char *name, enum inject_action action, uint64_t passage, uint32_t parameter)
@@ -135,13 +160,15 @@ enum error inject_arm(const char *name, enum inject_action action, uint64_t pass
 		any_action = action;
 		any_parameter = parameter;
 		any_left = passage;
-		inject_any = action != INJECT_NONE;
+		any_armed = action != INJECT_NONE;
+		for (struct inject_point *point = points; point; point = point->next)
+			point_wind(point);
 		return ERR_OK;
 	}
 	struct inject_point *point = point_find(name);
 	if (!point)
 		return order_put(name, action, passage, parameter);
-	point_arm(point, action, point->passages + passage, parameter);
+	point_arm(point, action, passage, parameter);
 	return ERR_OK;
 }
 
@@ -155,7 +182,7 @@ unsigned inject_list(unsigned first, struct inject_point_info *info, unsigned ro
 		}
 		memset(&info[n], 0, sizeof(info[n]));
 		strncpy(info[n].name, point->name, INJECT_NAME_SIZE - 1);
-		info[n].passages = point->passages;
+		info[n].passages = point_passages(point);
 		info[n].action = point->at ? point->action : INJECT_NONE;
 		info[n].at = (uint32_t)point->at;
 		n++;

@@ -114,6 +114,7 @@ static const struct server ledger_server = {
 static struct {
 	struct client_ring ring;
 	unsigned next;             // value to submit
+	struct completion results[SLOTS];
 	uint64_t of_slot[SLOTS];   // value, 0: not an append
 	bool done[VALUES + 1];
 	uint64_t place[VALUES + 1]; // what the server told
@@ -141,9 +142,9 @@ static void client_start(void)
 
 static void client_take_all(void)
 {
-	struct completion completion;
 	int slot;
-	while ((slot = client_ring_take_next(&client.ring, &completion)) >= 0) {
+	while ((slot = client_ring_take(&client.ring)) >= 0) {
+		struct completion completion = client.results[slot];
 		uint64_t value = client.of_slot[slot];
 		client.of_slot[slot] = 0;
 		if (value == 0)
@@ -168,6 +169,7 @@ static void client_submit_op(unsigned op, uint64_t value)
 	if (slot < 0)
 		return;
 	client.of_slot[slot] = op == OP_APPEND ? value : 0;
+	client.ring.slots[slot].result = &client.results[slot];
 	struct request *request = client_ring_request(&client.ring, (unsigned)slot);
 	request->op = (uint16_t)op;
 	request->flags = REQUEST_REPLAYED; // a lie, which the server drops
