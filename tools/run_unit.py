@@ -47,7 +47,8 @@ def main():
         print(f"{'FAIL' if f else 'PASS'} {name}: {p} passed, {f} failed ({seconds:.1f} s)")
         if f:
             bad = re.findall(r"^\[  FAILED  \] (\w+)$", output, re.M)
-            print("\n".join("     " + line for line in output.splitlines()[-40:]))
+            telling = [line for line in output.splitlines() if not re.match(r"\[ (RUN|      OK)", line)]
+            print("\n".join("     " + line for line in telling[-40:]))
             print(f"     failed: {' '.join(dict.fromkeys(bad)) or 'the program itself'}; log {log}; again: {program}")
     print(f"unit: {passed} passed, {failed} failed")
     write_result("unit", passed, failed)
