@@ -1,0 +1,2 @@
+# words.h is a header alone.
+TEST_test_words :=
