@@ -14,7 +14,7 @@ enum mesh_notice {
 	NOTICE_DOORBELL,        // tag: ring the domain of the end that has it
 	NOTICE_DOMAIN,          // to the parent: status has changed
 	NOTICE_COMPLAINT,       // to the parent of a client: evidence was found
-	NOTICE_CORE,            // this core is online
+	NOTICE_CORE,            // the sender's state has changed: its info page says to what
 };
 
 void mesh_init(struct core *core);

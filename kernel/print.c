@@ -5,6 +5,7 @@
 #include "core-local/format.h"
 #include "kernel/domain.h"
 #include "kernel/kernel.h"
+#include "kernel/mesh.h"
 #include "kernel/riscv/sbi.h"
 #include "kernel/boot/plan.h"
 #include <stdarg.h>
@@ -62,12 +63,21 @@ static _Noreturn void park(struct core *core)
 	core->info->state = CORE_PANICKED;
 	csr_write(CSR_SIE, 0);
 	csr_write(CSR_HIE, 0);
+	static const uint64_t nothing[6];
+	for (unsigned i = 0; i < core->core_count; i++)
+		if (i != core->id)
+			mesh_notice(core, i, NOTICE_CORE, nothing); // the supervisor's kernel passes it on
 	for (;;)
 		wait_for_interrupt();
 }
 
 _Noreturn void kernel_panic(struct core *core, const char *format, ...)
 {
+	static bool panicking; // a fault on the way out must not come back here for ever
+	if (panicking)
+		for (;;)
+			wait_for_interrupt();
+	panicking = true;
 	char line[LINE_BYTES];
 	size_t n = format_line(line, sizeof(line), "core %u panics: ", core->id);
 	va_list arguments;

@@ -119,6 +119,7 @@ static void info_start(struct core *core, uint64_t hart)
 	page->incarnation = core->incarnation;
 	page->guest_files = core->plan->guest_files;
 	page->identities = core->plan->identities;
+	page->hart_count = core->plan->hart_count;
 	page->timebase = core->plan->timebase;
 	page->partition_base = p->partition;
 	page->partition_bytes = p->partition_bytes;

@@ -26,6 +26,7 @@ static bool events_due = true; // what happened before we started has no ring le
 static bool claim_due = true;  // no guest file: ask the kernel
 static unsigned depth;         // callbacks under way
 static uint64_t alarm_set;     // what stimecmp holds
+static uint64_t asleep;        // ticks in wfi so far: the kernel does not see a sleep without a trap
 static void (*event_handler)(unsigned kind, uint64_t a, uint64_t b, uint64_t c);
 void (*loop_client_event)(unsigned slot);
 void (*loop_server_event)(unsigned kind, unsigned slot);
@@ -164,7 +165,7 @@ static void event_dispatch(unsigned kind, const uint64_t argument[3])
 {
 	switch (kind) {
 	case EVENT_PING:
-		kcall(CALL_pong, argument[0]);
+		kcall(CALL_pong, argument[0], asleep);
 		break;
 	case EVENT_CHANNEL_REQUEST:
 	case EVENT_CHANNEL_CLOSED:
@@ -281,7 +282,9 @@ void loop_sleep(void)
 	}
 	loop_leave();
 	if (!any && !fiber_any_ready()) {
+		uint64_t since = time_now();
 		wait_for_interrupt();
+		asleep += time_now() - since;
 		claim_due = true;
 	}
 	csr_set(CSR_SSTATUS, handlers);

@@ -53,6 +53,15 @@ static unsigned domains_alive(const struct info_page *p)
 	return alive;
 }
 
+// Idle: the kernel in wfi, and its domains in their own (which they report at each ping; an unwatched one does not).
+static uint64_t core_idle(const struct info_page *p)
+{
+	uint64_t idle = p->idle_ticks;
+	for (unsigned i = 0; i < DOMAIN_MAX; i++)
+		idle += p->domains[i].idle_ticks;
+	return idle;
+}
+
 static void core_line(unsigned core)
 {
 	char all[24], left[24];
@@ -64,7 +73,7 @@ static void core_line(unsigned core)
 	printf("%4u %4u %s%-9s%s %11u %7u %5u %9" PRIu64 "%% %10s %10s\n", core, page.hart_id,
 	       shade(page.state == CORE_ONLINE ? SHADE_GOOD : SHADE_BAD), WORD(core_words, page.state),
 	       shade(SHADE_NONE), page.incarnation, domains_alive(&page), page.guest_files,
-	       up ? page.idle_ticks * 100 / up : 0, size_text(page.frames_free * PAGE_SIZE, left),
+	       up ? core_idle(&page) * 100 / up : 0, size_text(page.frames_free * PAGE_SIZE, left),
 	       size_text(page.partition_bytes, all));
 }
 
@@ -78,6 +87,8 @@ static int command_cores(int argc, char **argv)
 	       "incarnation", "domains", "files", "idle", "free", "memory", shade(SHADE_NONE));
 	for (unsigned core = 0; core < count; core++)
 		core_line(core);
+	if (page.magic == INFO_MAGIC && page.hart_count > count)
+		printf("%u more harts are parked\n", page.hart_count - count);
 	return STATUS_OK;
 }
 

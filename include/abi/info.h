@@ -36,6 +36,7 @@ struct info_domain {
 	uint32_t faults;
 	uint64_t doorbells_kernel; // rings that went through the kernel
 	uint64_t switches;
+	uint64_t idle_ticks;       // of run_ticks, as it reports itself with pong: asleep in its own wfi
 };
 
 enum info_counter {
@@ -67,6 +68,8 @@ struct info_page {
 	uint32_t running_epoch;
 	uint32_t guest_files;     // of this hart
 	uint32_t identities;
+	uint32_t hart_count;      // of the machine; those beyond core_count are parked
+	uint32_t padding;
 	uint64_t timebase;        // ticks per second
 	uint64_t heartbeat;       // kernel entries
 	uint64_t idle_ticks;
