@@ -87,7 +87,8 @@ void schedule_wait(struct domain *d)
 		if (at != DEADLINE_NEVER)
 			deadline_arm(&d->core->deadlines, &d->timer, at);
 	}
-	guest_interrupt_enable(d, true);
+	// A ring that it does not listen to would wake it again and again, and starve all that come after it.
+	guest_interrupt_enable(d, csr_read(CSR_VSIE) & 1ul << INTERRUPT_EXTERNAL);
 }
 
 void schedule_yield(struct domain *d)
