@@ -1,6 +1,7 @@
 // Domain objects (domain.h).
 #include "kernel/domain.h"
 #include "abi/boot_image.h"
+#include "abi/words.h"
 #include "core-local/info.h"
 #include "kernel/boot/plan.h"
 #include "kernel/call.h"
@@ -310,15 +311,41 @@ void domain_restore_begin(struct domain *d, struct origin o)
 	d->core->jobs |= 1u << d->index;
 }
 
+// A page that its domain could not write is compared first: so its text is verified, and an emulator that has
+// translated it need not do so again. What follows the content in such a page was cleared when it was loaded.
+static bool page_is_pristine(const struct segment *s, const struct job *job, const uint8_t *to, const uint8_t *from,
+			     uint64_t content)
+{
+	return job->kind == JOB_RESTORE && !(s->prot & PROT_WRITE) && words_equal(to, from, content);
+}
+
+static void page_fill(struct domain *d, const struct segment *s, const struct job *job, uint64_t at)
+{
+	const uint8_t *from = (const uint8_t *)d->core->plan->boot_image + s->offset + at;
+	uint8_t *to = (uint8_t *)s->frames + at;
+	uint64_t content = s->length > at ? s->length - at : 0;
+	if (content > PAGE_SIZE)
+		content = PAGE_SIZE;
+	if (page_is_pristine(s, job, to, from, content))
+		return;
+	memcpy(to, from, content);
+	memset(to + content, 0, PAGE_SIZE - content);
+}
+
+// Text is verified, not written: writing it again would make the hart fetch, and QEMU translate, all of it anew.
+static void content_restore(const struct segment *s, uint8_t *to, const uint8_t *from, uint64_t bytes, bool first)
+{
+	if (first || (s->prot & PROT_WRITE) || memcmp(to, from, bytes) != 0)
+		memcpy(to, from, bytes);
+}
+
 // One chunk of a segment: content from the boot image, zero behind it. True when the segment is whole.
 static bool segment_fill(struct domain *d, struct job *job)
 {
 	const struct segment *s = &d->segments[job->segment];
 	uint64_t bytes = s->pages * PAGE_SIZE, end = job->done + CHUNK < bytes ? job->done + CHUNK : bytes;
-	uint64_t content = s->length > job->done ? (s->length < end ? s->length : end) - job->done : 0;
-	uint8_t *to = (uint8_t *)s->frames + job->done;
-	memcpy(to, (const uint8_t *)d->core->plan->boot_image + s->offset + job->done, content);
-	memset(to + content, 0, end - job->done - content);
+	for (uint64_t at = job->done; at < end; at += PAGE_SIZE)
+		page_fill(d, s, job, at);
 	job->done = end;
 	return end == bytes;
 }
