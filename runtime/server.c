@@ -42,7 +42,7 @@ struct server_worker {
 
 // --- completing
 
-static void channel_settle(struct server_channel *channel)
+static inline void channel_settle(struct server_channel *channel)
 {
 	if (channel->closing)
 		this.reap_due = true;
@@ -58,17 +58,15 @@ static void replay_compare(const struct server_request *request, const struct co
 		 (unsigned)request->copy.op, (unsigned)now->status, (unsigned)former->status);
 }
 
-// Frees the request, after its record is published or was there before.
-static void request_finish(struct server_request *request)
+// The program has it no more. Its record is written, or was there before.
+static inline void request_finish(struct server_channel *channel, struct server_request *request)
 {
-	struct server_channel *channel = request->channel;
-	struct channel_server_page *page = channel->ring.view.server;
-	if (page->working == request->slot + 1)
-		store32(&page->working, 0);
 	request->owned = false;
 	channel->owned--;
 	channel_settle(channel);
 }
+
+static const uint64_t no_result[5];
 
 static void completion_fill(struct server_request *request, enum error status, const uint64_t result[5])
 {
@@ -76,14 +74,17 @@ static void completion_fill(struct server_request *request, enum error status, c
 	completion->seq = request->copy.seq;
 	completion->status = status;
 	completion->serial = 0;
+	if (!result)
+		result = no_result;
+#pragma GCC unroll 5
 	for (unsigned i = 0; i < 5; i++)
-		completion->result[i] = result ? result[i] : 0;
+		completion->result[i] = result[i];
 }
 
 // INJECT_REPLY: a lie in the record of an idempotent operation, so that it costs time and not the log's truth.
 static void wrong_reply(struct server_request *request)
 {
-	if (op_is_once(this.server->protocol, request->copy.op))
+	if (request->once)
 		return;
 	struct completion *record = &request->channel->ring.view.records[request->slot];
 	inject_wrong_reply = 0;
@@ -105,30 +106,43 @@ uint64_t server_record(struct server_request *request, const uint64_t result[5])
 	return request->completion.serial;
 }
 
+// A replay: its record stands already; only the outcome is compared.
+static void replay_complete(struct server_request *request, enum error status, const uint64_t result[5])
+{
+	if (!request->logged) {
+		completion_fill(request, status, result);
+		replay_compare(request, &request->completion);
+	}
+	request->replayed = false;
+	request_finish(request->channel, request);
+}
+
+// An operation that would have been logged, but took no effect: recorded, so that it is not tried again.
+static void once_record(struct server_request *request, enum error status, const uint64_t result[5])
+{
+	completion_fill(request, status, result);
+	server_ring_record(&request->channel->ring, request->slot, &request->completion, true);
+}
+
 void server_complete(struct server_request *request, enum error status, const uint64_t result[5])
 {
 	struct server_channel *channel = request->channel;
 	invariant(request->owned);
 	inject("runtime.complete");
-	if (request->replayed) {
-		if (!request->logged) {
-			completion_fill(request, status, result);
-			replay_compare(request, &request->completion);
-		}
-		request->replayed = false;
-		request_finish(request);
+	if (__builtin_expect(request->replayed, 0)) {
+		replay_complete(request, status, result);
 		return;
 	}
-	if (!request->logged) {
-		completion_fill(request, status, result);
-		server_ring_record(&channel->ring, request->slot, &request->completion,
-				   op_is_once(this.server->protocol, request->copy.op));
-	}
+	if (__builtin_expect(!request->once, 1))
+		server_ring_record_plain(&channel->ring, request->slot, request->copy.seq, status,
+					 result ? result : no_result);
+	else if (!request->logged)
+		once_record(request, status, result);
 	if (__builtin_expect(inject_wrong_reply, 0))
 		wrong_reply(request);
 	inject("runtime.publish");
 	this.statistics.completions++;
-	request_finish(request);
+	request_finish(channel, request);
 	server_ring_publish(&channel->ring, request->slot);
 }
 
@@ -160,8 +174,8 @@ static void request_perform(struct server_request *request)
 		server_runtime_request(request, &this.statistics);
 	else
 		this.server->request(request);
-	if (page->working == working)
-		store32(&page->working, 0); // it waits for something; a death from now on is not its fault
+	if (load32(&page->working) == working)
+		store32(&page->working, 0); // done, or it waits for something; a death from now on is not its fault
 	channel->performing--;
 	channel_settle(channel);
 }
@@ -175,16 +189,15 @@ static void request_own(struct server_request *request)
 	request->in = view->in + request->copy.in_offset;
 	request->logged = false;
 	request->owned = true;
+	request->once = op_is_once(this.server->protocol, request->copy.op);
 	channel->owned++;
 	this.statistics.requests++;
 }
 
 static void request_reject(struct server_request *request, enum error e)
 {
-	request->owned = true;
-	request->logged = false;
 	request->replayed = false;
-	request->channel->owned++;
+	request_own(request);
 	server_complete(request, e, 0);
 }
 
@@ -201,31 +214,32 @@ static uint64_t time_clamped(const struct server_channel *channel, uint64_t stam
 	return stamp < channel->floor ? channel->floor : stamp;
 }
 
+static __attribute__((noinline)) bool adopted_fetch(struct server_channel *channel)
+{
+	struct server_request *request = channel->adopted;
+	channel->adopted = request->next;
+	channel->head = request;
+	channel->head_time = channel->floor;
+	return true;
+}
+
 // Finds the next request of a channel that is fit to be performed; the others are answered here.
 static bool channel_fetch(struct server_channel *channel)
 {
-	struct server_request *request = channel->adopted;
-	if (__builtin_expect(request != 0, 0)) {
-		channel->adopted = request->next;
-		channel->head = request;
-		channel->head_time = channel->floor;
-		return true;
-	}
-	if (channel->closing)
+	if (__builtin_expect(channel->adopted != 0, 0))
+		return adopted_fetch(channel);
+	if (__builtin_expect(channel->closing, 0))
 		return false;
-	struct server_ring *ring = &channel->ring;
 	for (unsigned i = 0; i < SERVER_BATCH; i++) {
-		struct request *spare = &channel->taken;
-		int slot = server_ring_take(ring, spare);
+		int slot = server_ring_take(&channel->ring, &channel->requests[0].copy, sizeof(channel->requests[0]));
 		if (slot < 0) {
 			channel->floor = this.clock;
 			return false;
 		}
-		request = &channel->requests[slot];
-		request->copy = *spare;
+		struct server_request *request = &channel->requests[slot];
 		request->replayed = false;
 		inject("runtime.take");
-		enum error e = server_ring_validate(ring, this.server->protocol, &request->copy);
+		enum error e = server_ring_validate(&channel->ring, this.server->protocol, &request->copy);
 		if (__builtin_expect(e == ERR_OK, 1)) {
 			channel->head = request;
 			channel->head_time = this.channels->next ? time_clamped(channel, request->copy.time) : 0;

@@ -27,6 +27,7 @@ struct server_request {
 	// private to the library:
 	unsigned slot;
 	bool owned; // by the program, until server_complete
+	bool once;  // OP_ONCE
 	bool logged;
 	struct completion completion;
 };

@@ -16,13 +16,10 @@ struct server_statistics {
 };
 
 struct server_channel {
-	struct server_ring ring;
-	struct loop_ring loop;
-	void *context;
-	uint64_t floor;    // earliest time that a request can claim
-	uint64_t head_time;
 	struct server_request *head;    // fetched and fit, waits for its turn
 	struct server_request *adopted; // taken by the scan, in order of seq
+	uint64_t head_time;
+	uint64_t floor;      // earliest time that a request can claim
 	unsigned owned;      // requests that the program has
 	unsigned performing; // of them, in request_perform
 	bool closing;        // the client is gone
@@ -30,7 +27,9 @@ struct server_channel {
 	bool closed_told;
 	bool released;
 	struct server_channel *next;
-	struct request taken;
+	void *context;
+	struct loop_ring loop;
+	struct server_ring ring;
 	struct server_request requests[]; // one for each slot
 };
 

@@ -42,15 +42,6 @@ void server_ring_adopt(struct server_ring *ring, uint32_t epoch)
 	store32(&view.server->epoch, epoch);
 }
 
-static void request_copy(struct request *to, const struct request *from)
-{
-	const volatile uint64_t *f = (const volatile uint64_t *)from;
-	uint64_t *t = (uint64_t *)to;
-	for (unsigned i = 0; i < sizeof(*to) / 8; i++)
-		t[i] = f[i];
-	to->flags &= (uint16_t)~REQUEST_REPLAYED;
-}
-
 // A consistent copy; false when the slot is free or being filled.
 static bool slot_copy(const struct server_ring *ring, unsigned slot, struct request *copy)
 {
@@ -61,6 +52,7 @@ static bool slot_copy(const struct server_ring *ring, unsigned slot, struct requ
 			return false;
 		fence_take(); // seq before fields; partner: fence_publish in client_ring_submit
 		request_copy(copy, request);
+		copy->flags &= (uint16_t)~REQUEST_REPLAYED;
 		fence_take();
 		if (load32(&request->seq) == seq) {
 			copy->seq = seq;
@@ -102,108 +94,68 @@ enum adopted server_ring_adopt_slot(struct server_ring *ring, unsigned slot, con
 	return found;
 }
 
-// Takes the slot if its request is new.
-static bool slot_take(struct server_ring *ring, unsigned slot, struct request *copy)
+static void slot_begin(struct server_slot *s, uint32_t seq)
 {
-	struct server_slot *s = &ring->slots[slot];
-	if (s->busy)
-		return false;
-	request_copy(copy, &ring->view.requests[slot]);
-	if (copy->seq == 0 || copy->seq == s->seq)
-		return false;
-	s->seq = copy->seq;
+	s->seq = seq;
 	s->busy = true;
 	s->logged = false;
+}
+
+static struct request *copy_of(void *copies, size_t stride, unsigned slot)
+{
+	return (struct request *)((uint8_t *)copies + slot * stride);
+}
+
+// Takes the slot if its request is new. Tail or scan came before: the seq is whole, or it will come by the ring.
+static bool slot_take(struct server_ring *ring, unsigned slot, void *copies, size_t stride)
+{
+	struct server_slot *s = &ring->slots[slot];
+	struct request *copy = copy_of(copies, stride, slot);
+	if (s->busy || !slot_copy(ring, slot, copy) || copy->seq == s->seq)
+		return false;
+	slot_begin(s, copy->seq);
 	return true;
 }
 
-static int rescan(struct server_ring *ring, struct request *copy)
+static int rescan(struct server_ring *ring, void *copies, size_t stride)
 {
 	while (ring->rescan < ring->view.geometry.slots) {
 		unsigned slot = ring->rescan++;
-		struct server_slot *s = &ring->slots[slot];
-		if (s->busy || !slot_copy(ring, slot, copy) || copy->seq == s->seq)
-			continue;
-		s->seq = copy->seq;
-		s->busy = true;
-		s->logged = false;
-		return (int)slot;
+		if (slot_take(ring, slot, copies, stride))
+			return (int)slot;
 	}
 	return -1;
 }
 
 // The ring holds less than what was put into it: all slots are looked at instead.
-static int overrun(struct server_ring *ring, uint32_t tail, struct request *copy)
+static int overrun(struct server_ring *ring, uint32_t tail, void *copies, size_t stride)
 {
 	ring->head = tail;
 	store32(&ring->view.server->submit_head, tail);
 	ring->rescan = 0;
 	ring->ignored++;
-	return rescan(ring, copy);
+	return rescan(ring, copies, stride);
 }
 
-int server_ring_take(struct server_ring *ring, struct request *copy)
+int server_ring_take_slowly(struct server_ring *ring, void *copies, size_t stride)
 {
 	const struct channel_client_page *page = ring->view.client;
-	if (__builtin_expect(ring->rescan < ring->view.geometry.slots, 0)) {
-		int slot = rescan(ring, copy);
-		if (slot >= 0)
-			return slot;
-	}
+	int found = rescan(ring, copies, stride);
+	if (found >= 0)
+		return found;
 	uint32_t tail = load32(&page->submit_tail);
 	uint32_t waiting = tail - ring->head;
-	if (waiting == 0)
-		return -1;
 	fence_take(); // tail before ring and request; partner: fence_publish in client_ring_publish
-	if (__builtin_expect(waiting > CHANNEL_SLOTS_MAX, 0))
-		return overrun(ring, tail, copy);
+	if (waiting > CHANNEL_SLOTS_MAX)
+		return overrun(ring, tail, copies, stride);
 	while (waiting-- > 0) {
 		unsigned slot = load16(&page->submit_ring[ring->head % CHANNEL_SLOTS_MAX]);
 		store32(&ring->view.server->submit_head, ++ring->head);
-		if (slot < ring->view.geometry.slots && slot_take(ring, slot, copy))
+		if (slot < ring->view.geometry.slots && slot_take(ring, slot, copies, stride))
 			return (int)slot;
 		ring->ignored++;
 	}
 	return -1;
-}
-
-static inline bool range_inside(uint64_t offset, uint64_t length, uint64_t size)
-{
-	return offset + length <= size; // 32-bit values in 64 bits: no overflow
-}
-
-enum error server_ring_validate(const struct server_ring *ring, const struct protocol *protocol,
-				const struct request *copy)
-{
-	const struct channel_geometry *g = &ring->view.geometry;
-	if (!range_inside(copy->out_offset, copy->out_length, g->out_bytes) ||
-	    !range_inside(copy->in_offset, copy->in_length, g->in_bytes))
-		return ERR_INVALID;
-	if (copy->op == 0 || (copy->op >= protocol->op_count && copy->op < OP_RUNTIME))
-		return ERR_UNKNOWN_CALL;
-	return ERR_OK;
-}
-
-void server_ring_record(struct server_ring *ring, unsigned slot, const struct completion *record, bool digest)
-{
-	struct completion *to = &ring->view.records[slot];
-	for (unsigned i = 0; i < 5; i++)
-		store64(&to->result[i], record->result[i]);
-	store64(&to->serial, record->serial);
-	store32(&to->status, record->status);
-	store64(&to->digest, digest ? channel_record_digest(record, ring->view.key) : 0);
-	fence_publish(); // all before seq; partner: fence_take after record_ready, and the successor's scan
-	store32(&to->seq, record->seq);
-}
-
-void server_ring_publish(struct server_ring *ring, unsigned slot)
-{
-	struct channel_server_page *page = ring->view.server;
-	ring->slots[slot].busy = false;
-	store16(&page->complete_ring[ring->tail % CHANNEL_SLOTS_MAX], (uint16_t)slot);
-	fence_publish(); // record and index before tail; partner: fence_take in client_ring_take
-	store32(&page->complete_tail, ++ring->tail);
-	channel_view_ring(&ring->view, &ring->view.client->want_doorbell);
 }
 
 void server_ring_commit(struct server_ring *ring, uint64_t committed)

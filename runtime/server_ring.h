@@ -6,6 +6,7 @@
 #pragma once
 #include "proto/protocol.h"
 #include "runtime/channel_view.h"
+#include <stddef.h>
 
 struct server_slot {
 	uint32_t seq; // last one that was taken or found performed
@@ -37,16 +38,105 @@ void server_ring_adopt(struct server_ring *ring, uint32_t epoch);
 // Step 2 for one slot. `copy` is filled for all but ADOPTED_FREE; the slot is busy after TO_DO, CORRUPT, POISONOUS.
 enum adopted server_ring_adopt_slot(struct server_ring *ring, unsigned slot, const struct protocol *protocol,
 				    struct request *copy, struct completion *former);
-// The slot of the next request, copied into *copy, or -1. Its fields are not yet validated.
-int server_ring_take(struct server_ring *ring, struct request *copy);
-// ERR_UNKNOWN_CALL, ERR_INVALID (payload outside the channel), or ERR_OK.
-enum error server_ring_validate(const struct server_ring *ring, const struct protocol *protocol,
-				const struct request *copy);
-// Writes the record of a busy slot, with a digest if it must be provable (OP_ONCE).
-void server_ring_record(struct server_ring *ring, unsigned slot, const struct completion *record, bool digest);
-// Tells the client about the record; the slot is no longer busy.
-void server_ring_publish(struct server_ring *ring, unsigned slot);
+// The slot of the next request, or -1. It was copied to `copies` + slot * stride; its fields are not yet validated.
+static inline int server_ring_take(struct server_ring *ring, void *copies, size_t stride);
+// As above, for all that is not the plain next entry of the ring.
+int server_ring_take_slowly(struct server_ring *ring, void *copies, size_t stride);
 void server_ring_commit(struct server_ring *ring, uint64_t committed);
+
+// Writes the record of a busy slot, with a digest if it must be provable (OP_ONCE).
+static inline void server_ring_record(struct server_ring *ring, unsigned slot, const struct completion *record, bool digest)
+{
+	struct completion *to = &ring->view.records[slot];
+#pragma GCC unroll 5
+	for (unsigned i = 0; i < 5; i++)
+		store64(&to->result[i], record->result[i]);
+	store64(&to->serial, record->serial);
+	store32(&to->status, record->status);
+	store64(&to->digest, digest ? channel_record_digest(record, ring->view.key) : 0);
+	fence_publish(); // all before seq; partner: fence_take in client_ring_take, and the successor's scan
+	store32(&to->seq, record->seq);
+}
+
+// As above for an idempotent operation: no serial, no digest.
+static inline void server_ring_record_plain(struct server_ring *ring, unsigned slot, uint32_t seq, uint32_t status,
+					    const uint64_t result[5])
+{
+	struct completion *to = &ring->view.records[slot];
+#pragma GCC unroll 5
+	for (unsigned i = 0; i < 5; i++)
+		store64(&to->result[i], result[i]);
+	store64(&to->serial, 0);
+	store32(&to->status, status);
+	store64(&to->digest, 0);
+	fence_publish(); // as in server_ring_record
+	store32(&to->seq, seq);
+}
+
+// Tells the client about the record; the slot is no longer busy.
+static inline void server_ring_publish(struct server_ring *ring, unsigned slot)
+{
+	struct channel_server_page *page = ring->view.server;
+	ring->slots[slot].busy = false;
+	store16(&page->complete_ring[ring->tail % CHANNEL_SLOTS_MAX], (uint16_t)slot);
+	fence_publish(); // record and index before tail; partner: fence_take in client_ring_take
+	store32(&page->complete_tail, ++ring->tail);
+	channel_view_ring(&ring->view, &ring->view.client->want_doorbell);
+}
+
+static inline void request_copy(struct request *to, const struct request *from)
+{
+	const volatile uint64_t *f = (const volatile uint64_t *)from;
+	uint64_t *t = (uint64_t *)to;
+#pragma GCC unroll 8
+	for (unsigned i = 0; i < sizeof(*to) / 8; i++)
+		t[i] = f[i];
+}
+
+static inline int server_ring_take(struct server_ring *ring, void *copies, size_t stride)
+{
+	const struct channel_client_page *page = ring->view.client;
+	uint32_t waiting = load32(&page->submit_tail) - ring->head;
+	uint32_t slots = ring->view.geometry.slots;
+	if (waiting == 0 && ring->rescan >= slots)
+		return -1;
+	fence_take(); // tail before ring and request; partner: fence_publish in client_ring_publish
+	unsigned slot = load16(&page->submit_ring[ring->head % CHANNEL_SLOTS_MAX]);
+	if (__builtin_expect(waiting > CHANNEL_SLOTS_MAX || ring->rescan < slots || slot >= slots, 0))
+		return server_ring_take_slowly(ring, copies, stride);
+	struct server_slot *s = &ring->slots[slot];
+	struct request *copy = (struct request *)((uint8_t *)copies + slot * stride);
+	if (__builtin_expect(s->busy, 0))
+		return server_ring_take_slowly(ring, copies, stride);
+	request_copy(copy, &ring->view.requests[slot]);
+	uint32_t seq = copy->seq;
+	if (__builtin_expect(seq == 0 || seq == s->seq, 0))
+		return server_ring_take_slowly(ring, copies, stride);
+	store32(&ring->view.server->submit_head, ++ring->head);
+	copy->flags &= (uint16_t)~REQUEST_REPLAYED;
+	s->seq = seq;
+	s->busy = true;
+	s->logged = false;
+	return (int)slot;
+}
+
+static inline bool range_inside(uint64_t offset, uint64_t length, uint64_t size)
+{
+	return offset + length <= size; // 32-bit values in 64 bits: no overflow
+}
+
+// ERR_UNKNOWN_CALL, ERR_INVALID (payload outside the channel), or ERR_OK.
+static inline enum error server_ring_validate(const struct server_ring *ring, const struct protocol *protocol,
+					      const struct request *copy)
+{
+	const struct channel_geometry *g = &ring->view.geometry;
+	if (!range_inside(copy->out_offset, copy->out_length, g->out_bytes) ||
+	    !range_inside(copy->in_offset, copy->in_length, g->in_bytes))
+		return ERR_INVALID;
+	if (copy->op == 0 || (copy->op >= protocol->op_count && copy->op < OP_RUNTIME))
+		return ERR_UNKNOWN_CALL;
+	return ERR_OK;
+}
 
 // There may be something to take.
 static inline bool server_ring_pending(const struct server_ring *ring)

@@ -63,7 +63,7 @@ static void server_side(const struct channel_view *view)
 		if (server_ring_adopt_slot(&ring, slot, &fs_protocol, &copy, &former) >= ADOPTED_TO_DO)
 			perform(&ring, slot, &copy, &taken);
 	for (unsigned i = 0; i < 40; i++) {
-		int slot = server_ring_take(&ring, &copy);
+		int slot = server_ring_take(&ring, &copy, 0);
 		if (slot >= 0)
 			perform(&ring, (unsigned)slot, &copy, &taken);
 	}

@@ -53,7 +53,7 @@ static void record(unsigned slot, uint32_t seq, uint64_t serial, uint64_t result
 static int serve(uint64_t serial)
 {
 	struct request copy;
-	int slot = server_ring_take(&server, &copy);
+	int slot = server_ring_take(&server, &copy, 0);
 	if (slot < 0)
 		return slot;
 	record((unsigned)slot, copy.seq, serial, copy.arg[0]);
@@ -95,7 +95,7 @@ static void out_of_order(void **state)
 		submit(OP_READ, i + 10);
 	int slot[3];
 	for (unsigned i = 0; i < 3; i++)
-		slot[i] = server_ring_take(&server, &copy[i]);
+		slot[i] = server_ring_take(&server, &copy[i], 0);
 	for (unsigned i = 3; i-- > 0;) {
 		record((unsigned)slot[i], copy[i].seq, 0, copy[i].arg[0]);
 		server_ring_publish(&server, (unsigned)slot[i]);
@@ -191,7 +191,7 @@ static void lies_of_the_server(void **state)
 	server.tail++;
 	int slot = submit(OP_READ, 1);
 	struct request copy;
-	assert_int_equal(server_ring_take(&server, &copy), slot);
+	assert_int_equal(server_ring_take(&server, &copy, 0), slot);
 	record((unsigned)slot, copy.seq + 1, 0, 0);
 	server_ring_publish(&server, (unsigned)slot);
 	client.offence = OFFENCE_NONE;
@@ -213,18 +213,18 @@ static void lies_of_the_client(void **state)
 	page->submit_ring[client.tail++ % CHANNEL_SLOTS_MAX] = 0xffff;
 	page->submit_ring[client.tail++ % CHANNEL_SLOTS_MAX] = 2; // free: seq is 0
 	page->submit_tail = client.tail;
-	assert_int_equal(server_ring_take(&server, &copy), -1);
+	assert_int_equal(server_ring_take(&server, &copy, 0), -1);
 	assert_int_equal(server.ignored, 3);
 	int slot = submit(OP_READ, 1);
 	client_ring_publish(&client, (unsigned)slot);
 	client_ring_publish(&client, (unsigned)slot);
-	assert_int_equal(server_ring_take(&server, &copy), slot);
-	assert_int_equal(server_ring_take(&server, &copy), -1); // twice the same, while it is performed
+	assert_int_equal(server_ring_take(&server, &copy, 0), slot);
+	assert_int_equal(server_ring_take(&server, &copy, 0), -1); // twice the same, while it is performed
 	assert_int_equal(server.ignored, 5);
 	record((unsigned)slot, copy.seq, 0, 0);
 	server_ring_publish(&server, (unsigned)slot);
 	client_ring_publish(&client, (unsigned)slot);
-	assert_int_equal(server_ring_take(&server, &copy), -1); // and afterwards
+	assert_int_equal(server_ring_take(&server, &copy, 0), -1); // and afterwards
 }
 
 static void validation(void **state)
@@ -257,9 +257,9 @@ static void overrun_is_scanned(void **state)
 	int slot = submit(OP_READ, 77);
 	for (unsigned i = 0; i < 300; i++)
 		client_ring_publish(&client, (unsigned)slot ^ 1);
-	assert_int_equal(server_ring_take(&server, &copy), slot);
+	assert_int_equal(server_ring_take(&server, &copy, 0), slot);
 	assert_int_equal(copy.arg[0], 77);
-	assert_int_equal(server_ring_take(&server, &copy), -1);
+	assert_int_equal(server_ring_take(&server, &copy, 0), -1);
 	assert_false(server_ring_pending(&server));
 }
 
@@ -283,8 +283,8 @@ static void adoption_judges_records(void **state)
 	unsigned open = (unsigned)submit(OP_READ, 4);
 	unsigned refused = (unsigned)submit(OP_LOGGED, 5);
 	struct request copy;
-	server_ring_take(&server, &copy);
-	server_ring_take(&server, &copy);
+	server_ring_take(&server, &copy, 0);
+	server_ring_take(&server, &copy, 0);
 	struct completion c = {.seq = copy.seq, .status = ERR_REFUSED};
 	server_ring_record(&server, refused, &c, true);
 	server.view.records[spoilt].result[1] ^= 1;
@@ -326,7 +326,7 @@ static void epoch_change_finds_records(void **state)
 	int a = submit(OP_READ, 1);
 	int b = submit(OP_READ, 2);
 	struct request copy;
-	server_ring_take(&server, &copy);
+	server_ring_take(&server, &copy, 0);
 	record((unsigned)a, copy.seq, 0, 11); // recorded, never published
 	server_new();
 	assert_int_equal(take(&result), a);
@@ -422,7 +422,7 @@ static void random_client_page(void **state)
 			if (server_ring_adopt_slot(&server, slot, &protocol, &copy, &former) >= ADOPTED_TO_DO)
 				taken++;
 		for (unsigned i = 0; i < 20; i++)
-			taken += server_ring_take(&server, &copy) >= 0;
+			taken += server_ring_take(&server, &copy, 0) >= 0;
 		assert_true(taken <= 4);
 		server_ring_validate(&server, &protocol, &copy);
 	}

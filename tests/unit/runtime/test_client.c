@@ -33,7 +33,7 @@ static void serve_all(void)
 {
 	struct request copy;
 	int slot;
-	while ((slot = server_ring_take(&server, &copy)) >= 0) {
+	while ((slot = server_ring_take(&server, &copy, 0)) >= 0) {
 		struct completion c = {.seq = copy.seq, .result = {copy.arg[0], copy.out_length}};
 		if (copy.op == OP_LOGGED)
 			c.serial = ++serial;
