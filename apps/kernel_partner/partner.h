@@ -1,0 +1,34 @@
+// Parts of kernel_partner: what main.c dispatches to.
+#pragma once
+#include "apps/kernel_test/bare.h"
+#include "apps/kernel_test/partner.h"
+
+extern struct bare partner_self;
+extern volatile uint64_t partner_interrupts; // counted by partner_vector
+
+_Noreturn void partner_exit(uint64_t code);
+void partner_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+// entry.S
+void partner_vector(void);
+void partner_registers(uint64_t seed, uint64_t ticks, uint64_t found[32]);
+void partner_floats(uint64_t seed, uint64_t ticks, uint64_t found[33]);
+void partner_floats_read(uint64_t seed, uint64_t ticks, uint64_t found[33]);
+
+// channel.c
+void partner_server(uint64_t argument);
+void partner_client(uint64_t argument);
+// Opens a channel to the service of that letter; exits with its error when it is refused.
+unsigned partner_open(char service);
+// rings.c
+void partner_ring_rounds(uint64_t argument);
+void partner_echo_rounds(uint64_t argument);
+// live.c: those that are watched
+void partner_pongs(uint64_t argument);
+void partner_busy(uint64_t argument);
+void partner_mute(uint64_t argument);
+// calls.c
+void partner_denied(uint64_t argument);
+void partner_quota(uint64_t argument);
+void partner_own_calls(uint64_t argument);
+void partner_uart(uint64_t argument);

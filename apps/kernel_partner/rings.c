@@ -1,0 +1,169 @@
+// The doorbell proof: round trips between two domains by one store and one interrupt on each side.
+//
+// "echo" serves, "ring" opens and measures. A ring is a store to the peer's page; it is taken by a handler of VS-mode
+// (entry.S) that claims and counts. Both kernels' trap counters are read on both sides of the rounds. Without a guest
+// file, or a page of the peer's, the same goes through the kernels.
+#include "apps/kernel_partner/partner.h"
+
+#define WARM_ROUNDS 100u
+
+struct rounds {
+	unsigned slot;
+	enum partner_wait wait;
+	bool direct; // our store rings the peer
+	volatile uint32_t *page;
+	uint32_t identity;
+	uint64_t taken; // rings that were waited for
+};
+
+static void rounds_start(struct rounds *r, unsigned slot, enum partner_wait wait)
+{
+	struct kernel_result info = kcall(CALL_channel_info, slot);
+	*r = (struct rounds){.slot = slot, .wait = wait};
+	r->direct = (info.value[0] & CHANNEL_HAS_DOORBELL_PAGE) != 0;
+	r->page = machine_doorbell(slot);
+	r->identity = CHANNEL_PEER_IDENTITY(info.value[1]);
+}
+
+// Rings that came before are forgotten; from here the handler counts.
+static void handler_install(void)
+{
+	bare_claim(&partner_self);
+	partner_interrupts = 0;
+	csr_write(CSR_STVEC, (uint64_t)partner_vector);
+	if (partner_self.file && (csr_read(CSR_SSTATUS) & SSTATUS_SIE) == 0)
+		csr_set(CSR_SSTATUS, SSTATUS_SIE);
+}
+
+static void ring_peer(const struct rounds *r)
+{
+	fence_doorbell(); // partner: the peer's claim in partner_vector
+	if (r->direct)
+		*r->page = r->identity;
+	else
+		kcall(CALL_doorbell, r->slot);
+}
+
+// wfi returns at once when something is pending, so nothing is lost between the look and the sleep.
+static void sleep_for_ring(const struct rounds *r)
+{
+	csr_clear(CSR_SSTATUS, SSTATUS_SIE);
+	while (partner_interrupts == r->taken) {
+		wait_for_interrupt();
+		csr_set(CSR_SSTATUS, SSTATUS_SIE);
+		csr_clear(CSR_SSTATUS, SSTATUS_SIE);
+	}
+	csr_set(CSR_SSTATUS, SSTATUS_SIE);
+}
+
+static void sticky_wait(const struct rounds *r)
+{
+	for (;;) {
+		struct kernel_result claimed = kcall(CALL_doorbell_claim);
+		if (claimed.value[0] | claimed.value[1] | claimed.value[2] | claimed.value[3])
+			return;
+		if (r->wait == PARTNER_WAIT_SLEEP)
+			wait_for_interrupt();
+	}
+}
+
+static void await_ring(struct rounds *r)
+{
+	if (!partner_self.file)
+		sticky_wait(r);
+	else if (r->wait == PARTNER_WAIT_SLEEP)
+		sleep_for_ring(r);
+	else
+		while (partner_interrupts == r->taken)
+			;
+	r->taken++;
+}
+
+// Single words of an info page may be read bare.
+static uint64_t traps_of(unsigned core)
+{
+	uint64_t traps = 0;
+	for (unsigned i = INFO_TRAP_CALL; i <= INFO_TRAP_FP; i++)
+		traps += load64(&machine_info(core)->counters[i]);
+	return traps;
+}
+
+static unsigned rounds_of(const struct partner_rings *how)
+{
+	return how->thousands * 1000u + WARM_ROUNDS;
+}
+
+void partner_echo_rounds(uint64_t argument)
+{
+	struct partner_rings how;
+	__builtin_memcpy(&how, &argument, sizeof(how));
+	struct kernel_result e = {ERR_OK, {0}};
+	while (e.value[0] != EVENT_CHANNEL_REQUEST) {
+		bare_claim(&partner_self);
+		e = kcall(CALL_event_next);
+		if (e.value[0] == EVENT_NONE)
+			bare_sleep(&partner_self, 0);
+	}
+	struct rounds r;
+	handler_install();
+	if (kcall(CALL_channel_accept, e.value[1]).error)
+		partner_exit(PARTNER_FAILED(1, 0));
+	rounds_start(&r, (unsigned)e.value[1], how.mode);
+	volatile struct channel_server_page *server = bare_server_page(r.slot);
+	const volatile struct channel_client_page *client = bare_client_page(r.slot);
+	server->complete_tail = 1;         // we are here
+	while (client->submit_tail == 0)   // the client has looked at our counters and begins
+		;
+	unsigned rounds = rounds_of(&how);
+	for (unsigned i = 0; i < rounds; i++) {
+		await_ring(&r);
+		ring_peer(&r);
+	}
+	csr_clear(CSR_SSTATUS, SSTATUS_SIE);
+	while (client->submit_tail == 1) // until the client has looked at our counters: no trap of ours before that
+		;
+	partner_exit(0);
+}
+
+static void say(const struct rounds *r, const struct partner_rings *how, uint64_t ticks, uint64_t own, uint64_t peer)
+{
+	uint64_t rounds = how->thousands * 1000ul;
+	uint64_t ns = ticks * 1000 / (partner_self.timebase / 1000000) / rounds;
+	partner_log("FIGURE doorbell %s %s rounds %lu ns %lu traps %lu %lu",
+		    how->mode == PARTNER_WAIT_SLEEP ? "sleep" : "spin",
+		    r->direct && partner_self.file ? "direct" : "kernels", (unsigned long)rounds, (unsigned long)ns,
+		    (unsigned long)own, (unsigned long)peer);
+}
+
+static void run(struct rounds *r, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		ring_peer(r);
+		await_ring(r);
+	}
+}
+
+void partner_ring_rounds(uint64_t argument)
+{
+	struct partner_rings how;
+	__builtin_memcpy(&how, &argument, sizeof(how));
+	struct rounds r;
+	unsigned slot = partner_open(how.service);
+	unsigned peer = CHANNEL_PEER_CORE(kcall(CALL_channel_info, slot).value[4]);
+	volatile struct channel_client_page *client = bare_client_page(slot);
+	while (bare_server_page(slot)->complete_tail == 0)
+		;
+	handler_install();
+	rounds_start(&r, slot, how.mode);
+	client->submit_tail = 1;
+	run(&r, WARM_ROUNDS);
+	uint64_t own_before = traps_of(partner_self.core), peer_before = traps_of(peer);
+	uint64_t start = time_read();
+	run(&r, how.thousands * 1000u);
+	uint64_t ticks = time_read() - start;
+	uint64_t own = traps_of(partner_self.core) - own_before, theirs = traps_of(peer) - peer_before;
+	client->submit_tail = 2;
+	csr_clear(CSR_SSTATUS, SSTATUS_SIE);
+	say(&r, &how, ticks, own, theirs);
+	partner_exit(own + theirs);
+}

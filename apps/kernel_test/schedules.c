@@ -1,0 +1,189 @@
+// Tests of the scheduler: priorities, round robin, sleep, timers, hangs.
+#include "apps/kernel_test/test.h"
+
+static uint64_t run_ticks(const struct child *c)
+{
+	return child_status(c).run_ticks;
+}
+
+static uint64_t ms(uint64_t n)
+{
+	return n * test_self.timebase / 1000;
+}
+
+static void robin_is_fair(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child a, b;
+		CHECK(child_run(&a, core, "spin", 0));
+		CHECK(child_run(&b, core, "spin", 0));
+		for (unsigned i = 0; i < 1000 && run_ticks(&a) + run_ticks(&b) < ms(120); i++)
+			test_nap(5000);
+		WORKS(CALL_domain_stop, a.handle, FAULT_KILLED);
+		WORKS(CALL_domain_stop, b.handle, FAULT_KILLED);
+		uint64_t ra = run_ticks(&a), rb = run_ticks(&b);
+		CHECK(ra > ms(20) && rb > ms(20)); // neither is starved; the host may be unfair
+		CHECK(machine_info(core)->domains[a.domain].switches > 3);
+		CHECK(child_destroy(&a));
+		CHECK(child_destroy(&b));
+	}
+}
+
+static void priority_comes_first(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child low, high;
+		CHECK(child_run_as(&high, core, "spin", 0, 2, 0));
+		CHECK(child_run_as(&low, core, "spin", 0, 3, 0));
+		test_nap(20000);
+		EQUAL(run_ticks(&low), 0);
+		WORKS(CALL_domain_stop, high.handle, FAULT_KILLED);
+		for (unsigned i = 0; i < 1000 && run_ticks(&low) == 0; i++)
+			test_nap(1000);
+		CHECK(run_ticks(&low) > 0); // counted when it is switched off: our call did that, on its own core or ours
+		CHECK(child_begin(&high));  // a better one takes over at once
+		WORKS(CALL_domain_status, low.handle, 0);
+		uint64_t before = run_ticks(&low);
+		test_nap(20000);
+		EQUAL(run_ticks(&low), before);
+		CHECK(child_destroy(&low));
+		CHECK(child_destroy(&high));
+	}
+}
+
+static void timer_in_every_company(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child alone, spinner, beside, file_less;
+		CHECK(child_run(&alone, core, "timer", 3));
+		CHECK(child_exits(&alone, 0));
+		CHECK(child_run(&spinner, core, "spin", 0));
+		CHECK(child_run(&beside, core, "timer", 3));
+		CHECK(child_run_as(&file_less, core, "timer", 2, 0, DOMAIN_FLAG_NO_FILE));
+		CHECK(child_exits(&beside, 0));
+		CHECK(child_exits(&file_less, 0));
+		CHECK(child_destroy(&spinner));
+		CHECK(child_destroy(&alone));
+		CHECK(child_destroy(&beside));
+		CHECK(child_destroy(&file_less));
+	}
+}
+
+// With company a wfi gives the core away; the sleeper costs its neighbour nothing.
+static void sleeper_gives_way(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child sleeper, worker;
+		CHECK(child_run_as(&sleeper, core, "sleep", 0, 0, 0));
+		test_nap(1000);
+		CHECK(child_run_as(&worker, core, "run", 5, 7, 0));
+		CHECK(child_exits(&worker, 0));
+		CHECK(child_destroy(&sleeper));
+		CHECK(child_destroy(&worker));
+	}
+}
+
+// A domain alone on its core sleeps by its own wfi: its kernel is not entered.
+static void sleep_alone_is_free(void)
+{
+	struct child c;
+	if (test_cores < 2) {
+		test_skip("one core");
+		return;
+	}
+	CHECK(child_run(&c, 1, "sleep", 0));
+	test_nap(5000);
+	const volatile uint64_t *counters = machine_info(1)->counters;
+	uint64_t wfi = counters[INFO_TRAP_WFI], beats = machine_info(1)->heartbeat;
+	test_nap(30000);
+	EQUAL(counters[INFO_TRAP_WFI], wfi);
+	CHECK(machine_info(1)->heartbeat - beats < 3);
+}
+
+// ---- hangs
+
+#define TICK_US 10000
+#define TICKS 4
+
+static bool watched(struct child *c, unsigned core, const char *order, unsigned flags)
+{
+	return child_run_as(c, core, order, 0, 1, flags) && child_wait_ready(c) &&
+	       test_check(kcall(CALL_domain_watch, c->handle, TICK_US, TICKS).error == ERR_OK, __LINE__, "domain_watch");
+}
+
+static void hang_is_found(void)
+{
+	for (unsigned core = 0; core < test_cores; core++)
+		for (unsigned flags = 0; flags <= DOMAIN_FLAG_NO_FILE; flags += DOMAIN_FLAG_NO_FILE) {
+			struct child c;
+			struct domain_status s;
+			CHECK(watched(&c, core, "mute", flags));
+			CHECK(child_wait(&c, &s));
+			EQUAL(s.state >> 8 & 0xff, FAULT_HANG);
+			CHECK(s.pc >= GPA_IMAGE && s.pc < GPA_IMAGE_END);
+			CHECK(s.time_detected <= s.time_stopped);
+			CHECK(child_restore(&c)); // the watch goes on over a restart
+			CHECK(child_begin(&c));
+			CHECK(child_wait(&c, &s));
+			EQUAL(s.state >> 8 & 0xff, FAULT_HANG);
+			CHECK(child_destroy(&c));
+		}
+}
+
+static void hang_before_ready_is_none(void)
+{
+	struct child c;
+	CHECK(child_run(&c, test_cores - 1, "spin", 0)); // it never says that it is ready, so it owes nothing yet
+	WORKS(CALL_domain_watch, c.handle, TICK_US, TICKS);
+	test_nap(10 * TICK_US);
+	CHECK(child_state(&c) != DOMAIN_STOPPED);
+	WORKS(CALL_domain_watch, c.handle, 0, 0);
+	FAILS(ERR_STATE, CALL_domain_ping, c.handle);
+}
+
+static void who_answers_lives(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child pongs, busy;
+		CHECK(watched(&pongs, core, "pongs", 0));
+		CHECK(watched(&busy, core, "busy", 0));
+		for (unsigned i = 0; i < 12 * TICKS; i++) {
+			test_nap(TICK_US / 2);
+			WORKS(CALL_domain_ping, pongs.handle);
+		}
+		CHECK(child_state(&pongs) != DOMAIN_STOPPED);
+		CHECK(child_state(&busy) != DOMAIN_STOPPED);
+		CHECK(child_destroy(&pongs));
+		CHECK(child_destroy(&busy));
+	}
+}
+
+static void starved_is_no_hang(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child starved, hog;
+		CHECK(child_run_as(&starved, core, "pongs", 0, 5, 0));
+		CHECK(child_wait_ready(&starved));
+		CHECK(child_run_as(&hog, core, "spin", 0, 2, 0));
+		WORKS(CALL_domain_watch, starved.handle, TICK_US, TICKS);
+		test_nap(4 * TICKS * TICK_US);
+		CHECK(child_state(&starved) != DOMAIN_STOPPED);
+		CHECK(child_destroy(&hog));
+		test_nap(4 * TICKS * TICK_US);
+		CHECK(child_state(&starved) != DOMAIN_STOPPED);
+		CHECK(child_destroy(&starved));
+	}
+}
+
+const struct kernel_test schedule_tests[] = {
+	{"schedule.robin", robin_is_fair},
+	{"schedule.priority", priority_comes_first},
+	{"schedule.timer", timer_in_every_company},
+	{"schedule.sleeper", sleeper_gives_way},
+	{"schedule.alone", sleep_alone_is_free},
+	{"hang.found", hang_is_found},
+	{"hang.early", hang_before_ready_is_none},
+	{"hang.alive", who_answers_lives},
+	{"hang.starved", starved_is_no_hang},
+	{0, 0},
+};
