@@ -332,13 +332,6 @@ static void page_fill(struct domain *d, const struct segment *s, const struct jo
 	memset(to + content, 0, PAGE_SIZE - content);
 }
 
-// Text is verified, not written: writing it again would make the hart fetch, and QEMU translate, all of it anew.
-static void content_restore(const struct segment *s, uint8_t *to, const uint8_t *from, uint64_t bytes, bool first)
-{
-	if (first || (s->prot & PROT_WRITE) || memcmp(to, from, bytes) != 0)
-		memcpy(to, from, bytes);
-}
-
 // One chunk of a segment: content from the boot image, zero behind it. True when the segment is whole.
 static bool segment_fill(struct domain *d, struct job *job)
 {

@@ -5,6 +5,7 @@
 // word may hold bytes beside the source, never of another page. The empty asm in each loop keeps the compiler from
 // seeing a memcpy in it and calling what is being defined.
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -114,4 +115,23 @@ static inline void words_fill(void *target, uint8_t value, size_t bytes)
 		}
 	}
 	bytes_fill(to, value, bytes);
+}
+
+// Compares; `left` is aligned to a word, `right` need not be.
+static inline bool words_equal(const void *left, const void *right, size_t bytes)
+{
+	const word_t *a = left;
+	const uint8_t *b = right;
+	size_t words = bytes / WORD_BYTES, off = (uintptr_t)b % WORD_BYTES, shift = off * 8;
+	const word_t *from = (const word_t *)(b - off);
+	for (size_t i = 0; i < words; i++) {
+		word_t w = off ? from[i] >> shift | from[i + 1] << (64 - shift) : from[i];
+		if (a[i] != w)
+			return false;
+	}
+	for (size_t i = words * WORD_BYTES; i < bytes; i++) {
+		if (((const uint8_t *)left)[i] != b[i])
+			return false;
+	}
+	return true;
 }

@@ -54,11 +54,30 @@ static void test_words_copy(void **state)
 	}
 }
 
+static void test_words_equal(void **state)
+{
+	(void)state;
+	static uint8_t left[WORDS_ROOM] __attribute__((aligned(8))), right[WORDS_ROOM + 16] __attribute__((aligned(8)));
+	for (unsigned off = 0; off < 8; off++) {
+		for (unsigned bytes = 0; bytes < 60; bytes++) {
+			for (unsigned i = 0; i < bytes; i++)
+				left[i] = right[off + i] = (uint8_t)(i * 5 + 1);
+			assert_true(words_equal(left, right + off, bytes));
+			for (unsigned i = 0; i < bytes; i++) {
+				right[off + i] ^= 0x80;
+				assert_false(words_equal(left, right + off, bytes));
+				right[off + i] ^= 0x80;
+			}
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words_fill),
 		cmocka_unit_test(test_words_copy),
+		cmocka_unit_test(test_words_equal),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }
