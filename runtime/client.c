@@ -102,6 +102,13 @@ static struct client_request *request_of(struct completion *result)
 	return result ? (struct client_request *)((char *)result - offsetof(struct client_request, completion)) : 0;
 }
 
+// Requests of a dead incarnation of ours that wait by their nature (console input) are to end: a wish for a commit says so.
+static void former_hurry(struct client_ring *ring)
+{
+	ring->want_commit = false;
+	client_ring_want_commit(ring);
+}
+
 // All that is not a completion: commits, offences, a new epoch.
 static __attribute__((noinline)) bool client_look_beside(struct client *client)
 {
@@ -114,6 +121,8 @@ static __attribute__((noinline)) bool client_look_beside(struct client *client)
 	if (ring->epoch != client->epoch_seen) {
 		client->epoch_seen = ring->epoch;
 		client->epoch_time = time_now();
+		if (ring->former > 0) // the new server has not heard it
+			former_hurry(ring);
 	}
 	if (ring->offence || client->offence_time)
 		offence_report(client);
@@ -375,8 +384,10 @@ static void client_detach(struct client *client)
 static enum error client_drain(struct client *client)
 {
 	client->drainer = fiber_self();
-	if (client->ring.former)
+	if (client->ring.former) {
+		former_hurry(&client->ring);
 		watch_arm(client);
+	}
 	while (!client->lost && (client_look(client), client->ring.former > 0))
 		fiber_park();
 	client->drainer = 0;
