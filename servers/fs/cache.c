@@ -45,34 +45,57 @@ static void list_remove(struct buffer_list *list, struct buffer *b)
 	list->count--;
 }
 
-enum error cache_open(struct cache *cache, struct disk *disk, uint32_t block_size, void *memory, size_t bytes)
+// Divides memory into buffers: their descriptions behind their data.
+static unsigned add_buffers(struct cache *cache, void *memory, size_t bytes)
 {
-	size_t each = block_size + sizeof(struct buffer) + 2 * sizeof(struct buffer *);
-	size_t count = bytes / each;
-	memset(cache, 0, sizeof(*cache));
 	uint8_t *data = (uint8_t *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
-	count -= count > 0; // room for the alignment
-	if (count < CACHE_BUFFERS_MIN)
-		return ERR_NO_MEMORY;
+	size_t count = (bytes - 63) / (cache->block_size + sizeof(struct buffer));
+	struct buffer *buffers = (struct buffer *)(void *)(data + count * cache->block_size);
+	for (size_t i = 0; i < count; i++) {
+		buffers[i] = (struct buffer){.data = data + i * cache->block_size, .flags = BUFFER_IDLE};
+		list_push_last(&cache->idle, &buffers[i]);
+	}
+	cache->buffer_count += (unsigned)count;
+	return (unsigned)count;
+}
+
+enum error cache_open(struct cache *cache, struct disk *disk, uint32_t block_size, const struct cache_memory *memory)
+{
 	unsigned hash = 1;
-	while (hash * 2 <= count)
+	memset(cache, 0, sizeof(*cache));
+	while (hash * 2 <= memory->bytes_max / block_size)
 		hash *= 2;
+	size_t hash_bytes = hash * sizeof(*cache->hash);
+	if (memory->first_bytes < hash_bytes + CACHE_BUFFERS_MIN * block_size)
+		return ERR_NO_MEMORY;
 	cache->disk = disk;
 	cache->block_size = block_size;
 	cache->block_shift = (unsigned)__builtin_ctz(block_size);
-	cache->buffer_count = (unsigned)count;
 	cache->hash_mask = hash - 1;
-	cache->buffers = (struct buffer *)(void *)(data + count * block_size);
-	cache->hash = (struct buffer **)(cache->buffers + count);
-	memset(cache->hash, 0, hash * sizeof(*cache->hash));
-	for (unsigned i = 0; i < count; i++) {
-		struct buffer *b = &cache->buffers[i];
-		*b = (struct buffer){.data = data + (size_t)i * block_size, .flags = BUFFER_IDLE};
-		list_push_last(&cache->idle, b);
-	}
+	cache->hash = memory->first;
+	memset(cache->hash, 0, hash_bytes);
 	for (unsigned i = 0; i < CACHE_CLUSTERS; i++)
 		cache->clusters[i].cache = cache;
-	return ERR_OK;
+	add_buffers(cache, (uint8_t *)memory->first + hash_bytes, memory->first_bytes - hash_bytes);
+	cache->more = memory->more;
+	size_t rest = memory->bytes_max > memory->first_bytes ? memory->bytes_max - memory->first_bytes : 0;
+	unsigned step = (CACHE_STEP - 63) / (block_size + sizeof(struct buffer));
+	cache->buffer_max = cache->buffer_count + (unsigned)(rest / CACHE_STEP) * step;
+	return cache->buffer_count < CACHE_BUFFERS_MIN ? ERR_NO_MEMORY : ERR_OK;
+}
+
+unsigned cache_capacity(const struct cache *cache)
+{
+	return cache->more ? cache->buffer_max : cache->buffer_count;
+}
+
+static void grow(struct cache *cache)
+{
+	void *memory = cache->more(CACHE_STEP);
+	if (memory)
+		add_buffers(cache, memory, CACHE_STEP);
+	if (!memory || cache->buffer_count >= cache->buffer_max)
+		cache->more = 0;
 }
 
 static struct buffer **hash_slot(struct cache *cache, uint32_t block)
@@ -131,6 +154,8 @@ void cache_put(struct cache *cache, struct buffer *b)
 // A pinned buffer that belongs to no block; 0 when none can be evicted.
 static struct buffer *take_any(struct cache *cache)
 {
+	if (cache->more && (!cache->idle.last || cache->idle.last->flags & BUFFER_VALID))
+		grow(cache);
 	struct buffer *b = cache->idle.last;
 	if (!b)
 		return 0;
@@ -430,18 +455,18 @@ struct buffer *cache_commit_take(struct cache *cache)
 	invariant(!cache->op_active && !(b->flags & BUFFER_COMMITTING));
 	clear_dirty(cache, b);
 	b->flags |= BUFFER_COMMITTING;
-	cache->committing++;
+	b->commit_next = cache->committing;
+	cache->committing = b;
 	return b;
 }
 
 void cache_commit_done(struct cache *cache)
 {
-	for (unsigned i = 0; cache->committing && i < cache->buffer_count; i++) {
-		struct buffer *b = &cache->buffers[i];
-		if (!(b->flags & BUFFER_COMMITTING))
-			continue;
+	while (cache->committing) {
+		struct buffer *b = cache->committing;
+		cache->committing = b->commit_next;
+		b->commit_next = 0;
 		b->flags &= (uint8_t)~BUFFER_COMMITTING;
-		cache->committing--;
 		settle(cache, b);
 	}
 }

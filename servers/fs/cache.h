@@ -34,6 +34,7 @@ struct buffer {
 	struct buffer *previous;
 	struct buffer *op_next;
 	struct buffer *shadow;
+	struct buffer *commit_next;
 };
 
 struct cache_cluster { // one read of neighbouring blocks
@@ -54,12 +55,13 @@ struct cache {
 	uint32_t block_size;
 	unsigned block_shift;
 	unsigned buffer_count;
+	unsigned buffer_max; // that many at most, as long as there is memory
 	unsigned hash_mask;
-	struct buffer *buffers;
 	struct buffer **hash;
+	void *(*more)(size_t bytes); // memory to grow by, or 0; zeroed when it said no
 	struct buffer_list idle;
 	struct buffer_list dirty;
-	unsigned committing;
+	struct buffer *committing;
 	struct buffer *op_first;
 	bool op_active;
 	struct cache_cluster clusters[CACHE_CLUSTERS];
@@ -68,8 +70,21 @@ struct cache {
 	uint64_t read_ahead;
 };
 
-// Divides `memory` (at least 64 blocks' worth) into buffers. ERR_NO_MEMORY when it is too small.
-enum error cache_open(struct cache *cache, struct disk *disk, uint32_t block_size, void *memory, size_t bytes);
+#define CACHE_STEP 0x80000u // bytes that the cache asks `more` for at once
+
+// Where the cache's memory comes from: `first` at once, more in steps when blocks would have to be evicted, up to
+// bytes_max in all. So a restart does not pay for memory that it may not need.
+struct cache_memory {
+	void *first;
+	size_t first_bytes;
+	size_t bytes_max;
+	void *(*more)(size_t bytes); // 0: never
+};
+
+// ERR_NO_MEMORY when the first piece holds fewer than 64 blocks.
+enum error cache_open(struct cache *cache, struct disk *disk, uint32_t block_size, const struct cache_memory *memory);
+// Buffers that there can be: what dirty blocks may be counted on.
+unsigned cache_capacity(const struct cache *cache);
 
 // Pins the block, reading it if needed. The disk's error, or ERR_NO_MEMORY when nothing can be evicted.
 enum error cache_get(struct cache *cache, uint32_t block, struct buffer **buffer);

@@ -51,7 +51,7 @@ static void read_ahead(struct volume *v, const struct inode *inode, uint64_t off
 	bool sequential;
 	struct stream *s = stream_of(v, inode->number, offset, &sequential);
 	uint64_t end = offset + length, size = inode_size(inode);
-	uint64_t room = (uint64_t)v->cache.buffer_count / 8 << v->block_shift;
+	uint64_t room = (uint64_t)cache_capacity(&v->cache) / 8 << v->block_shift;
 	uint64_t window = sequential ? READ_AHEAD_BYTES < room ? READ_AHEAD_BYTES : room : 0;
 	uint64_t want = end + window < size ? end + window : size;
 	s->age = ++v->stream_clock;

@@ -13,13 +13,12 @@
 #include <string.h>
 
 #define CACHE_KIB 4096u    // holds the directories and hot files of some hundred MiB
-#define CACHE_KIB_MIN 256u
+#define CACHE_FIRST 0x80000u // bytes of it at the start; the rest when it is needed
 #define LOG_KIB 2048u      // with half of it a commit: 1 MiB, some milliseconds of a disk
 #define FALLBACK_KIB 2048u // size of the memory file system
-#define FALLBACK_CACHE_KIB 1024u
 #define FALLBACK_LOG_KIB 512u
 #define WORKERS 8u
-#define RESERVE_PAGES 128u // what must be left for stacks and channels after the cache was taken
+#define RESERVE_PAGES 256u // frames that the cache leaves to others on its core
 #define TIME_OF_NO_CLOCK 1700000000u // when neither clock nor superblock says anything
 
 static struct volume volume;
@@ -41,27 +40,30 @@ static bool argument_has(const char *word)
 	return strstr(text, word) != 0;
 }
 
-static void *take_memory(uint64_t kib)
+static void *take_bytes(size_t bytes)
 {
-	struct kernel_result r = kcall(CALL_memory_alloc, kib * 1024 / PAGE_SIZE);
+	struct kernel_result r = kcall(CALL_memory_alloc, bytes / PAGE_SIZE);
 	return r.error == ERR_OK ? (void *)r.value[0] : 0;
 }
 
-// As much cache as was asked for, or half of it, and so on: small machines run too.
-static void *take_cache(size_t *bytes)
+// More cache, unless others on this core would then have nothing left.
+static void *take_more(size_t bytes)
 {
-	for (uint32_t kib = argument_number("cache=", CACHE_KIB); kib >= CACHE_KIB_MIN; kib /= 2) {
-		void *memory = take_memory(kib);
-		void *reserve = memory ? take_memory(RESERVE_PAGES * PAGE_SIZE / 1024) : 0;
-		if (reserve) {
-			kcall(CALL_memory_free, reserve);
-			*bytes = (size_t)kib * 1024;
-			return memory;
-		}
-		if (memory)
-			kcall(CALL_memory_free, memory);
-	}
-	return 0;
+	struct info_page info;
+	if (!info_read(self_core(), &info) || info.frames_free < bytes / PAGE_SIZE + RESERVE_PAGES)
+		return 0;
+	return take_bytes(bytes);
+}
+
+static bool take_cache(struct cache_memory *memory)
+{
+	*memory = (struct cache_memory){
+		.first = take_bytes(CACHE_FIRST),
+		.first_bytes = CACHE_FIRST,
+		.bytes_max = (size_t)argument_number("cache=", CACHE_KIB) * 1024,
+		.more = take_more,
+	};
+	return memory->first != 0;
 }
 
 static uint64_t seconds_now(void)
@@ -89,17 +91,17 @@ static void announce(void)
 	log_line("fs: ext2, %lu MiB in blocks of %lu bytes, %lu MiB free, %s; cache %lu KiB, commits of up to %lu KiB",
 		 (unsigned long)((uint64_t)volume.blocks * volume.block_size >> 20), (unsigned long)volume.block_size,
 		 (unsigned long)((uint64_t)volume.super->free_blocks_count * volume.block_size >> 20),
-		 modes[volume.read_only], (unsigned long)((uint64_t)volume.cache.buffer_count * volume.block_size >> 10),
-		 (unsigned long)((uint64_t)volume.dirty_limit * volume.block_size >> 10));
+		 modes[volume.read_only], (unsigned long)((uint64_t)cache_capacity(&volume.cache) * volume.block_size >> 10),
+		 (unsigned long)((uint64_t)volume_dirty_limit(&volume) * volume.block_size >> 10));
 }
 
 // ---- fallback ----
 
 static enum error start_fallback(const char *why)
 {
-	void *memory = take_memory(FALLBACK_KIB), *log = take_memory(FALLBACK_LOG_KIB);
-	void *cache = take_memory(FALLBACK_CACHE_KIB);
-	if (!memory || !log || !cache)
+	struct cache_memory cache;
+	void *memory = take_bytes(FALLBACK_KIB * 1024), *log = take_bytes(FALLBACK_LOG_KIB * 1024);
+	if (!memory || !log || !take_cache(&cache))
 		return ERR_NO_MEMORY;
 	log_line("fs: NO USABLE DISK: %s", why);
 	log_line("fs: serving an empty file system in memory (%u KiB); it is lost at power off and when fs restarts",
@@ -109,7 +111,7 @@ static enum error start_fallback(const char *why)
 	memory_disk_format(memory, FALLBACK_KIB * 1024, TIME_OF_NO_CLOCK);
 	memory_disk_open(&disk, memory, FALLBACK_KIB * 1024, log, FALLBACK_LOG_KIB * 1024);
 	commit_format(&disk);
-	enum error error = volume_open(&volume, &disk, cache, FALLBACK_CACHE_KIB * 1024);
+	enum error error = volume_open(&volume, &disk, &cache);
 	volume.fallback = true;
 	return error == ERR_OK ? serve_start(&volume, boot_time_base(), 0) : error;
 }
@@ -163,7 +165,7 @@ static enum error fs_start(uint64_t *mark)
 {
 	static char text[sizeof(volume.reason)];
 	bool resumed = false;
-	size_t cache_bytes = 0;
+	struct cache_memory cache;
 	*mark = 0;
 	enum error error = block_disk_open(&disk, "block0", (uint64_t)argument_number("log=", LOG_KIB) * 1024, &resumed);
 	if (error != ERR_OK)
@@ -173,13 +175,12 @@ static enum error fs_start(uint64_t *mark)
 		return error;
 	if (fallback)
 		return start_fallback("this boot began without one");
-	void *cache = take_cache(&cache_bytes);
-	if (!cache)
+	if (!take_cache(&cache))
 		return ERR_NO_MEMORY;
-	error = volume_open(&volume, &disk, cache, cache_bytes);
+	error = volume_open(&volume, &disk, &cache);
 	if (error != ERR_OK) {
 		memcpy(text, volume.reason, sizeof(text));
-		kcall(CALL_memory_free, cache);
+		kcall(CALL_memory_free, cache.first);
 		return refuse_or_fall_back(error, text);
 	}
 	uint64_t base = boot_time_base();

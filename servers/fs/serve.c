@@ -142,7 +142,7 @@ void serve_closed(struct server_channel *channel)
 static void schedule_commit(void)
 {
 	unsigned dirty = volume->cache.dirty.count;
-	if (dirty * 2 >= volume->dirty_limit)
+	if (dirty * 2 >= volume_dirty_limit(volume))
 		want_commit();
 	else if (!commit_timer.armed)
 		timer_arm(&commit_timer, time_now() + time_ticks_from_us(COMMIT_DELAY_US));
@@ -159,17 +159,25 @@ static uint64_t seconds_of(uint64_t stamp)
 // Takes the lock alone, with room for `need` dirty blocks in the next commit.
 static enum error lock_with_room(uint32_t need)
 {
-	if (need > volume->dirty_limit && !volume->read_only)
+	if (need > volume_dirty_limit(volume) && !volume->read_only)
 		return ERR_TOO_BIG;
 	for (;;) {
 		lock_take(&volume_lock, true);
-		if (volume->read_only || volume->cache.dirty.count + need <= volume->dirty_limit)
+		if (volume->read_only || volume->cache.dirty.count + need <= volume_dirty_limit(volume))
 			return ERR_OK;
 		lock_give(&volume_lock);
 		enum error error = commit_now();
 		if (error != ERR_OK && !volume->read_only)
 			return error;
 	}
+}
+
+static enum error perform_after_commit(const struct fs_call *call, uint64_t result[5])
+{
+	lock_give(&volume_lock);
+	enum error error = commit_now();
+	lock_take(&volume_lock, true);
+	return error == ERR_OK ? fsop_perform(volume, call, result) : error;
 }
 
 static void perform_change(struct server_request *request, const struct fs_call *call)
@@ -181,6 +189,8 @@ static void perform_change(struct server_request *request, const struct fs_call 
 		return;
 	}
 	error = fsop_perform(volume, call, result);
+	if (error == ERR_NO_MEMORY) // the cache could not grow as it was counted on: it has no dirty blocks after a commit
+		error = perform_after_commit(call, result);
 	if (error == ERR_OK) {
 		(void)inject("fs.record");
 		serial_performed = server_record(request, result);

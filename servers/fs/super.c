@@ -284,23 +284,26 @@ static uint64_t file_limit(const struct volume *v)
 	return mapped < counted ? mapped : counted;
 }
 
-static enum error open_cache(struct volume *v, void *memory, size_t memory_bytes)
+static enum error open_cache(struct volume *v, const struct cache_memory *memory)
 {
-	enum error error = cache_open(&v->cache, v->disk, v->block_size, memory, memory_bytes);
+	enum error error = cache_open(&v->cache, v->disk, v->block_size, memory);
 	if (error != ERR_OK)
 		return REFUSE(error, "%llu bytes of cache are too few for blocks of %u bytes",
-			      (unsigned long long)memory_bytes, v->block_size);
+			      (unsigned long long)memory->first_bytes, v->block_size);
 	if (v->disk->read_only)
 		v->read_only = true;
 	if (v->read_only)
 		return ERR_OK;
 	error = commit_open(&v->log, v->disk, v->block_size);
-	if (error != ERR_OK)
-		return REFUSE(error, "%llu bytes of log area are too few", (unsigned long long)v->disk->log_bytes);
-	// Dirty and committing blocks together leave a quarter of the cache for reading and for undo.
-	uint32_t by_cache = v->cache.buffer_count * 3 / 8;
-	v->dirty_limit = v->log.capacity - 1 < by_cache ? v->log.capacity - 1 : by_cache;
-	return ERR_OK;
+	return error == ERR_OK ? ERR_OK
+			       : REFUSE(error, "%llu bytes of log area are too few",
+					(unsigned long long)v->disk->log_bytes);
+}
+
+uint32_t volume_dirty_limit(const struct volume *v)
+{
+	uint32_t by_cache = cache_capacity(&v->cache) * 3 / 8;
+	return v->log.capacity - 1 < by_cache ? v->log.capacity - 1 : by_cache;
 }
 
 static enum error pin_super(struct volume *v)
@@ -313,7 +316,7 @@ static enum error pin_super(struct volume *v)
 	return ERR_OK;
 }
 
-static enum error open_checked(struct volume *v, void *memory, size_t memory_bytes)
+static enum error open_checked(struct volume *v, const struct cache_memory *memory)
 {
 	struct ext2_super super;
 	enum error error = read_super(v, &super);
@@ -324,7 +327,7 @@ static enum error open_checked(struct volume *v, void *memory, size_t memory_byt
 	if ((error = check_features(v, &super)) != ERR_OK || (error = check_geometry(v, &super)) != ERR_OK ||
 	    (error = check_inodes(v, &super)) != ERR_OK)
 		return error;
-	if ((error = open_cache(v, memory, memory_bytes)) != ERR_OK || (error = pin_super(v)) != ERR_OK)
+	if ((error = open_cache(v, memory)) != ERR_OK || (error = pin_super(v)) != ERR_OK)
 		return error;
 	v->has_type = super.rev_level && super.feature_incompat & EXT2_INCOMPAT_FILETYPE;
 	v->file_max = file_limit(v);
@@ -333,12 +336,12 @@ static enum error open_checked(struct volume *v, void *memory, size_t memory_byt
 	return check_counts(v);
 }
 
-enum error volume_open(struct volume *v, struct disk *disk, void *memory, size_t memory_bytes)
+enum error volume_open(struct volume *v, struct disk *disk, const struct cache_memory *memory)
 {
 	struct inode root;
 	memset(v, 0, sizeof(*v));
 	v->disk = disk;
-	enum error error = open_checked(v, memory, memory_bytes);
+	enum error error = open_checked(v, memory);
 	if (error != ERR_OK)
 		return error;
 	error = inode_get_used(v, EXT2_ROOT_INODE, &root);

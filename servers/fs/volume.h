@@ -48,7 +48,6 @@ struct volume {
 	uint32_t groups;
 	uint32_t descriptor_blocks;
 	uint32_t reserved_descriptors;
-	uint32_t dirty_limit; // blocks that may be dirty at once
 	uint64_t file_max;    // bytes
 	bool has_type;        // directory entries have the file type
 	bool sparse_super;
@@ -67,10 +66,13 @@ struct volume {
 
 // ---- super.c ----
 
-// Reads and checks superblock and group descriptors. `memory` becomes the cache. ERR_OK, or volume->reason says what
+// Reads and checks superblock and group descriptors. ERR_OK, or volume->reason says what
 // is wrong: ERR_CORRUPT (not an ext2 or damaged), ERR_UNSUPPORTED (features by name), ERR_DEVICE, ERR_NO_MEMORY.
-enum error volume_open(struct volume *v, struct disk *disk, void *memory, size_t memory_bytes);
+enum error volume_open(struct volume *v, struct disk *disk, const struct cache_memory *memory);
 void volume_close(struct volume *v);
+// Blocks that may be dirty at once: they fit into one commit, and dirty and committing ones together leave a quarter of
+// the cache for reading and for undo.
+uint32_t volume_dirty_limit(const struct volume *v);
 // Newest time that the superblock knows of.
 uint64_t volume_newest_time(const struct volume *v);
 struct ext2_group *volume_group(struct volume *v, uint32_t group);

@@ -23,6 +23,7 @@ static uint8_t in[FS_TRANSFER_MAX], out[0x10000];
 static struct volume volume;
 static struct disk disk;
 static uint64_t handles[HANDLES];
+static const struct cache_memory memory = {cache, sizeof(cache), sizeof(cache), 0};
 
 enum error inject_fire(struct inject_point *point)
 {
@@ -53,9 +54,9 @@ static enum error call(uint16_t op, uint64_t a0, uint64_t a1, uint64_t a2, const
 	struct request request = {.op = op, .arg = {a0, a1, a2}, .out_length = length, .in_length = room};
 	struct fs_call c = {&request, payload, in, 1700000001};
 	uint32_t count, need = fsop_need(&volume, &request);
-	if (need > volume.dirty_limit)
+	if (need > volume_dirty_limit(&volume))
 		return ERR_TOO_BIG;
-	if (volume.cache.dirty.count + need > volume.dirty_limit && fsop_commit_begin(&volume, 1, &count) == ERR_OK && count) {
+	if (volume.cache.dirty.count + need > volume_dirty_limit(&volume) && fsop_commit_begin(&volume, 1, &count) == ERR_OK && count) {
 		if (commit_write(&volume.log) != ERR_OK)
 			abort();
 		fsop_commit_end(&volume);
@@ -68,7 +69,7 @@ static void populate(void)
 	uint64_t result[5], root, d;
 	memory_disk_format(pristine, IMAGE_BYTES, 1700000000);
 	mount_image(pristine);
-	if (volume_open(&volume, &disk, cache, sizeof(cache)) != ERR_OK)
+	if (volume_open(&volume, &disk, &memory) != ERR_OK)
 		abort();
 	call(FS_OP_ROOT, 0, 0, 0, 0, 0, 0, result);
 	root = result[0];
@@ -135,7 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(image, pristine, IMAGE_BYTES);
 	const uint8_t *rest = damage(data, data + size);
 	mount_image(image);
-	if (volume_open(&volume, &disk, cache, sizeof(cache)) != ERR_OK)
+	if (volume_open(&volume, &disk, &memory) != ERR_OK)
 		return 0;
 	memset(handles, 0, sizeof(handles));
 	if (call(FS_OP_ROOT, 0, 0, 0, 0, 0, 0, result) == ERR_OK)

@@ -162,10 +162,30 @@ void host_make(struct host *h, const char *options, unsigned kib, const char *tr
 	h->now = 1800000000;
 }
 
+// The cache's second half comes in steps, while there are any.
+static uint8_t *more_at, *more_end;
+
+static void *more(size_t bytes)
+{
+	if ((size_t)(more_end - more_at) < bytes)
+		return 0;
+	more_at += bytes;
+	return more_at - bytes;
+}
+
+static enum error open_volume(struct host *h)
+{
+	size_t half = h->image.cache_bytes >= 2 * CACHE_STEP ? h->image.cache_bytes / 2 : h->image.cache_bytes;
+	struct cache_memory memory = {h->image.cache, half, h->image.cache_bytes, more};
+	more_at = (uint8_t *)h->image.cache + half;
+	more_end = (uint8_t *)h->image.cache + h->image.cache_bytes;
+	return volume_open(h->volume, &h->image.disk, &memory);
+}
+
 enum error host_mount(struct host *h)
 {
 	commit_format(&h->image.disk);
-	return volume_open(h->volume, &h->image.disk, h->image.cache, h->image.cache_bytes);
+	return open_volume(h);
 }
 
 static void forget_records(struct host *h, uint64_t mark)
@@ -210,7 +230,7 @@ enum error host_commit(struct host *h)
 static enum error make_room(struct host *h, const struct request *request)
 {
 	uint32_t need = fsop_need(h->volume, request);
-	if (need && h->volume->cache.dirty.count + need > h->volume->dirty_limit)
+	if (need && h->volume->cache.dirty.count + need > volume_dirty_limit(h->volume))
 		return host_commit(h);
 	return ERR_OK;
 }
@@ -232,7 +252,7 @@ unsigned host_reincarnate(struct host *h)
 	memset(h->volume, 0xa5, sizeof(*h->volume));
 	if (!commit_known(&h->image.disk) || commit_recover(&h->image.disk, &h->mark) != ERR_OK)
 		abort();
-	if (volume_open(h->volume, &h->image.disk, h->image.cache, h->image.cache_bytes) != ERR_OK) {
+	if (open_volume(h) != ERR_OK) {
 		fprintf(stderr, "%s\n", h->volume->reason);
 		abort();
 	}

@@ -298,7 +298,8 @@ static void memory_volume(void **state)
 	memory_disk_format(memory, 2048 * 1024, 1700000000);
 	memory_disk_open(&disk, memory, 2048 * 1024, log, 512 * 1024);
 	commit_format(&disk);
-	assert_int_equal(volume_open(h.volume, &disk, h.image.cache, h.image.cache_bytes), ERR_OK);
+	struct cache_memory memory_of_cache = {h.image.cache, h.image.cache_bytes, h.image.cache_bytes, 0};
+	assert_int_equal(volume_open(h.volume, &disk, &memory_of_cache), ERR_OK);
 	h.volume->fallback = true;
 	assert_int_equal(statfs().flags, FS_STATFS_FALLBACK);
 	uint64_t handle = create("hello");
