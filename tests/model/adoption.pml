@@ -139,8 +139,6 @@ inline request_take(i)
 	s = 0
 }
 
-#define OVERRUN(tail) ((tail) - head > RING)
-
 #define OVERRUN (submit_tail - head > RING)
 
 /* One index from the submission ring. Duplicates can overrun it when a client is restarted (never else): then all slots
