@@ -28,6 +28,7 @@ include tools/tests.mk
 ##all: the kernel and the boot image of SYSTEM (also plain `make`)
 .PHONY: all
 all: $(B)/kernel.elf $(B)/boot-$(SYSTEM).img
+	@:
 
 ##run: boot in QEMU; CORES=4 MEM=512M DISK=file SYSTEM=default CMD='a; b' QEMU=path QEMUFLAGS='...' GUESTS=7
 .PHONY: run
