@@ -128,6 +128,24 @@ static enum error call_pong(struct invocation *c)
 	return ERR_OK;
 }
 
+// The first place in the heap's window with room for the block and an unmapped page behind it. 0: none.
+static uint64_t heap_place(const struct domain *d, uint64_t pages)
+{
+	uint64_t align = pages >= MEGAPAGE_SIZE / PAGE_SIZE ? MEGAPAGE_SIZE : PAGE_SIZE; // so that large ones get large pages
+	uint64_t gpa = GPA_HEAP, end;
+	if (pages == 0 || pages >= (GPA_HEAP_END - GPA_HEAP) / PAGE_SIZE)
+		return 0;
+	for (unsigned i = 0; i < HEAP_MAX; i++) {
+		const struct heap_block *b = &d->heap[i];
+		end = b->gpa + (b->pages + 1) * PAGE_SIZE;
+		if (!b->pages || gpa >= end || gpa + (pages + 1) * PAGE_SIZE <= b->gpa)
+			continue;
+		gpa = (end + align - 1) & ~(align - 1);
+		i = ~0u; // it may now lie on one that was passed
+	}
+	return gpa + (pages + 1) * PAGE_SIZE <= GPA_HEAP_END ? gpa : 0;
+}
+
 static enum error call_memory_alloc(struct invocation *c)
 {
 	struct domain *d = c->caller;
@@ -138,10 +156,8 @@ static enum error call_memory_alloc(struct invocation *c)
 		b++;
 	if (b == d->heap + HEAP_MAX)
 		return ERR_LIMIT;
-	uint64_t gpa = d->heap_top;
-	if (pages >= MEGAPAGE_SIZE / PAGE_SIZE) // so that large blocks get large pages
-		gpa = (gpa + MEGAPAGE_SIZE - 1) & ~(MEGAPAGE_SIZE - 1);
-	if (pages == 0 || pages > (GPA_HEAP_END - gpa) / PAGE_SIZE - 1)
+	uint64_t gpa = heap_place(d, pages);
+	if (!gpa)
 		return ERR_INVALID;
 	paddr_t frames = domain_frames(d, pages, &error);
 	if (!frames)
@@ -152,7 +168,6 @@ static enum error call_memory_alloc(struct invocation *c)
 		return error;
 	}
 	*b = (struct heap_block){gpa, pages, frames};
-	d->heap_top = gpa + (pages + 1) * PAGE_SIZE;
 	d->job = (struct job){
 	    .kind = JOB_CLEAR, .base = frames, .bytes = pages * PAGE_SIZE, .value = gpa, .origin = call_defer(c)};
 	d->core->jobs |= 1u << d->index;
@@ -332,6 +347,8 @@ void call_finish(struct domain *d, enum error error, const uint64_t value[5])
 		error = handle_give(d, d->call_core, d->call_number, result);
 	} else if (error == ERR_OK && d->call_number == CALL_domain_destroy) {
 		handle_drop(d, d->x[10]);
+	} else if (d->call_number == CALL_core_ping) {
+		result[1] = time_read() - d->x[12];
 	}
 	results_write(d, error, result);
 	schedule_ready(d);
@@ -352,8 +369,8 @@ struct origin call_defer(struct invocation *c)
 static void forward(struct domain *d, unsigned core, unsigned number, uint64_t first)
 {
 	static const uint64_t none[5];
-	if (core >= d->core->core_count || !mesh_core_online(d->core, core)) {
-		results_write(d, core >= d->core->core_count ? ERR_INVALID : ERR_CORE_LOST, none);
+	if (!mesh_core_online(d->core, core)) {
+		results_write(d, ERR_CORE_LOST, none);
 		return;
 	}
 	uint64_t word[6];
@@ -380,8 +397,27 @@ static void perform(struct domain *d, unsigned number, struct domain *target)
 	results_write(d, error, c.value);
 }
 
+static bool handle_room(const struct domain *d)
+{
+	for (unsigned i = 0; i < HANDLE_MAX; i++)
+		if (d->handles[i] == 0)
+			return true;
+	return false;
+}
+
 static void perform_on_core(struct domain *d, unsigned number)
 {
+	static const uint64_t none[5];
+	if (d->x[10] >= d->core->core_count) {
+		results_write(d, ERR_INVALID, none);
+		return;
+	}
+	if (number == CALL_domain_create && !handle_room(d)) { // nobody could ever name what it made
+		results_write(d, ERR_LIMIT, none);
+		return;
+	}
+	if (number == CALL_core_ping)
+		d->x[12] = time_read();
 	// The message carries the caller's index in place of the core's number: it becomes the parent of what it makes.
 	if (d->x[10] == d->core->id) {
 		perform(d, number, 0);

@@ -47,8 +47,8 @@ void domain_frames_free(struct domain *d, paddr_t base, uint64_t pages)
 
 static paddr_t table_frame(void *context)
 {
-	enum error error;
-	return domain_frames(context, 1, &error);
+	struct domain *d = context;
+	return domain_frames(d, 1, &d->table_error);
 }
 
 static void table_frame_free(void *context, paddr_t table)
@@ -58,7 +58,8 @@ static void table_frame_free(void *context, paddr_t table)
 
 enum error domain_map(struct domain *d, uint64_t gpa, paddr_t pa, uint64_t bytes, unsigned prot)
 {
-	return table_map(&d->table, gpa, pa, bytes, prot);
+	enum error error = table_map(&d->table, gpa, pa, bytes, prot);
+	return error == ERR_NO_MEMORY ? d->table_error : error; // quota or memory
 }
 
 void domain_unmap(struct domain *d, uint64_t gpa, uint64_t bytes)
@@ -164,7 +165,6 @@ enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota
 	d->frames_quota = quota;
 	d->table = (struct page_table){(uint64_t *)root, true, table_frame, table_frame_free, d};
 	d->hgatp = HGATP_SV39X4 | (uint64_t)(core->vmid_usable ? place + 1 : 0) << HGATP_VMID_SHIFT | root >> PAGE_SHIFT;
-	d->heap_top = GPA_HEAP;
 	d->window_top = GPA_DEVICE;
 	d->identities[0] = (1ul << IDENTITY_DEVICE) - 1; // 0 is none, 1 is the kernel's
 	deadlines_name(d);
@@ -298,7 +298,6 @@ static void heap_free(struct domain *d)
 		domain_frames_free(d, b->frames, b->pages);
 		b->pages = 0;
 	}
-	d->heap_top = GPA_HEAP;
 }
 
 void domain_restore_begin(struct domain *d, struct origin o)
@@ -381,7 +380,7 @@ void domain_job_step(struct domain *d)
 
 // ---- end
 
-static void segments_free(struct domain *d)
+void domain_segments_forget(struct domain *d)
 {
 	for (unsigned i = 0; i < d->segment_count; i++) {
 		domain_unmap(d, d->segments[i].gpa, d->segments[i].pages * PAGE_SIZE);
@@ -402,12 +401,14 @@ static void windows_free(struct domain *d)
 void domain_destroy_begin(struct domain *d)
 {
 	domain_halt(d, FAULT_KILLED, 0, 0, 0);
-	d->state = DOMAIN_DYING;
 	d->report = false;
+	d->job.kind = JOB_NONE;
+	d->core->jobs &= ~(1u << d->index);
 	heap_free(d);
-	segments_free(d);
+	domain_segments_forget(d);
 	windows_free(d);
 	channel_close_all(d);
+	d->state = DOMAIN_DYING; // only now: the last end to go buries it
 	domain_info_update(d);
 	domain_bury_if_free(d);
 }

@@ -126,12 +126,12 @@ struct domain {
 	uint64_t run_since;
 
 	struct page_table table;
+	enum error table_error; // why there was no frame for a table
 	uint64_t frames_used;
 	uint64_t frames_quota;
 	struct segment segments[SEGMENT_MAX];
 	unsigned segment_count;
 	struct heap_block heap[HEAP_MAX];
-	uint64_t heap_top;
 	struct window windows[WINDOW_MAX];
 	unsigned window_count;
 	uint64_t window_top;
@@ -178,6 +178,8 @@ enum error domain_map(struct domain *d, uint64_t gpa, paddr_t pa, uint64_t bytes
 void domain_unmap(struct domain *d, uint64_t gpa, uint64_t bytes);
 // Segment from the boot image: frames, mapping, and the job that fills it. `o` is answered when it is done.
 enum error domain_segment_add(struct domain *d, const struct segment *s, struct origin o);
+// Unmaps and frees all segments: another image follows, or the end.
+void domain_segments_forget(struct domain *d);
 void domain_begin(struct domain *d, uint64_t entry, uint64_t sp);
 // Takes it off the processor for good and records why. Idempotent: the first reason stands.
 void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_t address, uint64_t instruction);

@@ -58,8 +58,12 @@ enum error operation_load(struct invocation *c)
 	struct segment s = {
 	    .gpa = c->arg[1], .pages = c->arg[2] >> 8, .prot = c->arg[2] & 0xff, .offset = c->arg[3], .length = c->arg[4]};
 	uint64_t whole = boot_image(c->core)->bytes;
-	if (d->state != DOMAIN_CREATED || d->job.kind != JOB_NONE)
+	if ((d->state != DOMAIN_CREATED && d->state != DOMAIN_STOPPED) || d->job.kind != JOB_NONE)
 		return ERR_STATE;
+	if (s.gpa == 0 && s.pages == 0) { // another image follows
+		domain_segments_forget(d);
+		return ERR_OK;
+	}
 	if (!window_is_free_for_segments(s.gpa, s.pages) || s.prot == 0 || s.prot > 7 ||
 	    (s.prot & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC))
 		return ERR_INVALID;
@@ -129,6 +133,8 @@ enum error operation_status(struct invocation *c)
 	s.frames_used = d->frames_used;
 	s.frames_quota = d->frames_quota;
 	s.run_ticks = c->core->info->domains[d->index].run_ticks;
+	if (c->core->current == d)
+		s.run_ticks += time_read() - d->run_since;
 	_Static_assert(sizeof(s) == DOMAIN_STATUS_GROUPS * sizeof(c->value), "groups of five words");
 	if (c->arg[1] >= DOMAIN_STATUS_GROUPS)
 		return ERR_INVALID;
@@ -246,7 +252,7 @@ enum error operation_device_tree_map(struct invocation *c)
 enum error operation_core_ping(struct invocation *c)
 {
 	c->value[0] = c->core->incarnation;
-	c->value[1] = time_read();
+	c->value[1] = c->caller ? time_read() - c->arg[2] : 0; // from another core: the caller's kernel measures
 	return ERR_OK;
 }
 
