@@ -94,6 +94,17 @@ static void harts_start(const struct plan *plan)
 	}
 }
 
+static void device_tree_require(const void *device_tree)
+{
+	char line[PLAN_COMPLAINT];
+	uint64_t at = (uint64_t)device_tree;
+	uint32_t found = at && at % 8 == 0 ? fdt_magic(device_tree) : 0;
+	if (found == FDT_MAGIC)
+		return;
+	format_line(line, sizeof(line), "the firmware gave no device tree: at 0x%lx stands %x, not %x", at, found, FDT_MAGIC);
+	refuse(line);
+}
+
 _Noreturn void boot_main(uint64_t hart, const void *device_tree)
 {
 	char complaint[PLAN_COMPLAINT];
@@ -103,8 +114,7 @@ _Noreturn void boot_main(uint64_t hart, const void *device_tree)
 	plan->image_bytes = (uint64_t)(image_end - image_start);
 	if (!sbi_has(0x48534d))
 		refuse("the firmware has no HSM extension: harts cannot be started");
-	if (!device_tree || (uint64_t)device_tree % 8 != 0 || fdt_magic(device_tree) != FDT_MAGIC)
-		refuse("the firmware gave no device tree");
+	device_tree_require(device_tree);
 	if (!plan_read(plan, device_tree, fdt_totalsize(device_tree), hart, complaint))
 		refuse(complaint);
 	if (!plan->boot_image)
