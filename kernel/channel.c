@@ -391,7 +391,7 @@ enum error channel_call_info(struct invocation *c)
 	bool hidden = e->role == CHANNEL_ROLE_CLIENT && e->state == CHANNEL_CLOSED;
 	if (hidden || e->released)
 		return ERR_NOT_FOUND;
-	c->value[0] = e->role | (uint64_t)e->state << 1 | (e->doorbell_mapped ? CHANNEL_HAS_DOORBELL_PAGE : 0);
+	c->value[0] = e->role | (uint64_t)e->state << 1 | (uint64_t)e->priority << 8 | (e->doorbell_mapped ? CHANNEL_HAS_DOORBELL_PAGE : 0);
 	c->value[1] = (uint64_t)e->slots << 32 | (uint64_t)e->peer_identity << 16 | e->identity;
 	c->value[2] = e->out_bytes;
 	c->value[3] = e->in_bytes;
