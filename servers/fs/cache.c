@@ -391,18 +391,23 @@ enum error cache_create(struct cache *cache, uint32_t block, struct buffer **buf
 	return ERR_OK;
 }
 
-void cache_freed(struct cache *cache, uint32_t block)
-{
-	struct buffer *b = lookup(cache, block);
-	if (b)
-		op_note(cache, b, BUFFER_OP_FREED);
-}
-
 static void drop_content(struct cache *cache, struct buffer *b)
 {
 	clear_dirty(cache, b);
 	if (!(b->flags & BUFFER_READING))
 		b->flags &= (uint8_t)~BUFFER_VALID;
+}
+
+void cache_freed(struct cache *cache, uint32_t block)
+{
+	struct buffer *b = lookup(cache, block);
+	if (!b)
+		return;
+	// What the disk has too is dropped at once: an undo reads it again. So a large file's removal pins no buffers.
+	if (b->pins == 0 && !b->op_flags && !(b->flags & (BUFFER_DIRTY | BUFFER_COMMITTING | BUFFER_READING)))
+		drop_content(cache, b);
+	else
+		op_note(cache, b, BUFFER_OP_FREED);
 }
 
 static void undo_one(struct cache *cache, struct buffer *b)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CACHE_KIB 4096u    // holds the directories and hot files of some hundred MiB
+#define CACHE_KIB 8192u    // holds the directories and hot files of some hundred MiB
 #define CACHE_FIRST 0x80000u // bytes of it at the start; the rest when it is needed
 #define LOG_KIB 2048u      // with half of it a commit: 1 MiB, some milliseconds of a disk
 #define FALLBACK_KIB 2048u // size of the memory file system
