@@ -17,7 +17,6 @@ from pathlib import Path
 
 PROMPT = "planaria> "
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-STATUS = re.compile(r"\[status (\d+)\]")
 RESTARTED = re.compile(r"the shell was restarted")
 EXIT_LINE = re.compile(r"^exit status (\d+)\s*$", re.M)
 BOOT_SECONDS = 60      # failsafe: prompt after power-on; 1 s on a quiet host
@@ -92,6 +91,7 @@ class Machine:
                                   "-gdb", f"unix:{self.gdb_socket},server=on,wait=off"]
         self.text = ""        # all output so far, without colours
         self.mark = 0         # where the next expect() starts
+        self.commands = 0     # typed so far
         self.on_text = on_text
         self._changed = threading.Condition()
         self._ended = False
@@ -160,9 +160,12 @@ class Machine:
 
     def command(self, text, seconds=COMMAND_SECONDS):
         """Runs a line of the shell; returns (its output, exit status). Status None: the shell died under it."""
+        # Numbered: a console server that is restarted may print the end of its text twice.
         start = self.mark
-        self.type(f'{text}; echo "[status $?]"\n')
-        match = self.expect(re.compile(f"{STATUS.pattern}|{RESTARTED.pattern}"), seconds, f"the end of '{text}'")
+        self.commands += 1
+        self.type(f'{text}; echo "[{self.commands} status $?]"\n')
+        match = self.expect(re.compile(rf"\[{self.commands} status (\d+)\]|{RESTARTED.pattern}"), seconds,
+                            f"the end of '{text}'")
         output = self.text[start:match.start()].partition("\n")[2]
         self.prompt()
         return output, None if match[1] is None else int(match[1])

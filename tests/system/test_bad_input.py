@@ -71,8 +71,16 @@ def bad_no_imsic(t, aia):
 
 
 @case
+def bad_memory_none(t):
+    refused(t, re.compile(r"too little memory: \d+ KiB are free, a core needs \d+ KiB"), memory="9M")
+
+
+@case
 def bad_memory_small(t):
-    refused(t, "too little memory", memory="32M", cores=8)
+    machine = t.start(memory="32M", cores=8)
+    machine.expect(r"memory for \d of 8 cores: the others stay parked")
+    machine.prompt()
+    t.run(machine, "ls /")
 
 
 @case(full=True)
@@ -82,26 +90,36 @@ def bad_too_many_cores(t):
     machine.prompt(600)
 
 
+def fallback_runs(t, why, disk):
+    """The reason is said loudly, and an empty file system in memory works."""
+    machine = t.start(disk=disk)
+    machine.expect("NO USABLE DISK: " + why)
+    machine.prompt()
+    t.run(machine, "write /in-memory some words")
+    t.check("some words" in t.run(machine, "cat /in-memory"), "what was written is not read back")
+    t.check("FALLBACK" in t.run(machine, "df"), "df does not tell of the fallback")
+
+
 @case
 def bad_disk_none(t):
-    machine = t.boot(disk=None)
-    t.run(machine, "cores")
-    t.run(machine, "ls /")
+    fallback_runs(t, "the block driver is given up or has no device", None)
 
 
 @case
 def bad_disk_noise(t):
     path = t.folder / "noise-disk.img"
-    path.write_bytes(os.urandom(8 << 20))
-    machine = t.boot(disk=path)
-    t.run(machine, "ls /")
-    t.equal(path.read_bytes()[:16] != bytes(16), True, "the noise is untouched")
+    noise = os.urandom(8 << 20)
+    path.write_bytes(noise)
+    fallback_runs(t, "no ext2 file system: the magic number is 0x", path)
+    t.check(path.read_bytes() == noise, "something was written onto a disk that is not ours")
 
 
 @case
 def bad_disk_feature(t):
-    machine = t.boot(disk=t.disk(kind="ext4", name="ext4.img"))
-    t.run(machine, "ls /")
+    disk = t.disk(kind="ext4", name="ext4.img")
+    before = disk.read_bytes()
+    fallback_runs(t, "the volume needs features that are not supported: extent", disk)
+    t.check(disk.read_bytes() == before, "something was written onto a disk that is not ours")
 
 
 @case
