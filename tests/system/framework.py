@@ -15,6 +15,7 @@ generous failsafe limit (tools/qemu.py). Every machine's console is kept in buil
 """
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from manifest import read_system  # noqa: E402
 from qemu import Machine, MachineError, Options  # noqa: E402,F401
 
 FULL = os.environ.get("FULL", "") not in ("", "0")
+# A row of `services`; crash lines may stand between the rows.
+SERVICE_ROW = re.compile(r"^(\S+) +(\d+) +(\d+) +(\d+) (\w+) +(\d+) +(\d+) +(\d+) +\d+ \w+ ", re.M)
 CASES = []
 machines = set()  # running, so that an interrupted run leaves none behind
 
@@ -108,18 +111,16 @@ class Test:
     def services(self, machine):
         """What `services` says: name -> {"core", "domain", "epoch", "state", "restarts", "faults", "hangs"}."""
         rows = {}
-        for line in self.run(machine, "services").splitlines()[1:]:
-            words = line.split()
-            if len(words) >= 8:
-                rows[words[0]] = {"core": int(words[1]), "domain": int(words[2]), "epoch": int(words[3]),
-                                  "state": words[4], "restarts": int(words[5]), "faults": int(words[6]),
-                                  "hangs": int(words[7])}
+        for match in SERVICE_ROW.finditer(self.run(machine, "services")):
+            name, core, domain, epoch, state, restarts, faults, hangs = match.groups()
+            rows[name] = {"core": int(core), "domain": int(domain), "epoch": int(epoch), "state": state,
+                          "restarts": int(restarts), "faults": int(faults), "hangs": int(hangs)}
         return rows
 
     def points(self, machine, service):
         """Injection points of a service that were passed: name -> passages."""
-        words = [line.split() for line in self.run(machine, f"points {service}").splitlines()[1:]]
-        return {w[0]: int(w[1]) for w in words if len(w) >= 2 and w[1].isdigit()}
+        rows = re.findall(r"^(\w+\.[\w.]+) +(\d+) ", self.run(machine, f"points {service}"), re.M)
+        return {name: int(passages) for name, passages in rows}
 
     def image_is_sound(self, image):
         """e2fsck finds nothing on the image."""
