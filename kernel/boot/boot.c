@@ -2,13 +2,24 @@
 // rest into partitions, starts the other harts.
 //
 // Runs with satp = 0 on the loaded image and keeps all its state on its stack and in the plan, so that the image stays
-// pristine for every core that is started from it, now or after a death. It must never write .data or .bss.
+// pristine for every core that is started from it, now or after a death. It must never write .data or .bss, but for
+// boot_planned.
 // If it dies here there is no system yet: it says one sentence and switches off.
 #include "kernel/boot/boot.h"
+#include "abi/fence.h"
 #include "core-local/format.h"
 #include "kernel/riscv/sbi.h"
 #include <libfdt.h>
 #include <string.h>
+
+_Static_assert(offsetof(struct plan, core_count) == PLAN_CORE_COUNT, "boot.h: core count");
+_Static_assert(offsetof(struct plan, cores) == PLAN_CORES, "boot.h: cores");
+_Static_assert(offsetof(struct plan_core, hart) == PLAN_CORE_HART, "boot.h: hart");
+_Static_assert(offsetof(struct plan_core, partition) == PLAN_CORE_PARTITION, "boot.h: partition");
+_Static_assert(sizeof(struct plan_core) == PLAN_CORE_BYTES, "boot.h: size of a core's entry");
+
+// Set when the plan is made, before any other hart is started (entry.S). The one word of the image that boot writes.
+uint64_t boot_planned __attribute__((section(".data")));
 
 static void say(const char *sentence)
 {
@@ -130,6 +141,8 @@ _Noreturn void boot_main(uint64_t hart, const void *device_tree)
 	cores_announce(plan, wanted);
 	for (unsigned i = 0; i < plan->core_count; i++)
 		memset((void *)plan->cores[i].partition, 0, PARTITION_IMAGE(plan->core_count));
+	fence_w_w(); // partner: fence r, r of a stray hart in entry.S; the plan before the word that says it is made
+	boot_planned = 1;
 	harts_start(plan);
 	register uint64_t a0 __asm__("a0") = hart;
 	register uint64_t a1 __asm__("a1") = plan->cores[0].partition;

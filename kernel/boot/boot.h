@@ -4,6 +4,13 @@
 
 #define BOOT_STACK_BYTES 0x10000
 
+// Of struct plan, for entry.S; asserted in boot.c.
+#define PLAN_CORE_COUNT 0
+#define PLAN_CORES 144
+#define PLAN_CORE_HART 0
+#define PLAN_CORE_PARTITION 24
+#define PLAN_CORE_BYTES 40
+
 #ifndef __ASSEMBLER__
 #include "kernel/boot/plan.h"
 

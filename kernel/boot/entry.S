@@ -11,10 +11,33 @@
 boot_entry:
 	csrw sie, zero
 	csrw satp, zero
+	la t0, boot_planned
+	ld t0, 0(t0)
+	bnez t0, stray
 	la sp, image_end
 	li t0, BOOT_STACK_BYTES
 	add sp, sp, t0
 	call boot_main              // a0 = hart, a1 = device tree; does not return
+
+// A hart that the boot hart has started, but at the wrong place: OpenSBI before 1.2 marks a hart as starting before it has
+// written where to, so that one which is awake at that moment comes here. It looks its partition up in the plan.
+stray:
+	fence r, r                  // partner: the fence before boot_planned is set
+	la t0, image_end
+	li t1, BOOT_STACK_BYTES
+	add t0, t0, t1
+	lwu t1, PLAN_CORE_COUNT(t0)
+	li t2, PLAN_CORES
+	add t0, t0, t2
+2:	beqz t1, 3f
+	ld t2, PLAN_CORE_HART(t0)
+	ld a1, PLAN_CORE_PARTITION(t0)
+	beq t2, a0, core_entry
+	addi t0, t0, PLAN_CORE_BYTES
+	addi t1, t1, -1
+	j 2b
+3:	wfi                         // not in the plan: parked
+	j 3b
 
 	.globl core_entry
 core_entry:
