@@ -363,9 +363,16 @@ static void op_note(struct cache *cache, struct buffer *b, uint8_t op_flag)
 	b->op_flags |= op_flag;
 }
 
+enum error cache_room(const struct cache *cache, unsigned count)
+{
+	return cache->dirty.count + count <= cache->dirty_max ? ERR_OK : ERR_LIMIT;
+}
+
 enum error cache_modify(struct cache *cache, struct buffer *b)
 {
 	invariant(b->flags & BUFFER_VALID);
+	if (!(b->flags & BUFFER_DIRTY) && cache_room(cache, 1) != ERR_OK)
+		return ERR_LIMIT;
 	if (!(b->op_flags & (BUFFER_OP_SHADOWED | BUFFER_OP_FRESH))) {
 		struct buffer *shadow = take_any(cache);
 		if (!shadow)
@@ -380,7 +387,10 @@ enum error cache_modify(struct cache *cache, struct buffer *b)
 
 enum error cache_create(struct cache *cache, uint32_t block, struct buffer **buffer)
 {
-	enum error error = cache_get_blank(cache, block, buffer);
+	enum error error = cache_room(cache, 1);
+	*buffer = 0;
+	if (error == ERR_OK)
+		error = cache_get_blank(cache, block, buffer);
 	if (error != ERR_OK)
 		return error;
 	struct buffer *b = *buffer;
