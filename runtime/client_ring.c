@@ -9,7 +9,11 @@
 
 static bool record_ready(const struct client_ring *ring, unsigned slot)
 {
-	return load32(&ring->view.records[slot].seq) == ring->slots[slot].seq;
+	const struct completion *record = &ring->view.records[slot];
+	if (load32(&record->seq) != ring->slots[slot].seq)
+		return false;
+	fence_take(); // seq before status; partner: fence_publish in server_ring_record
+	return load32(&record->status) < ERROR_COUNT;
 }
 
 // A request of a former incarnation: perhaps never published, so it is published once more.

@@ -69,9 +69,10 @@ static enum adopted slot_judge(const struct server_ring *ring, unsigned slot, co
 	*former = ring->view.records[slot];
 	bool once = op_is_once(protocol, copy->op);
 	if (former->seq == copy->seq) {
-		if (!once && former->serial == 0)
+		bool known = former->status < ERROR_COUNT; // clients take no other for an answer
+		if (known && !once && former->serial == 0)
 			return ADOPTED_DONE;
-		if (former->digest == channel_record_digest(former, ring->view.key))
+		if (known && former->digest == channel_record_digest(former, ring->view.key))
 			return former->serial ? ADOPTED_RECORDED : ADOPTED_DONE;
 		if (once)
 			return ADOPTED_CORRUPT;
