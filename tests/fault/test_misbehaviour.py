@@ -10,13 +10,13 @@ name = "liar"
 core = "any"
 serves = ["liar"]
 restart = { burst = 100, window_ms = 1000, delay_ms = 0 }
-watch = { hang_ms = 500, request_ms = 500 }
+watch = { hang_ms = 500 }
 
 [[service]]
 name = "believer"
 app = true
 uses = ["*"]
-watch = { hang_ms = 0 }
+watch = { hang_ms = 0, request_ms = 500 }
 """
 
 
