@@ -113,8 +113,10 @@ static inline int client_ring_take(struct client_ring *ring)
 	struct client_slot *s = &ring->slots[slot];
 	if (__builtin_expect(!client_slot_waits(s) || load32(&ring->view.records[slot].seq) != s->seq, 0))
 		return client_ring_take_slowly(ring);
-	store32(&ring->view.client->complete_head, ++ring->head);
 	fence_take(); // seq before the rest of the record; partner: fence_publish in server_ring_record
+	if (__builtin_expect(load32(&ring->view.records[slot].status) >= ERROR_COUNT, 0))
+		return client_ring_take_slowly(ring);
+	store32(&ring->view.client->complete_head, ++ring->head);
 	return client_ring_complete(ring, slot);
 }
 // Time stamp of the oldest outstanding request that is not patient; ~0 when there is none.
