@@ -61,6 +61,7 @@ struct cache {
 	void *(*more)(size_t bytes); // memory to grow by, or 0; zeroed when it said no
 	struct buffer_list idle;
 	struct buffer_list dirty;
+	unsigned dirty_max; // what fits into a commit; an operation that needs more ends with ERR_LIMIT
 	struct buffer *committing;
 	struct buffer *op_first;
 	bool op_active;
@@ -96,11 +97,14 @@ void cache_put(struct cache *cache, struct buffer *buffer);
 // Starts reading up to `count` neighbouring blocks that are not there; never waits unless `must`.
 void cache_read_start(struct cache *cache, uint32_t block, unsigned count, bool must);
 
-// Changes, inside an operation only. cache_modify goes before the change and keeps the old bytes.
+// Changes, inside an operation only. cache_modify goes before the change and keeps the old bytes. ERR_LIMIT: too much is
+// dirty; ERR_NO_MEMORY: too much is dirty or kept for undo. After a commit there is more room for both.
 void cache_op_begin(struct cache *cache);
 void cache_op_keep(struct cache *cache);
 void cache_op_undo(struct cache *cache);
 enum error cache_modify(struct cache *cache, struct buffer *buffer);
+// Whether so many more may become dirty by cache_overwritten: ERR_OK or ERR_LIMIT.
+enum error cache_room(const struct cache *cache, unsigned count);
 // A block that nobody uses becomes ours: zeroed, valid, dirty, pinned.
 enum error cache_create(struct cache *cache, uint32_t block, struct buffer **buffer);
 // The pinned buffer's content was replaced and cannot be undone: only after all that may fail.

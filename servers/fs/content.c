@@ -193,6 +193,8 @@ enum error content_write(struct volume *v, struct inode *inode, uint64_t offset,
 		error = prepare_range(v, inode, offset, length, &count);
 	if (error == ERR_OK && offset + length > size)
 		error = inode_set_size(v, inode, offset + length);
+	if (error == ERR_OK)
+		error = cache_room(&v->cache, count);
 	if (error == ERR_OK) { // from here on nothing fails
 		inode_touch(v, inode, true);
 		fill_range(v, offset, from, length);

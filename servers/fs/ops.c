@@ -338,7 +338,8 @@ bool fsop_changes(uint16_t op)
 	return op < FS_OPS && op_table[op].attribute == OP_ONCE;
 }
 
-// Whatever the state of the volume: each new block may lie in a group of its own, with a bitmap and a descriptor.
+// Each new block may lie in a group of its own, with a bitmap and a descriptor. Freeing a large fragmented file may need
+// more: cache_modify watches the limit.
 uint32_t fsop_need(const struct volume *v, const struct request *request)
 {
 	uint32_t each_group = v->groups + v->descriptor_blocks;
@@ -349,10 +350,66 @@ uint32_t fsop_need(const struct volume *v, const struct request *request)
 		blocks = (request->out_length >> v->block_shift) + 2;
 		blocks += blocks / v->pointers + 8;
 	}
-	uint32_t maps = 2 * (blocks + 16) < each_group ? 2 * (blocks + 16) : each_group;
-	bool frees = request->op == FS_OP_TRUNCATE || request->op == FS_OP_UNLINK || request->op == FS_OP_RENAME ||
-		     request->op == FS_OP_CREATE;
-	return blocks + NEED_NAMES + (frees ? each_group : maps);
+	uint32_t maps = blocks < 16 ? 32 : 2 * blocks;
+	return blocks + NEED_NAMES + (maps < each_group ? maps : each_group);
+}
+
+// ---- operations that free more than a commit holds ----
+
+// The file that the operation will shorten, and to what size.
+static enum error shrink_target(struct volume *v, const struct fs_call *call, struct inode *inode, uint64_t *size)
+{
+	struct short_name copy;
+	struct name name;
+	const struct request *r = call->request;
+	enum error error;
+	*size = r->op == FS_OP_TRUNCATE ? r->arg[1] : 0;
+	if (r->op == FS_OP_TRUNCATE)
+		return inode_open(v, r->arg[0], inode);
+	if (r->op == FS_OP_RENAME) {
+		error = take_text(call, &long_text, EXT2_NAME_MAX);
+		return error == ERR_OK ? name_lookup(v, r->arg[1], long_text.second, inode) : error;
+	}
+	if (r->op != FS_OP_UNLINK && r->op != FS_OP_CREATE)
+		return ERR_TOO_BIG;
+	error = take_name(call, &copy, &name);
+	return error == ERR_OK ? name_lookup(v, r->arg[0], name, inode) : error;
+}
+
+// Half of what is to go, or half of that, and so on, until its traces fit.
+static enum error shrink_some(struct volume *v, struct inode *inode, uint64_t size)
+{
+	uint64_t now = inode_size(inode);
+	enum error error = ERR_TOO_BIG;
+	if (!inode_is(inode, FS_MODE_FILE))
+		return ERR_TOO_BIG;
+	for (uint64_t piece = (now - size) / 2; now > size && piece >= v->block_size; piece /= 2) {
+		cache_op_begin(&v->cache);
+		error = content_truncate(v, inode, now - piece);
+		if (error == ERR_OK) {
+			cache_op_keep(&v->cache);
+			return ERR_OK;
+		}
+		cache_op_undo(&v->cache);
+		if (error != ERR_LIMIT && error != ERR_NO_MEMORY)
+			return error;
+	}
+	return error;
+}
+
+enum error fsop_shrink(struct volume *v, const struct fs_call *call)
+{
+	struct inode inode;
+	uint64_t size;
+	if (v->read_only)
+		return ERR_READ_ONLY;
+	v->now = call->now;
+	enum error error = shrink_target(v, call, &inode, &size);
+	if (error != ERR_OK)
+		return error;
+	error = inode_size(&inode) > size ? shrink_some(v, &inode, size) : ERR_TOO_BIG;
+	inode_put(v, &inode);
+	return error == ERR_LIMIT || error == ERR_NO_MEMORY ? ERR_TOO_BIG : error;
 }
 
 enum error fsop_perform(struct volume *v, const struct fs_call *call, uint64_t result[5])

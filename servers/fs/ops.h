@@ -13,10 +13,14 @@ extern const struct protocol fs_protocol;
 
 // True when the operation changes the volume (it runs alone, is recorded, and joins a commit).
 bool fsop_changes(uint16_t op);
-// Blocks that the operation can make dirty at most.
+// Blocks that the operation is likely to make dirty at most.
 uint32_t fsop_need(const struct volume *v, const struct request *request);
-// Performs it: wholly, or with an error and no effect. SYNC is not here: it is a matter of commits.
+// Performs it: wholly, or with an error and no effect. SYNC is not here: it is a matter of commits. ERR_LIMIT,
+// ERR_NO_MEMORY: too much would be dirty; to be tried again after a commit, and then after fsop_shrink.
 enum error fsop_perform(struct volume *v, const struct fs_call *call, uint64_t result[5]);
+// For an operation that frees more than fits into a commit: cuts a piece off the file that it is about, as an operation
+// of its own. It may be committed without the operation: performed again, that ends in the same. ERR_TOO_BIG: nothing to cut.
+enum error fsop_shrink(struct volume *v, const struct fs_call *call);
 // A commit of all that is dirty in three steps, of which only the second waits: fsop_commit_begin copies (*count 0:
 // there was nothing), commit_write(&v->log) writes, fsop_commit_end cleans. `mark`: highest serial performed.
 enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count);

@@ -172,12 +172,26 @@ static enum error lock_with_room(uint32_t need)
 	}
 }
 
-static enum error perform_after_commit(const struct fs_call *call, uint64_t result[5])
+static bool is_shortage(enum error error)
 {
-	lock_give(&volume_lock);
-	enum error error = commit_now();
-	lock_take(&volume_lock, true);
-	return error == ERR_OK ? fsop_perform(volume, call, result) : error;
+	return error == ERR_LIMIT || error == ERR_NO_MEMORY;
+}
+
+// More became dirty than was expected: room by a commit, then by cutting the file down in pieces, each with a commit of
+// its own. The lock is held alone again at the end.
+static enum error perform_in_pieces(const struct fs_call *call, uint64_t result[5])
+{
+	enum error error = ERR_LIMIT;
+	for (bool shrink = false; is_shortage(error); shrink = true) {
+		if (shrink && (error = fsop_shrink(volume, call)) != ERR_OK)
+			return error;
+		lock_give(&volume_lock);
+		error = commit_now();
+		lock_take(&volume_lock, true);
+		if (error == ERR_OK)
+			error = fsop_perform(volume, call, result);
+	}
+	return error;
 }
 
 static void perform_change(struct server_request *request, const struct fs_call *call)
@@ -189,8 +203,8 @@ static void perform_change(struct server_request *request, const struct fs_call 
 		return;
 	}
 	error = fsop_perform(volume, call, result);
-	if (error == ERR_NO_MEMORY) // the cache could not grow as it was counted on: it has no dirty blocks after a commit
-		error = perform_after_commit(call, result);
+	if (is_shortage(error))
+		error = perform_in_pieces(call, result);
 	if (error == ERR_OK) {
 		(void)inject("fs.record");
 		serial_performed = server_record(request, result);

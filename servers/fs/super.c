@@ -295,15 +295,16 @@ static enum error open_cache(struct volume *v, const struct cache_memory *memory
 	if (v->read_only)
 		return ERR_OK;
 	error = commit_open(&v->log, v->disk, v->block_size);
-	return error == ERR_OK ? ERR_OK
-			       : REFUSE(error, "%llu bytes of log area are too few",
-					(unsigned long long)v->disk->log_bytes);
+	if (error != ERR_OK)
+		return REFUSE(error, "%llu bytes of log area are too few", (unsigned long long)v->disk->log_bytes);
+	v->cache.dirty_max = v->log.capacity - 1; // one place is the superblock's, for its time
+	return ERR_OK;
 }
 
 uint32_t volume_dirty_limit(const struct volume *v)
 {
 	uint32_t by_cache = cache_capacity(&v->cache) * 3 / 8;
-	return v->log.capacity - 1 < by_cache ? v->log.capacity - 1 : by_cache;
+	return v->cache.dirty_max < by_cache ? v->cache.dirty_max : by_cache;
 }
 
 static enum error pin_super(struct volume *v)

@@ -244,6 +244,21 @@ static struct recorded *next_record(struct host *h)
 	return 0;
 }
 
+// As serve.c does it.
+static enum error perform(struct host *h, const struct fs_call *call, uint64_t result[5])
+{
+	enum error error = fsop_perform(h->volume, call, result);
+	for (bool shrink = false; error == ERR_LIMIT || error == ERR_NO_MEMORY; shrink = true) {
+		if (shrink && (error = fsop_shrink(h->volume, call)) != ERR_OK)
+			return error;
+		h->pieces += shrink;
+		error = host_commit(h);
+		if (error == ERR_OK)
+			error = fsop_perform(h->volume, call, result);
+	}
+	return error;
+}
+
 unsigned host_reincarnate(struct host *h)
 {
 	unsigned differ = 0;
@@ -258,17 +273,16 @@ unsigned host_reincarnate(struct host *h)
 	}
 	forget_records(h, h->mark);
 	h->serial = h->mark;
-	for (struct recorded *r; (r = next_record(h)) != 0;) {
-		struct request request = r->request;
-		if (make_room(h, &request) != ERR_OK)
-			abort();
-		r = next_record(h); // a commit moved the rest
-		struct fs_call call = {&r->request, r->out, h->in, r->now};
+	while (next_record(h)) {
+		struct recorded r = *next_record(h); // commits move and drop the records before it
+		struct fs_call call = {&r.request, r.out, h->in, r.now};
 		uint64_t result[5];
-		enum error error = fsop_perform(h->volume, &call, result);
-		if (error != ERR_OK || memcmp(result, r->result, sizeof(result)))
+		if (make_room(h, &r.request) != ERR_OK)
+			abort();
+		enum error error = perform(h, &call, result);
+		if (error != ERR_OK || memcmp(result, r.result, sizeof(result)))
 			differ++;
-		h->serial = r->serial;
+		h->serial = r.serial;
 	}
 	return differ;
 }
@@ -293,7 +307,7 @@ enum error host_call(struct host *h, uint16_t op, uint64_t a0, uint64_t a1, uint
 	struct fs_call call = {&request, out, h->in, h->now};
 	enum error error = make_room(h, &request);
 	if (error == ERR_OK)
-		error = fsop_perform(h->volume, &call, h->result);
+		error = perform(h, &call, h->result);
 	if (error == ERR_OK && fsop_changes(op))
 		record(h, &call);
 	return error;

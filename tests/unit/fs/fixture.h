@@ -40,6 +40,7 @@ struct host {
 	uint64_t serial; // last given out
 	uint64_t mark;
 	uint64_t now;
+	unsigned pieces; // shortenings that one operation needed
 	uint8_t *in; // FS_TRANSFER_MAX bytes
 	uint64_t result[5];
 };

@@ -144,6 +144,34 @@ static void full_disk(void **state)
 	free(data);
 }
 
+// A file over more groups than a commit has places is cut down in pieces; what dies between them does no harm.
+static void more_than_a_commit(void **state)
+{
+	uint8_t *data = malloc(65536);
+	(void)state;
+	memset(data, 'g', 65536);
+	host_make(&h, "-b 1024 -g 256 -N 2000 -I 128 -O ^resize_inode", 40000, 0, 1 << 20, 112 << 10);
+	assert_int_equal(host_mount(&h), ERR_OK);
+	uint64_t handle = create("wide");
+	for (unsigned i = 0; i < 450; i++)
+		assert_int_equal(host_call(&h, FS_OP_WRITE, handle, FS_APPEND, 0, data, 65536, 0), ERR_OK);
+	assert_int_equal(host_call(&h, FS_OP_TRUNCATE, handle, 1000000, 0, 0, 0, 0), ERR_OK);
+	assert_true(h.pieces > 0);
+	assert_int_equal(stat_of(handle).size, 1000000);
+	expect_at(handle, 999990, (const char *)data, 10);
+	assert_int_equal(host_commit(&h), ERR_OK);
+	assert_true(host_clean(&h));
+	for (unsigned i = 0; i < 400; i++)
+		assert_int_equal(host_call(&h, FS_OP_WRITE, handle, FS_APPEND, 0, data, 65536, 0), ERR_OK);
+	h.pieces = 0;
+	assert_int_equal(named(FS_OP_UNLINK, host_root(&h), 0, "wide"), ERR_OK);
+	assert_true(h.pieces > 0);
+	assert_int_equal(host_reincarnate(&h), 0);
+	assert_int_equal(host_lookup(&h, host_root(&h), "wide"), 0);
+	finish();
+	free(data);
+}
+
 static void long_names_and_many_entries(void **state)
 {
 	char name[300];
@@ -318,6 +346,7 @@ int main(void)
 		cmocka_unit_test(all_levels),
 		cmocka_unit_test(large_file_flag),
 		cmocka_unit_test(full_disk),
+		cmocka_unit_test(more_than_a_commit),
 		cmocka_unit_test(long_names_and_many_entries),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(link_limit),
