@@ -210,6 +210,16 @@ static void console_again(struct timer *timer)
 	console_turn();
 }
 
+// While nobody has asked this incarnation for focus, the newest reader has it.
+static void focus_guess(struct console_client *client, uint64_t time)
+{
+	if (console.focus_count != 0)
+		return;
+	if (console.focus == 0 || console.focus->input.first == 0 || time >= console.focus->input.last->copy.time)
+		console.focus = client;
+}
+
+// The one who asked last and still is there; when nobody has asked this incarnation, the newest reader.
 static void focus_find(void)
 {
 	console.focus = 0;
@@ -220,15 +230,13 @@ static void focus_find(void)
 		    (console.focus == 0 || client->focused > console.focus->focused))
 			console.focus = client;
 	}
-}
-
-// While nobody has asked this incarnation for focus, the newest reader has it.
-static void focus_guess(struct console_client *client, uint64_t time)
-{
-	if (console.focus_count != 0)
+	if (console.focus != 0)
 		return;
-	if (console.focus == 0 || console.focus->input.first == 0 || time >= console.focus->input.last->copy.time)
-		console.focus = client;
+	console.focus_count = 0;
+	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
+		if (console.clients[i].input.first != 0)
+			focus_guess(&console.clients[i], console.clients[i].input.last->copy.time);
+	}
 }
 
 static void read_request(struct console_client *client, struct server_request *request)
@@ -295,8 +303,8 @@ static void console_closing(struct server_channel *channel)
 	if (client == 0)
 		return;
 	client->focused = 0;
-	focus_find();
 	reads_end(client, ERR_PEER_LOST);
+	focus_find();
 	input_deliver();
 }
 
