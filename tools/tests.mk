@@ -9,13 +9,18 @@ export FULL
 ##test: all of the below, with the sum at the end; FULL=1 runs the long sizes
 .PHONY: test
 test: setup-test
-	$(Q)python3 tools/test_all.py '$(MAKE)' lint manifest unit model fuzz system fault
+	$(Q)python3 tools/test_all.py '$(MAKE)' lint docs manifest unit model fuzz system fault
 
 ##lint: layers, headers alone, unique names, unfinished work, lengths
 .PHONY: lint
 lint: all
 	$(Q)python3 tools/lint.py --kernel '$(CC_TARGET) $(KERNEL_FLAGS) $(WARNINGS)' \
 		--domain '$(CC_TARGET) $(DOMAIN_FLAGS) $(WARNINGS)'
+
+##docs: what the pages name exists: paths, targets, functions, tests
+.PHONY: docs
+docs:
+	$(Q)python3 tests/docs/run.py $(T)
 
 ##manifest: exact error sentences of tests/manifest/
 .PHONY: manifest
