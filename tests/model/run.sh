@@ -1,7 +1,7 @@
 #!/bin/sh
 # Model checking of the channel protocol: spin makes a program of each model, which visits every state. Prints one line
-# for each model, and for each mutant (a model that lacks one rule), which must fail. FULL=1: larger ones too (minutes,
-# up to 6 GB). Spin knows no weak memory, so the fences are checked by litmus tests (litmus.py; by herd7 too where it is
+# for each model, and for each mutant (a model that lacks one rule), which must fail. FULL=1: a larger one too (6 minutes,
+# 2.3 GB). Spin knows no weak memory, so the fences are checked by litmus tests (litmus.py; by herd7 too where it is
 # installed).
 set -u
 cd "$(dirname "$0")/../.."
@@ -105,11 +105,9 @@ fi
 
 if [ -n "${FULL:-}" ]; then
 	LIMIT=1800
-	MEMLIM=6000
+	MEMLIM=4000
 	model_build adoption-large adoption "-DREQUESTS=3 -DSERVER_DEATHS=2" "-DCOLLAPSE"
 	expect_pass adoption-large "three requests in two slots, two deaths of the server"
-	model_build adoption-both adoption "-DREQUESTS=2 -DSERVER_DEATHS=2 -DCLIENT_DEATHS=1" "-DCOLLAPSE"
-	expect_pass adoption-both "two requests, two deaths of the server and one of the client"
 fi
 
 [ "$failures" = 0 ] || echo "$failures failures"
