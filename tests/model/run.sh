@@ -40,7 +40,7 @@ model_build() {
 
 # model_run name mutant: what pan says about errors, then states
 model_run() {
-	(cd "$build/$1.d" && MUTANT=$2 timeout "${LIMIT:-120}" ./pan -m300000 >"$2.log" 2>&1)
+	(cd "$build/$1.d" && MUTANT=$2 timeout "${LIMIT:-600}" ./pan -m300000 >"$2.log" 2>&1)
 	log="$build/$1.d/$2.log"
 	error=$(sed -n 's/^pan:1: *//p' "$log" | head -1)
 	states=$(awk '/states, stored/ { print $1 }' "$log")
