@@ -1,4 +1,4 @@
-// struct core: all mutable state of one kernel instance, in its own partition, written by it alone.
+// struct core: all mutable state of one kernel instance, in its own partition, written by it alone (INV-1).
 //
 // It must never hold a pointer into another partition but to what the peer shares with everybody (info page, mesh ring,
 // heads page, interrupt files). If this kernel dies, the struct stays in its slot for the next one to read.

@@ -3,7 +3,7 @@
 //
 // Never: touches the content of a frame, or frames of another partition. Why right: a free frame lies in exactly one
 // block that is on the list of its order, two free buddies never exist side by side (they are merged when the second
-// appears), so all freed is as at the start; all other frames name their owner or are reserved or quarantined.
+// appears; INV-16), so all freed is as at the start; all other frames name their owner or are reserved or quarantined.
 // State: struct frames in struct core and the table, both in the partition; if the kernel dies here, they are rebuilt
 // from the records of domains by its next incarnation. A caller's breach is an assert, which panics this kernel.
 #pragma once

@@ -1,4 +1,5 @@
 // Kernel calls: validation, dispatch, and those that concern the calling domain itself. abi/call.h is the reference.
+// INV-11: each checks everything and then does a phase that cannot fail.
 #include "kernel/call.h"
 #include "core-local/info.h"
 #include "kernel/boot/plan.h"
@@ -295,6 +296,7 @@ static enum error handle_give(struct domain *d, unsigned core, unsigned number, 
 	return value[0] ? ERR_OK : ERR_LIMIT;
 }
 
+// INV-13: a handle of an earlier generation names nothing.
 static bool handle_resolve(const struct domain *d, uint64_t handle, unsigned *core, uint64_t *object)
 {
 	uint64_t place = (handle & 0xffff) - 1;

@@ -3,7 +3,7 @@
 // Two kinds. Calls: a request with a number and a reply that carries it; at most MESH_REQUESTS_MAX outstanding for a
 // pair, each with a deadline. Notices: the state of something, told again whenever it changes; they are not queued but
 // marked where they come from (channel_end.notice, .ring, domain.report) and sent while the ring has room, so none is
-// lost and none can overflow. Replies always find room: notices leave MESH_NOTICE_ROOM slots.
+// lost and none can overflow. Replies always find room (INV-12): notices leave MESH_NOTICE_ROOM slots.
 //
 // If the other kernel dies: calls end with ERR_CORE_LOST at their deadline; notices stay marked.
 #pragma once

@@ -65,7 +65,7 @@ enum error operation_load(struct invocation *c)
 		return ERR_OK;
 	}
 	if (!window_is_free_for_segments(s.gpa, s.pages) || s.prot == 0 || s.prot > 7 ||
-	    (s.prot & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC))
+	    (s.prot & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC)) // INV-7
 		return ERR_INVALID;
 	if (s.offset > whole || s.length > whole - s.offset || s.length > s.pages * PAGE_SIZE)
 		return ERR_INVALID;
@@ -75,6 +75,7 @@ enum error operation_load(struct invocation *c)
 	return error;
 }
 
+// INV-14: nothing runs while work on its memory is left.
 enum error operation_start(struct invocation *c)
 {
 	struct domain *d = c->target;

@@ -22,7 +22,7 @@ void schedule_init(struct core *core)
 	core->info->running_domain = ~0u;
 }
 
-// hgeie[g] is 1 exactly while the domain of file g is blocked (KERNEL.md rule 5).
+// INV-4: hgeie[g] is 1 exactly while the domain of file g is blocked and listens.
 static void guest_interrupt_enable(struct domain *d, bool on)
 {
 	uint64_t bit = d->file ? 1ul << d->file : 0;

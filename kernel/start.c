@@ -79,7 +79,7 @@ static void map_image(struct core *core)
 	map(core, base + data, copy + data, core->plan->image_bytes - data, PROT_READ | PROT_WRITE);
 }
 
-// Of every core: its info page and heads page to read, our ring to write, its interrupt files to ring.
+// Of every core: its info page and heads page to read, our ring to write, its interrupt files to ring (INV-1).
 static void map_peers(struct core *core)
 {
 	for (unsigned i = 0; i < core->core_count; i++) {

@@ -1,7 +1,7 @@
 // The client's end of a channel's shared memory: slots, submissions, completions, the log that waits for commits.
 //
 // Pure: touches the channel's pages and this struct, makes no kernel call but a doorbell, never waits. client.c waits;
-// unit tests and fuzzers drive it on the host. All that the server wrote is hostile: indices are range-checked, a record is
+// unit tests and fuzzers drive it on the host. All that the server wrote is hostile (INV-21): indices are range-checked, a record is
 // taken only for a slot that waits for it.
 #pragma once
 #include "runtime/channel_view.h"
@@ -87,7 +87,7 @@ static inline int client_ring_complete(struct client_ring *ring, unsigned slot)
 	ring->outstanding--;
 	if (__builtin_expect(s->state == CLIENT_SLOT_FORMER, 0))
 		ring->former--;
-	if (serial <= ring->committed) {
+	if (serial <= ring->committed) { // INV-25
 		client_ring_slot_free(ring, slot);
 		return (int)slot;
 	}
@@ -149,7 +149,7 @@ static inline void client_ring_publish(struct client_ring *ring, unsigned slot)
 {
 	struct channel_client_page *page = ring->view.client;
 	store16(&page->submit_ring[ring->tail % CHANNEL_SLOTS_MAX], (uint16_t)slot);
-	fence_publish(); // request, seq and index before tail; partner: fence_take in server_ring_take
+	fence_publish(); // INV-23: request, seq and index before tail; partner: fence_take in server_ring_take
 	store32(&page->submit_tail, ++ring->tail);
 }
 
@@ -159,7 +159,7 @@ static inline void client_ring_submit(struct client_ring *ring, unsigned slot, u
 	struct client_slot *s = &ring->slots[slot];
 	uint32_t seq = ring->next_seq;
 	ring->next_seq = seq + 1 ? seq + 1 : 1;
-	store32(&ring->view.client->next_seq, ring->next_seq); // before seq is used: never used twice
+	store32(&ring->view.client->next_seq, ring->next_seq); // before seq is used: never used twice (INV-22)
 	s->seq = seq;
 	s->submitted = now;
 	s->state = CLIENT_SLOT_OUTSTANDING;

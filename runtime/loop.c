@@ -274,7 +274,7 @@ void loop_sleep(void)
 	loop_enter();
 	rings_want(1);
 	alarm_arm();
-	fence_sleep(); // partner: fence_doorbell of whoever publishes
+	fence_sleep(); // INV-30; partner: fence_doorbell of whoever publishes
 	bool any = rings_look() | claim_noted();
 	if (!guest_file) {
 		claim_due = true;

@@ -1,7 +1,7 @@
 // The server's end of a channel (server_ring.h says what it is; include/abi/channel.h has the rules).
 //
-// Owns page 1 and the records of its channel. Never trusts tails when it adopts: only records. Right because a slot is
-// performed at most once for each seq: `slots[].seq` holds what was taken or found performed, and an index for the same
+// Owns page 1 and the records of its channel. Never trusts tails when it adopts: only records (INV-29). Right because a slot is
+// performed at most once for each seq (INV-26): `slots[].seq` holds what was taken or found performed, and an index for the same
 // seq, or for a slot that is still being worked on, is dropped. If this domain dies between record and publication, the
 // record stands, and client and successor both find it there; if it dies in the middle of a record, the seq in it is
 // still the old one, and the request counts as never performed.
@@ -38,7 +38,7 @@ void server_ring_adopt(struct server_ring *ring, uint32_t epoch)
 	store32(&view.server->want_doorbell, 0);
 	suspect_update(ring);
 	store32(&view.server->complete_tail, ring->tail);
-	fence_publish(); // partner: fence_take between tail and epoch in client_ring_take
+	fence_publish(); // INV-29; partner: fence_take between tail and epoch in client_ring_take
 	store32(&view.server->epoch, epoch);
 }
 

@@ -1,7 +1,7 @@
 // The server's end of a channel's shared memory: taking submissions, writing records, publishing, adopting.
 //
 // Pure: touches the channel's pages and this struct, makes no kernel call but a doorbell, never waits. server.c
-// dispatches; unit tests and fuzzers drive it on the host. All that the client wrote is hostile: a request is copied once
+// dispatches; unit tests and fuzzers drive it on the host. All that the client wrote is hostile (INV-21): a request is copied once
 // and the copy is validated; indices are range-checked.
 #pragma once
 #include "proto/protocol.h"
@@ -54,7 +54,7 @@ static inline void server_ring_record(struct server_ring *ring, unsigned slot, c
 	store64(&to->serial, record->serial);
 	store32(&to->status, record->status);
 	store64(&to->digest, digest ? channel_record_digest(record, ring->view.key) : 0);
-	fence_publish(); // all before seq; partner: fence_take in client_ring_take, and the successor's scan
+	fence_publish(); // INV-23: all before seq; partner: fence_take in client_ring_take, and the successor's scan
 	store32(&to->seq, record->seq);
 }
 

@@ -1,7 +1,7 @@
 // The supervisor: starts the services of the manifest, and makes those that die live again.
 //
 // Owns the authority over all cores (the kernel gave it to the first domain). It must never wait for a service that it
-// supervises: everything happens on the loop, by events and requests, and calls wait for kernels only, which answer
+// supervises (INV-42): everything happens on the loop, by events and requests, and calls wait for kernels only, which answer
 // or are declared lost within CALL_DEADLINE_MS. If it dies, services run on; its core's kernel notices and starts a
 // fresh one, which adopts the running domains from the kernels' records (services_adopt). Its state is the table in
 // services.c, rebuilt at such a start.

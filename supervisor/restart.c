@@ -1,10 +1,10 @@
 // Restart: stop, quiesce the device, unregister, restore, switch the device on, start, watch.
 //
 // Owns the order. It must never start an incarnation whose predecessor a hart or a device could still write for: STOP is
-// acknowledged by the kernel of that core, QUIESCE by the device, before RESTORE touches memory (RECOVERY rules 3, 9, 10).
+// acknowledged by the kernel of that core, QUIESCE by the device, before RESTORE touches memory (INV-40).
 // Right because the steps run in this order only, a failed step is repeated, and a step that keeps failing ends in a hold,
 // never in the next step. The kernel records each step; if the supervisor dies between any two, its next incarnation
-// finds the domain stopped and begins again with STOP, which by then does nothing new. Who notices: the kernel of the
+// finds the domain stopped and begins again with STOP, which by then does nothing new (INV-41). Who notices: the kernel of the
 // supervisor's core.
 #include "supervisor/restart.h"
 #include "runtime/error_text.h"

@@ -1,7 +1,7 @@
 // Watch: what a kernel event means for a service.
 //
 // Owns no state but the counts in the table. It must never act on what an event says beyond "look at that domain": the
-// event may be late, so the domain's status decides, together with the phase that the service is in. Right because a
+// event may be late, so the domain's status decides (INV-44), together with the phase that the service is in. Right because a
 // domain is STOPPED only until this file has seen it, once: the next look finds it running again, or in a phase in
 // which nothing is to be done. If the supervisor dies here, its next incarnation looks at every domain.
 #include "supervisor/watch.h"

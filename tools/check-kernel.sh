@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks a linked kernel: no atomic instruction in it, and kernel/ with core-local/ below their line limit.
+# Checks a linked kernel: no atomic instruction in it (INV-2), and kernel/ with core-local/ below their line limit.
 # usage: check-kernel.sh kernel.elf [objdump]
 set -eu
 elf=$1

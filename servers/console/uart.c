@@ -1,5 +1,5 @@
 // 16550A UART (facts: National Semiconductor PC16550D data sheet, section 8). Owns the UART's registers and the input
-// ring. If the driver dies here: what is in the UART's FIFOs stays there for the next incarnation; the ring is lost.
+// ring. After a claim it works until the line has been low once (INV-56). If the driver dies here: what is in the UART's FIFOs stays there for the next incarnation; the ring is lost.
 #include "servers/console/uart.h"
 #include "runtime/device.h"
 #include <string.h>

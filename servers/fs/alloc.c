@@ -2,7 +2,7 @@
 //
 // Owns: the content of both kinds of bitmap, and the three counts of each group and of the superblock. Deterministic on
 // purpose: no memory of earlier searches, so that a replay in serial order after a restart chooses the same blocks and
-// inodes (RECOVERY rule 15). Bitmaps are claims of the disk: a free bit over metadata is skipped and logged, freeing
+// inodes (INV-52). Bitmaps are claims of the disk: a free bit over metadata is skipped and logged, freeing
 // what is free already is corruption and undoes the operation.
 #include "runtime/inject.h"
 #include "servers/fs/volume.h"

@@ -4,7 +4,7 @@
 // (no-steal), so the disk never holds half an operation. A buffer that is dirty, committing, being read or pinned is
 // never evicted; hence a read from the disk can never miss a newer content.
 // An operation that changes blocks runs alone (serve.c's lock). cache_modify keeps the old bytes in a second buffer; if
-// the operation fails, cache_op_undo puts all back, so failed operations have no effect and need no replay.
+// the operation fails, cache_op_undo puts all back, so failed operations have no effect (INV-51) and need no replay.
 // If the server dies: all of this is gone, and nothing is lost by it: the log area and the clients' rings have the rest.
 #include "servers/fs/cache.h"
 #include "runtime/inject.h"

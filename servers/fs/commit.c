@@ -1,4 +1,4 @@
-// Commit log: the only way from the cache to the disk.
+// Commit log: the only way from the cache to the disk (INV-50).
 //
 // Owns: the log area (the `out` area of our own channel to the block driver). One commit is: copy all dirty blocks and
 // a list of their numbers and digests there, mark the record valid, write the blocks from there in place, flush, note

@@ -2,7 +2,7 @@
 //
 // Owns: the fields of an inode that are not block pointers. There is no second copy of an inode in memory: struct inode
 // points into the pinned block of the table, so there is nothing to keep coherent and nothing to flush. A handle names
-// inode and generation; a new inode gets the old one's generation + 1, which a replay repeats.
+// inode and generation (INV-53); a new inode gets the old one's generation + 1, which a replay repeats.
 #include "servers/fs/volume.h"
 #include <string.h>
 

@@ -1,6 +1,6 @@
 // File server: start-up. Opens the disk, recovers, mounts, or falls back to memory, and serves.
 //
-// Owns: the decision what to serve. Fallback only at boot (RECOVERY rule 16): a later incarnation serves the memory file
+// Owns: the decision what to serve. Fallback only at boot (INV-54): a later incarnation serves the memory file
 // system only if the log area says that this boot began so; a driver that is down for a moment is waited for.
 // Arguments (manifest): "cache=KIB", "log=KIB", "nofallback", any of them, with spaces between.
 #include "proto/fs.h"

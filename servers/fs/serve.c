@@ -2,7 +2,7 @@
 //
 // Owns: the lock of the volume, the committer fiber, the highest serial performed. Reading operations share the lock,
 // changing ones have it alone, and a commit shares it only while it copies: then it writes while operations go on.
-// Record before effect (RECOVERY rule 1): a changing operation works on the cache, which no other can see while the
+// Record before effect (INV-24): a changing operation works on the cache, which no other can see while the
 // lock is held; its record is written before the lock is given back, so before anybody sees the effect and before a commit
 // can copy it. A commit copies between operations only, so its mark is exact: all serials up to it are inside.
 // If the server dies in an operation: the cache with its half of the work is gone, no record exists, the next
@@ -98,7 +98,7 @@ static enum error commit_locked(void)
 	return error;
 }
 
-// All that was performed before the call is on the medium afterwards. Waits for a commit under way first.
+// All that was performed before the call is on the medium afterwards (INV-28). Waits for a commit under way first.
 static enum error commit_now(void)
 {
 	fiber_mutex_lock(&commit_mutex);
