@@ -493,7 +493,9 @@ static void server_end_told(struct domain *d, unsigned slot)
 	struct channel_end *e = &d->ends[slot];
 	if (e->released)
 		return;
-	if (e->state == CHANNEL_REQUESTED) {
+	if (e->state == CHANNEL_REQUESTED) { // given up; the answer that nobody awaits ends the request between the kernels
+		static const uint64_t none[5];
+		mesh_answer(d->core, (struct origin){e->peer_core, e->peer_domain, e->request, true}, ERR_TIMEOUT, none);
 		end_release(d, slot);
 		return;
 	}

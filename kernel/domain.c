@@ -216,6 +216,16 @@ void domain_report(struct domain *d)
 	d->core->notices |= 1u << d->index;
 }
 
+// Who waits for it is told; one's own (memory, channel) ends with the domain.
+static void job_drop(struct domain *d)
+{
+	static const uint64_t none[5];
+	if (d->job.kind == JOB_LOAD || d->job.kind == JOB_RESTORE)
+		mesh_answer(d->core, d->job.origin, ERR_STATE, none);
+	d->core->jobs &= ~(1u << d->index);
+	d->job.kind = JOB_NONE;
+}
+
 void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_t address, uint64_t instruction)
 {
 	if (d->state == DOMAIN_STOPPED || d->state == DOMAIN_DYING)
@@ -223,8 +233,7 @@ void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_
 	schedule_remove(d);
 	deadline_cancel(&d->core->deadlines, &d->deadline);
 	deadline_cancel(&d->core->deadlines, &d->tick);
-	d->core->jobs &= ~(1u << d->index);
-	d->job.kind = JOB_NONE;
+	job_drop(d);
 	d->call_request = 0;
 	d->state = DOMAIN_STOPPED;
 	d->ready = false;
@@ -402,8 +411,7 @@ void domain_destroy_begin(struct domain *d)
 {
 	domain_halt(d, FAULT_KILLED, 0, 0, 0);
 	d->report = false;
-	d->job.kind = JOB_NONE;
-	d->core->jobs &= ~(1u << d->index);
+	job_drop(d);
 	heap_free(d);
 	domain_segments_forget(d);
 	windows_free(d);
