@@ -39,10 +39,11 @@ static void windows_are_limited(void)
 	struct kernel_result r = kcall(CALL_device_map, c.handle, UART + 5, 3);
 	EQUAL(r.error, ERR_OK);
 	EQUAL(r.value[0], GPA_DEVICE + 5);
+	EQUAL(kcall(CALL_device_map, c.handle, UART + 5, 3).value[0], GPA_DEVICE + 5); // again: the same window
 	FAILS(ERR_LIMIT, CALL_device_map, c.handle, 0x30000000, GPA_DEVICE_END - GPA_DEVICE);
 	unsigned n = 1;
 	for (; n < 100 && r.error == ERR_OK; n++)
-		r = kcall(CALL_device_map, c.handle, UART, 8);
+		r = kcall(CALL_device_map, c.handle, UART + n * PAGE_SIZE, 8);
 	EQUAL(r.error, ERR_LIMIT);
 	FAILS(ERR_INVALID, CALL_interrupt_bind, c.handle, n, 0);
 	FAILS(ERR_INVALID, CALL_interrupt_bind, c.handle, ~0ul, 0);

@@ -1,0 +1,396 @@
+// Tests of channels: both ends, same core and across cores, restarts. Services are "kt-a" and so on.
+#include "apps/kernel_test/test.h"
+#include <string.h>
+
+#define SLOTS 16ul
+
+static const struct partner_argument plain_server = {.service = 'a'};
+
+static bool server_run(struct child *c, unsigned core, uint8_t flags, unsigned domain_flags)
+{
+	struct partner_argument how = plain_server;
+	how.flags = flags;
+	return child_run_as(c, core, "server", test_argument(&how), 1, domain_flags) && child_wait_ready(c) &&
+	       child_publish(c, 'a', SERVICE_UP);
+}
+
+static bool client_run(struct child *c, unsigned core, uint8_t flags, uint16_t rounds, unsigned domain_flags)
+{
+	struct partner_argument how = {.service = 'a', .flags = flags, .rounds = rounds};
+	return child_run_as(c, core, "client", test_argument(&how), 1, domain_flags);
+}
+
+// Withdraws the name, as the supervisor does before a service goes.
+static bool server_end(struct child *c)
+{
+	return child_publish(c, 'a', SERVICE_NONE) && child_destroy(c);
+}
+
+static struct kernel_result own_open(uint64_t bytes)
+{
+	return kcall(CALL_channel_open, partner_service('a'), 0, SLOTS << 32 | 1, bytes, bytes);
+}
+
+static unsigned own_state(unsigned slot)
+{
+	return CHANNEL_INFO_STATE(kcall(CALL_channel_info, slot).value[0]);
+}
+
+// Waits until our end says so.
+static bool own_becomes(unsigned slot, unsigned state)
+{
+	for (unsigned i = 0; i < 20000 && own_state(slot) != state; i++)
+		test_nap(200);
+	return own_state(slot) == state;
+}
+
+// Waits for an event of ours; what else comes is dropped.
+static bool event_comes(uint64_t kind, uint64_t slot)
+{
+	for (unsigned i = 0; i < 20000; i++) {
+		struct kernel_result e = kcall(CALL_event_next);
+		if (e.value[0] == kind && e.value[1] == slot)
+			return true;
+		if (e.value[0] == EVENT_NONE)
+			test_nap(200);
+	}
+	return false;
+}
+
+// ---- two children: all placements and both kinds of doorbell
+
+static void pair_works(unsigned server_core, unsigned client_core, unsigned server_flags, unsigned client_flags)
+{
+	struct child server, client;
+	CHECK(server_run(&server, server_core, 0, server_flags));
+	CHECK(client_run(&client, client_core, PARTNER_CLOSES, 30, client_flags));
+	CHECK(child_exits(&client, 0));
+	CHECK(child_destroy(&client));
+	CHECK(server_end(&server));
+}
+
+static void pairs_everywhere(void)
+{
+	const unsigned flags[] = {0, DOMAIN_FLAG_NO_FILE};
+	for (unsigned server = 0; server < test_cores; server += test_cores > 4 ? 3 : 1)
+		for (unsigned client = 0; client < test_cores; client += test_cores > 4 ? 3 : 1)
+			for (unsigned f = 0; f < 4; f++)
+				pair_works(server, client, flags[f & 1], flags[f >> 1]);
+}
+
+// What a channel end has is seen by channel_info of both sides, and agrees.
+static void info_of_both_ends(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child server;
+		CHECK(server_run(&server, core, 0, 0));
+		struct kernel_result opened = own_open(5000), info = kcall(CALL_channel_info, opened.value[0]);
+		EQUAL(opened.error, ERR_OK);
+		EQUAL(CHANNEL_INFO_ROLE(info.value[0]), CHANNEL_ROLE_CLIENT);
+		EQUAL(CHANNEL_INFO_STATE(info.value[0]), CHANNEL_OPEN);
+		EQUAL(CHANNEL_INFO_PRIORITY(info.value[0]), 1);
+		EQUAL(CHANNEL_INFO_SLOTS(info.value[1]), SLOTS);
+		EQUAL(info.value[2], 5000);
+		EQUAL(info.value[3], 5000);
+		EQUAL(CHANNEL_PEER_CORE(info.value[4]), core);
+		EQUAL(CHANNEL_PEER_DOMAIN(info.value[4]), server.domain);
+		EQUAL(CHANNEL_PEER_EPOCH(info.value[4]), 1);
+		bool page = machine_info(core)->domains[server.domain].guest_file != 0;
+		EQUAL((info.value[0] & CHANNEL_HAS_DOORBELL_PAGE) != 0, page);
+		CHECK(CHANNEL_OWN_IDENTITY(info.value[1]) >= IDENTITY_CHANNEL);
+		CHECK(CHANNEL_PEER_IDENTITY(info.value[1]) >= IDENTITY_CHANNEL);
+		struct kernel_result name = kcall(CALL_channel_name, opened.value[0]);
+		EQUAL(name.value[0], partner_service('a'));
+		EQUAL(name.value[2], 0); // no DMA right
+		CHECK(name.value[3] != 0);
+		FAILS(ERR_STATE, CALL_channel_accept, opened.value[0]);
+		FAILS(ERR_STATE, CALL_channel_refuse, opened.value[0]);
+		WORKS(CALL_channel_close, opened.value[0]);
+		FAILS(ERR_NOT_FOUND, CALL_channel_info, opened.value[0]);
+		CHECK(server_end(&server));
+	}
+}
+
+// Identities are given by priority: a lower number of priority has lower identities, which come first.
+static void identities_by_priority(void)
+{
+	struct child server;
+	unsigned last = 0;
+	CHECK(server_run(&server, test_cores - 1, 0, 0));
+	for (unsigned priority = 0; priority < CHANNEL_PRIORITIES; priority++) {
+		struct kernel_result r = kcall(CALL_channel_open, partner_service('a'), 0, SLOTS << 32 | priority, 0, 0);
+		EQUAL(r.error, ERR_OK);
+		unsigned peer = CHANNEL_PEER_IDENTITY(kcall(CALL_channel_info, r.value[0]).value[1]);
+		CHECK(peer > last);
+		last = peer;
+	}
+	CHECK(server_end(&server));
+}
+
+static void refusal(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child server;
+		CHECK(server_run(&server, core, PARTNER_REFUSES, 0));
+		for (unsigned i = 0; i < 20; i++) // more than may be outstanding to one core
+			EQUAL(own_open(0).error, ERR_REFUSED);
+		CHECK(server_end(&server));
+	}
+}
+
+// Every slot of ours, then LIMIT; and all of it comes back.
+static void slots_run_out(void)
+{
+	struct child server;
+	struct kernel_result r = {ERR_OK, {0}};
+	unsigned n = 0;
+	CHECK(server_run(&server, test_cores - 1, 0, 0));
+	for (; n < CHANNEL_MAX + 1 && !r.error; n++)
+		r = own_open(0);
+	EQUAL(r.error, ERR_LIMIT);
+	EQUAL(n - 1, CHANNEL_MAX);
+	for (unsigned slot = 0; slot < CHANNEL_MAX; slot++)
+		WORKS(CALL_channel_close, slot);
+	for (unsigned i = 0; i < 20000 && own_open(0).error == ERR_LIMIT; i++)
+		test_nap(200);
+	EQUAL(own_state(0), CHANNEL_OPEN);
+	WORKS(CALL_channel_close, 0);
+	CHECK(server_end(&server));
+}
+
+static void quota_holds_for_channels(void)
+{
+	struct child server;
+	CHECK(server_run(&server, test_cores - 1, 0, 0));
+	EQUAL(own_open(6 << 20).error, ERR_QUOTA);
+	CHECK(server_end(&server));
+}
+
+// A request that waited for its answer too long: the client gets AGAIN; the late accept does no harm.
+static void nobody_accepts(void)
+{
+	for (unsigned core = 0; core < test_cores; core += test_cores > 1 ? test_cores - 1 : 1) {
+		struct child server;
+		CHECK(server_run(&server, core, PARTNER_IGNORES, 0));
+		uint64_t start = time_read();
+		EQUAL(own_open(0).error, ERR_AGAIN);
+		CHECK(time_read() - start >= CALL_DEADLINE_MS * test_self.timebase / 1000);
+		WORKS(CALL_domain_status, server.handle, 0);
+		CHECK(server_end(&server));
+	}
+}
+
+// The way to that core is not worn out by requests that nobody answered.
+static void nobody_accepts_often(void)
+{
+	static struct child clients[20];
+	struct child server;
+	unsigned core = test_cores - 1;
+	CHECK(server_run(&server, core, PARTNER_IGNORES, 0));
+	for (unsigned i = 0; i < 20; i++)
+		CHECK(client_run(&clients[i], 0, 0, 1, DOMAIN_FLAG_NO_FILE));
+	for (unsigned i = 0; i < 20; i++)
+		CHECK(child_exits(&clients[i], PARTNER_FAILED(1, ERR_AGAIN)));
+	CHECK(server_end(&server));
+	struct child after;
+	CHECK(child_run(&after, core, "exit", 3));
+	CHECK(child_exits(&after, 3));
+	CHECK(server_run(&server, core, 0, 0)); // and a channel too
+	EQUAL(own_open(0).error, ERR_OK);
+	CHECK(server_end(&server));
+}
+
+// We serve, and accept a request that has been given up.
+static void accept_comes_late(void)
+{
+	for (unsigned core = 0; core < test_cores; core += test_cores > 1 ? test_cores - 1 : 1) {
+		struct child client;
+		struct domain_status s;
+		WORKS(CALL_domain_publish, test_own, partner_service('a'), 0, SERVICE_UP);
+		CHECK(client_run(&client, core, 0, 1, 0));
+		CHECK(event_comes(EVENT_CHANNEL_REQUEST, 0));
+		CHECK(child_wait(&client, &s)); // it got AGAIN and left
+		EQUAL(s.cause, PARTNER_FAILED(1, ERR_AGAIN));
+		enum error late = kcall(CALL_channel_accept, 0).error;
+		CHECK(late == ERR_HANDLE || late == ERR_STATE || late == ERR_OK);
+		CHECK(child_destroy(&client));
+		WORKS(CALL_domain_publish, test_own, partner_service('a'), 0, SERVICE_NONE);
+	}
+}
+
+static void names_are_looked_up(void)
+{
+	struct child server;
+	EQUAL(own_open(0).error, ERR_NOT_FOUND);
+	CHECK(server_run(&server, test_cores - 1, 0, 0));
+	CHECK(child_publish(&server, 'a', SERVICE_HELD));
+	EQUAL(own_open(0).error, ERR_PEER_LOST);
+	CHECK(child_publish(&server, 'a', SERVICE_NONE));
+	EQUAL(own_open(0).error, ERR_NOT_FOUND);
+	CHECK(child_publish(&server, 'a', SERVICE_UP));
+	EQUAL(own_open(0).error, ERR_OK);
+	CHECK(server_end(&server));
+	EQUAL(own_open(0).error, ERR_NOT_FOUND);
+}
+
+// ---- rights on the memory
+
+// Each side's pages are read-only for the other. `peer` writes where it must not: page 0 (server), page 1 (client).
+static void pages_of_the_peer(void)
+{
+	struct child server;
+	struct channel_geometry g = {0};
+	CHECK(server_run(&server, test_cores - 1, 0, 0));
+	struct kernel_result r = own_open(8192);
+	EQUAL(r.error, ERR_OK);
+	unsigned slot = (unsigned)r.value[0];
+	CHECK(bare_layout(slot, &g));
+	volatile uint8_t *memory = machine_channel(slot);
+	for (uint64_t at = 0; at < g.bytes; at += PAGE_SIZE) { // all of it is there and was clear
+		bool words = at != PAGE_SIZE;
+		EQUAL(*(volatile uint64_t *)(memory + at), 0);
+		if (words && (at < PAGE_SIZE || (at >= g.requests && at < g.records) || (at >= g.out && at < g.in)))
+			*(volatile uint64_t *)(memory + at + 8) = 1;
+	}
+	CHECK(server_end(&server));
+}
+
+// ---- restarts
+
+static void restart_keeps_the_channel(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child server;
+		CHECK(server_run(&server, core, 0, 0));
+		struct kernel_result r = own_open(8192);
+		EQUAL(r.error, ERR_OK);
+		unsigned slot = (unsigned)r.value[0];
+		volatile uint64_t *word = (volatile uint64_t *)(machine_channel(slot) + 8);
+		*word = 0x1234567;
+		for (uint32_t epoch = 2; epoch < 5; epoch++) {
+			while (kcall(CALL_event_next).value[0] != EVENT_NONE)
+				;
+			CHECK(child_restore(&server));
+			CHECK(own_becomes(slot, CHANNEL_DOWN));
+			CHECK(event_comes(EVENT_CHANNEL_STATE, slot));
+			CHECK(child_begin(&server));
+			CHECK(own_becomes(slot, CHANNEL_OPEN));
+			EQUAL(CHANNEL_PEER_EPOCH(kcall(CALL_channel_info, slot).value[4]), epoch);
+			EQUAL(*word, 0x1234567);
+		}
+		WORKS(CALL_channel_close, slot);
+		CHECK(server_end(&server));
+	}
+}
+
+// A request lies in the ring while its server dies: the next incarnation answers it.
+static void request_waits_for_successor(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child server, client;
+		CHECK(server_run(&server, core, PARTNER_DEAF, 0));
+		CHECK(client_run(&client, (core + 1) % test_cores, PARTNER_EPOCH | PARTNER_CLOSES, 3, 0));
+		test_nap(10000);
+		CHECK(child_restore(&server));
+		CHECK(child_begin(&server));
+		CHECK(child_exits(&client, 0));
+		CHECK(child_destroy(&client));
+		CHECK(server_end(&server));
+	}
+}
+
+// A request to register is pending while the server is restarted: the next incarnation gets the event.
+static void registration_waits_for_successor(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child server, client;
+		CHECK(server_run(&server, core, PARTNER_DEAF | PARTNER_IGNORES, 0));
+		CHECK(client_run(&client, (core + 1) % test_cores, 0, 1, 0));
+		test_nap(5000);
+		CHECK(child_restore(&server));
+		CHECK(child_begin(&server)); // it still ignores: the client gets AGAIN in the end, nothing is lost
+		CHECK(child_exits(&client, PARTNER_FAILED(1, ERR_AGAIN)));
+		CHECK(child_destroy(&client));
+		CHECK(server_end(&server));
+	}
+}
+
+// A client that is restarted finds its channel open.
+static void client_restart_keeps_the_channel(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child server, client;
+		CHECK(server_run(&server, (core + 1) % test_cores, 0, 0));
+		CHECK(client_run(&client, core, PARTNER_STAYS, 3, 0));
+		CHECK(child_wait_ready(&client));
+		uint64_t used = child_status(&client).frames_used;
+		CHECK(child_restore(&client));
+		EQUAL(child_status(&client).frames_used, used);
+		CHECK(child_destroy(&client));
+		CHECK(server_end(&server));
+	}
+}
+
+static void restart_under_way(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child server, client;
+		CHECK(server_run(&server, core, 0, 0));
+		CHECK(client_run(&client, (core + 1) % test_cores, 0, 3000, 0));
+		for (unsigned i = 0; i < 12; i++) {
+			test_nap(1000 + 137 * i);
+			CHECK(child_restore(&server));
+			CHECK(child_begin(&server));
+		}
+		CHECK(child_exits(&client, 0));
+		CHECK(child_destroy(&client));
+		CHECK(server_end(&server));
+	}
+}
+
+static void complaint_needs_evidence(void)
+{
+	struct child server;
+	CHECK(server_run(&server, test_cores - 1, PARTNER_DEAF, 0));
+	struct kernel_result r = own_open(0);
+	unsigned slot = (unsigned)r.value[0];
+	FAILS(ERR_INVALID, CALL_channel_complain, slot, 0);
+	FAILS(ERR_INVALID, CALL_channel_complain, slot, 99);
+	FAILS(ERR_INVALID, CALL_channel_complain, slot, COMPLAINT_NO_ANSWER); // nothing was asked
+	struct channel_geometry g;
+	CHECK(bare_layout(slot, &g));
+	struct request *request = (struct request *)(machine_channel(slot) + g.requests);
+	request->seq = 1;
+	WORKS(CALL_channel_complain, slot, COMPLAINT_NO_ANSWER);
+	bool told = false;
+	for (unsigned i = 0; i < 5000 && !told; i++) {
+		struct kernel_result e = kcall(CALL_event_next);
+		told = e.value[0] == EVENT_COMPLAINT && e.value[1] == ((uint64_t)server.core << 32 | server.domain) &&
+		       e.value[3] == COMPLAINT_NO_ANSWER;
+		if (e.value[0] == EVENT_NONE)
+			test_nap(200);
+	}
+	CHECK(told);
+	CHECK(server_end(&server));
+}
+
+const struct kernel_test channel_tests[] = {
+	{"channel.pairs", pairs_everywhere},
+	{"channel.info", info_of_both_ends},
+	{"channel.identities", identities_by_priority},
+	{"channel.refuse", refusal},
+	{"channel.slots", slots_run_out},
+	{"channel.quota", quota_holds_for_channels},
+	{"channel.names", names_are_looked_up},
+	{"channel.pages", pages_of_the_peer},
+	{"channel.ignored", nobody_accepts},
+	{"channel.ignored.often", nobody_accepts_often},
+	{"channel.late", accept_comes_late},
+	{"channel.restart.state", restart_keeps_the_channel},
+	{"channel.restart.request", request_waits_for_successor},
+	{"channel.restart.register", registration_waits_for_successor},
+	{"channel.restart.client", client_restart_keeps_the_channel},
+	{"channel.restart.busy", restart_under_way},
+	{"channel.complain", complaint_needs_evidence},
+	{0, 0},
+};
