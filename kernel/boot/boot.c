@@ -3,7 +3,7 @@
 //
 // Runs with satp = 0 on the loaded image and keeps all its state on its stack and in the plan, so that the image stays
 // pristine for every core that is started from it, now or after a death. It must never write .data or .bss, but for
-// boot_planned.
+// boot_planned (INV-3).
 // If it dies here there is no system yet: it says one sentence and switches off.
 #include "kernel/boot/boot.h"
 #include "abi/fence.h"
