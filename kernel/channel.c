@@ -29,7 +29,7 @@ static void notice_mark(struct domain *d, struct channel_end *e)
 
 // ---- mapping
 
-// Each side maps what the other writes read-only (KERNEL rule 11).
+// Each side maps what the other writes read-only (INV-20).
 static enum error end_map(struct domain *d, unsigned slot)
 {
 	struct channel_end *e = &d->ends[slot];
@@ -113,7 +113,7 @@ static uint32_t identity_for(struct domain *d, unsigned priority)
 	return identity ? identity : domain_identity_take(d, IDENTITY_CHANNEL, last);
 }
 
-// Both sides have unmapped it (client), or ours is unmapped and the peer needs no more word (server).
+// INV-8: both sides have unmapped it (client), or ours is unmapped and the peer needs no more word (server).
 static void end_free(struct domain *d, unsigned slot)
 {
 	struct channel_end *e = &d->ends[slot];
@@ -350,6 +350,7 @@ enum error channel_call_refuse(struct invocation *c)
 	return ERR_OK;
 }
 
+// INV-9: the server keeps its mapping, and the frames stay, until it has let go.
 static void client_end_close(struct domain *d, unsigned slot)
 {
 	struct channel_end *e = &d->ends[slot];

@@ -24,6 +24,7 @@ static uint16_t owner(const struct domain *d)
 
 // ---- memory
 
+// INV-10: every frame that a domain holds goes through these two.
 paddr_t domain_frames(struct domain *d, uint64_t pages, enum error *error)
 {
 	if (pages > d->frames_quota - d->frames_used) {
@@ -62,6 +63,7 @@ enum error domain_map(struct domain *d, uint64_t gpa, paddr_t pa, uint64_t bytes
 	return error == ERR_NO_MEMORY ? d->table_error : error; // quota or memory
 }
 
+// INV-6: fenced before anything is freed or acknowledged.
 void domain_unmap(struct domain *d, uint64_t gpa, uint64_t bytes)
 {
 	table_unmap(&d->table, gpa, bytes);
@@ -109,6 +111,7 @@ static unsigned file_take(struct core *core, struct domain *d, uint32_t flags)
 	return file;
 }
 
+// INV-5: nothing that was rung for one incarnation reaches the next.
 static void file_clear(struct domain *d)
 {
 	if (!d->file)
@@ -319,7 +322,7 @@ void domain_restore_begin(struct domain *d, struct origin o)
 	d->core->jobs |= 1u << d->index;
 }
 
-// A page that its domain could not write is compared first: so its text is verified, and an emulator that has
+// INV-15. A page that its domain could not write is compared first: so its text is verified, and an emulator that has
 // translated it need not do so again. What follows the content in such a page was cleared when it was loaded.
 static bool page_is_pristine(const struct segment *s, const struct job *job, const uint8_t *to, const uint8_t *from,
 			     uint64_t content)
