@@ -116,10 +116,21 @@ static enum error start_fallback(const char *why)
 	return error == ERR_OK ? serve_start(&volume, boot_time_base(), 0) : error;
 }
 
+// A driver that never ran, for want of a device, is held in the name of the supervisor: then no incarnation of ours had a
+// disk. A driver that was given up later is held in its own name.
+static bool never_had_driver(void)
+{
+	struct info_service driver = {0}, supervisor = {0};
+	unsigned driver_core = 0, supervisor_core = 0;
+	(void)info_find_service("block0", &driver_core, &driver); // false: not up
+	return driver.state == SERVICE_HELD && info_find_service("supervisor", &supervisor_core, &supervisor) &&
+	       driver_core == supervisor_core && driver.domain == supervisor.domain;
+}
+
 static bool may_fall_back(void)
 {
-	bool began_so = disk.log && commit_flags(&disk) & COMMIT_FLAG_FALLBACK;
-	return (!self_restarted() || began_so || !disk.log) && !argument_has("nofallback");
+	bool began_so = disk.log ? (commit_flags(&disk) & COMMIT_FLAG_FALLBACK) != 0 : never_had_driver();
+	return (!self_restarted() || began_so) && !argument_has("nofallback");
 }
 
 static enum error refuse_or_fall_back(enum error error, const char *why)
