@@ -40,6 +40,7 @@ void client_ring_start(struct client_ring *ring)
 	store32(&view.client->next_seq, ring->next_seq);
 	store32(&view.client->want_doorbell, 0);
 	ring->epoch = load32(&view.server->epoch);
+	fence_take(); // epoch before tail; partner: fence_publish before the epoch in server_ring_adopt
 	ring->head = load32(&view.server->complete_tail);
 	fence_take(); // tail before records: what was completed earlier is found by its record
 	store32(&view.client->complete_head, ring->head);
@@ -99,6 +100,7 @@ void client_ring_want_commit(struct client_ring *ring)
 
 static void epoch_changed(struct client_ring *ring, uint32_t epoch)
 {
+	fence_take(); // epoch before tail; partner: fence_publish before the epoch in server_ring_adopt
 	uint32_t tail = load32(&ring->view.server->complete_tail);
 	fence_take(); // tail before records: what came before `tail` is found by its record
 	ring->head = tail;
