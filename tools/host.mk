@@ -14,7 +14,7 @@ LIBFDT_HOST := $(LIBFDT_FILES:%=$(B)/host/libfdt/%.o)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/*/test_*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
-$(B)/host/%.c.o: %.c | $(LIBFDT_READY)
+$(B)/host/%.c.o: %.c tools/host.mk | $(LIBFDT_READY)
 	@mkdir -p $(@D)
 	$(call say,HOSTCC,$<)
 	$(Q)$(HOST_CC) $(HOST_FLAGS) $(SANITIZERS) --coverage -I$(dir $<) -c $< -o $@

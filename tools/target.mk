@@ -60,12 +60,12 @@ DOMAIN_LIBFDT := $(B)/obj/libfdt.a
 
 FLAGS = $(DOMAIN_FLAGS) $(WARNINGS)
 
-$(B)/obj/%.c.o: %.c | $(LIBFDT_READY)
+$(B)/obj/%.c.o: %.c tools/target.mk | $(LIBFDT_READY)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC_TARGET) $(FLAGS) -c $< -o $@
 
-$(B)/obj/%.S.o: %.S | $(LIBFDT_READY)
+$(B)/obj/%.S.o: %.S tools/target.mk | $(LIBFDT_READY)
 	@mkdir -p $(@D)
 	$(call say,AS,$<)
 	$(Q)$(CC_TARGET) $(FLAGS) -c $< -o $@
