@@ -10,12 +10,12 @@
 #include "runtime/fiber.h"
 #include "runtime/inject.h"
 #include "runtime/loop.h"
+#include "runtime/spin.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define CLIENT_SLOTS 64u              // when the options say 0
 #define CLIENT_SLOT_BYTES 4096u       // of out and in for each slot, when the options say 0
-#define CLIENT_SPIN_LOOKS 1000u       // about 10 us: what going to sleep and being woken costs
 #define CLIENT_WAITS_PER_POLL 64u     // answers found without a turn of the loop until pings are looked at
 #define CLIENT_BACKOFF_FIRST_US 1000u // between two looks for a service that is not published
 #define CLIENT_BACKOFF_LAST_US 50000u // a service that takes longer has trouble; 20 looks a second cost nothing
@@ -35,6 +35,7 @@ struct client {
 	uint32_t out_room;
 	uint32_t in_room;
 	unsigned waits;
+	struct spin spin;
 	struct timer watch;
 	struct slot_waiter *waiting_first; // for a free slot
 	struct slot_waiter *waiting_last;
@@ -533,17 +534,18 @@ enum error client_submit(struct client *client, struct client_request *request)
 	return request_submit(client, request, (unsigned)client_ring_slot(&client->ring));
 }
 
-// True: something came meanwhile.
-static bool client_spin(const struct client *client)
+// True: something came meanwhile. A server that sleeps has been rung by our submission: it is on its way, and looks for
+// our next request when it is done, so we are as likely to meet it as one that was awake.
+static bool client_spin(struct client *client)
 {
 	const struct channel_view *view = &client->ring.view;
-	if (client->offence_time || load32(&view->server->want_doorbell) || fiber_any_ready() ||
-	    !channel_view_peer_runs(view))
+	if (client->offence_time || fiber_any_ready() || !channel_view_peer_runs(view) || !spin_try(&client->spin))
 		return false;
-	for (unsigned i = 0; i < CLIENT_SPIN_LOOKS; i++)
-		if (client_ring_pending(&client->ring))
-			return true;
-	return false;
+	bool found = false;
+	for (unsigned i = 0; i < SPIN_LOOKS && !found; i++)
+		found = client_ring_pending(&client->ring);
+	spin_learn(&client->spin, found);
+	return found;
 }
 
 enum error client_wait(struct client *client, struct client_request *request)

@@ -13,11 +13,11 @@
 #include "runtime/loop.h"
 #include "runtime/server_channel.h"
 #include "runtime/server_ring.h"
+#include "runtime/spin.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define SERVER_BATCH 32u       // requests started between two turns of the loop: pings and timers wait that long
-#define SERVER_SPIN_LOOKS 500u // about 5 us: half of what going to sleep and being woken costs
 
 static struct {
 	const struct server *server;
@@ -30,6 +30,8 @@ static struct {
 	bool serving;
 	bool reap_due;    // a channel waits to be released or closed
 	struct server_statistics statistics;
+	unsigned owned; // requests that the program has, over all channels
+	struct spin spin;
 	struct server_worker *idle;
 } this;
 
@@ -63,6 +65,7 @@ static inline void request_finish(struct server_channel *channel, struct server_
 {
 	request->owned = false;
 	channel->owned--;
+	this.owned--;
 	channel_settle(channel);
 }
 
@@ -191,6 +194,7 @@ static void request_own(struct server_request *request)
 	request->owned = true;
 	request->once = op_is_once(this.server->protocol, request->copy.op);
 	channel->owned++;
+	this.owned++;
 	this.statistics.requests++;
 }
 
@@ -383,6 +387,7 @@ static struct server_channel *channel_make(unsigned slot)
 static void channel_free(struct server_channel *channel)
 {
 	unsigned slot = channel->ring.view.slot;
+	this.owned -= channel->owned; // dropped
 	channel_remove(channel);
 	free(channel);
 	kcall(CALL_channel_close, slot);
@@ -591,39 +596,54 @@ static void server_replay(void)
 
 // --- serving
 
+// The client is awake, or was rung when its request was completed, and runs on another core: its next request is near.
 static bool spin_worth(const struct server_channel *channel)
 {
-	const struct channel_view *view = &channel->ring.view;
-	return !channel->closing && !load32(&view->client->want_doorbell) && channel_view_peer_runs(view);
+	return !channel->closing && channel_view_peer_runs(&channel->ring.view);
 }
 
-// A short look before sleep, while a client that is awake runs on another core (KERNEL.md rule 8).
-static void server_spin(void)
+static bool any_pending(void)
+{
+	for (const struct server_channel *channel = this.channels; channel; channel = channel->next)
+		if (server_ring_pending(&channel->ring))
+			return true;
+	return false;
+}
+
+// True: there is something to take. While requests are under way there is something else to wait for, so no spin.
+static bool server_spin(void)
 {
 	struct server_channel *channel = this.channels;
 	while (channel && !spin_worth(channel))
 		channel = channel->next;
-	if (!channel || fiber_any_ready() || !worker_free())
-		return;
-	for (unsigned i = 0; i < SERVER_SPIN_LOOKS; i++)
-		if (server_ring_pending(&channel->ring))
-			return;
+	if (!channel || this.owned || fiber_any_ready() || !spin_try(&this.spin))
+		return false;
+	bool found = false;
+	for (unsigned i = 0; i < SPIN_LOOKS && !found; i++)
+		found = any_pending();
+	spin_learn(&this.spin, found);
+	return found;
+}
+
+// One request, or a short wait for one. False: nothing to do now.
+static bool server_step(void)
+{
+	struct server_request *request = worker_free() ? server_pick() : 0;
+	if (!request)
+		return server_spin();
+	request_start(request);
+	return true;
 }
 
 static _Noreturn void server_serve(void)
 {
 	for (;;) {
 		unsigned n = 0;
-		struct server_request *request;
-		while (n < SERVER_BATCH && worker_free() && (request = server_pick()) != 0) {
-			request_start(request);
+		while (n < SERVER_BATCH && server_step())
 			n++;
-		}
 		if (this.reap_due)
 			server_reap();
-		if (n == 0)
-			server_spin();
-		loop_turn(n == 0);
+		loop_turn(n < SERVER_BATCH);
 	}
 }
 
