@@ -237,8 +237,10 @@ static void first_segment(struct domain *d, const struct boot_segment *b)
 static void first_domain_start(struct core *core)
 {
 	const struct boot_image *b = (const struct boot_image *)core->plan->boot_image;
-	const uint64_t name[2] = {0x6f73697672657075ull << 8 | 's', 'r'}; // "supervisor"
+	uint64_t record = b->manifest_offset + 64 + b->first_service * 512; // struct manifest_service: its name comes first
+	uint64_t name[2];
 	struct domain *d;
+	memcpy(name, (const uint8_t *)b + record, sizeof(name));
 	enum error error = domain_make(core, name, b->first_quota_pages, b->first_priority, 0, &d);
 	if (error != ERR_OK)
 		kernel_panic(core, "the supervisor with a quota of %lu pages cannot be made: error %d", b->first_quota_pages,
@@ -247,7 +249,7 @@ static void first_domain_start(struct core *core)
 	d->parent = (struct origin){core->id, d->index, 0, false};
 	for (unsigned i = 0; i < b->first_segments; i++)
 		first_segment(d, &b->first[i]);
-	struct boot_segment startup = {GPA_STARTUP, 1, PROT_READ, b->manifest_offset + 64 + b->first_service * 512, 512};
+	struct boot_segment startup = {GPA_STARTUP, 1, PROT_READ, record, 512};
 	first_segment(d, &startup);
 	domain_begin(d, b->first_entry, GPA_STACK_TOP);
 }
