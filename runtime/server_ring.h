@@ -106,12 +106,12 @@ static inline int server_ring_take(struct server_ring *ring, void *copies, size_
 		return server_ring_take_slowly(ring, copies, stride);
 	struct server_slot *s = &ring->slots[slot];
 	struct request *copy = (struct request *)((uint8_t *)copies + slot * stride);
-	if (__builtin_expect(s->busy, 0))
+	uint32_t seq = load32(&ring->view.requests[slot].seq);
+	if (__builtin_expect(s->busy || seq == 0 || seq == s->seq, 0))
 		return server_ring_take_slowly(ring, copies, stride);
+	fence_take(); // seq before fields: an index of an earlier use may meet a slot that is just being filled
 	request_copy(copy, &ring->view.requests[slot]);
-	uint32_t seq = copy->seq;
-	if (__builtin_expect(seq == 0 || seq == s->seq, 0))
-		return server_ring_take_slowly(ring, copies, stride);
+	copy->seq = seq;
 	store32(&ring->view.server->submit_head, ++ring->head);
 	copy->flags &= (uint16_t)~REQUEST_REPLAYED;
 	s->seq = seq;
