@@ -381,7 +381,7 @@ static void client_detach(struct client *client)
 	free(client);
 }
 
-// Waits until nothing of the former incarnation is in flight.
+// INV-32: waits until nothing of the former incarnation is in flight.
 static enum error client_drain(struct client *client)
 {
 	client->drainer = fiber_self();
@@ -548,6 +548,7 @@ static bool client_spin(struct client *client)
 	return found;
 }
 
+// INV-31: ends by the completion, or by client_lose.
 enum error client_wait(struct client *client, struct client_request *request)
 {
 	if (++client->waits % CLIENT_WAITS_PER_POLL == 0)

@@ -94,6 +94,7 @@ static void wrong_reply(struct server_request *request)
 	store32(&record->seq, record->seq ^ 0x40000000);
 }
 
+// INV-24: the record stands before the caller goes on.
 uint64_t server_record(struct server_request *request, const uint64_t result[5])
 {
 	invariant(request->owned && !request->logged);
@@ -510,13 +511,13 @@ static void slot_adopt(struct server_channel *channel, unsigned slot)
 		return;
 	if (found == ADOPTED_RECORDED) {
 		this.statistics.recorded++;
-		if (request->former.serial > this.serial)
+		if (request->former.serial > this.serial) // INV-27
 			this.serial = request->former.serial;
 		replay_add(request);
 		return;
 	}
 	if (channel->closing)
-		return; // what was not performed is dropped (RECOVERY rule 4)
+		return; // what was not performed is dropped (INV-33)
 	enum error e = server_ring_validate(&channel->ring, protocol, &request->copy);
 	if (found == ADOPTED_CORRUPT || found == ADOPTED_POISONOUS) {
 		this.statistics.lost++;
