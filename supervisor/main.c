@@ -2,9 +2,9 @@
 //
 // Owns the authority over all cores (the kernel gave it to the first domain). It must never wait for a service that it
 // supervises (INV-42): everything happens on the loop, by events and requests, and calls wait for kernels only, which answer
-// or are declared lost within CALL_DEADLINE_MS. If it dies, services run on; its core's kernel notices and starts a
-// fresh one, which adopts the running domains from the kernels' records (services_adopt). Its state is the table in
-// services.c, rebuilt at such a start.
+// or are declared lost within CALL_DEADLINE_MS. If it dies, services run on; its core's kernel notices and says
+// so. No kernel starts a fresh one in this version (CAVEATS); one that is started adopts the running domains from the kernels'
+// records (services_adopt). Its state is the table in services.c, rebuilt at such a start.
 #include "abi/event.h"
 #include "runtime/runtime.h"
 #include "runtime/server.h"
@@ -17,6 +17,10 @@
 #include "supervisor/requests.h"
 #include "supervisor/services.h"
 #include "supervisor/watch.h"
+
+// ms without a pong until our own kernel takes us for hung. Twice the deadline of a call: to wait for a core that dies is
+// no hang.
+#define SUPERVISOR_HANG_MS (2 * CALL_DEADLINE_MS)
 
 static struct {
 	struct image image;
@@ -98,8 +102,10 @@ static void supervisor_publish_self(void)
 {
 	struct service *s;
 	for (unsigned i = 0; (s = services_at(i)) != 0; i++) {
-		if (s->record && (s->record->flags & SERVICE_FLAG_FIRST))
-			services_set_up(s);
+		if (!s->record || !(s->record->flags & SERVICE_FLAG_FIRST))
+			continue;
+		services_set_up(s);
+		kcall(CALL_domain_watch, s->domain.handle, SUPERVISOR_HANG_MS * 1000 / WATCH_TICKS, WATCH_TICKS);
 	}
 }
 
