@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from disk import default_disk  # noqa: E402
-from qemu import ANSI, COMMAND_SECONDS, EXIT_LINE, PROMPT, Machine, MachineError, Options, qemu_command  # noqa: E402
+from qemu import ANSI, EXIT_LINE, PROMPT, Machine, MachineError, Options, qemu_command  # noqa: E402
 
 LOGS_KEPT = 20
 
@@ -39,7 +39,7 @@ def read_arguments():
     parser.add_argument("--guests", type=int, default=7)
     parser.add_argument("--flags", default="", help="more words for QEMU")
     parser.add_argument("--command")
-    parser.add_argument("--limit", type=int, default=int(os.environ.get("LIMIT") or COMMAND_SECONDS),
+    parser.add_argument("--limit", type=int, default=int(os.environ.get("LIMIT") or 1800),
                         help="seconds that the commands may take")
     parser.add_argument("--gdb", action="store_true")
     return parser.parse_args()
