@@ -424,7 +424,8 @@ enum error channel_call_doorbell(struct invocation *c)
 	return ERR_OK;
 }
 
-// Evidence for NO_ANSWER: a slot whose request has no record of its number. The rest is claimed, and counted.
+// Evidence for NO_ANSWER: a slot whose request has no record of its number with a status of the table. The rest is
+// claimed, and counted.
 static bool complaint_has_evidence(const struct channel_end *e, uint64_t reason)
 {
 	struct channel_geometry g;
@@ -435,7 +436,7 @@ static bool complaint_has_evidence(const struct channel_end *e, uint64_t reason)
 	const volatile struct request *request = (const volatile struct request *)(e->memory + g.requests);
 	const volatile struct completion *record = (const volatile struct completion *)(e->memory + g.records);
 	for (unsigned i = 0; i < g.slots; i++)
-		if (request[i].seq != 0 && record[i].seq != request[i].seq)
+		if (request[i].seq != 0 && (record[i].seq != request[i].seq || record[i].status >= ERROR_COUNT))
 			return true;
 	return false;
 }
