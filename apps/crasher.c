@@ -71,6 +71,7 @@ static int die_exit(const char *rest)
 static int die_hang(const char *rest)
 {
 	(void)rest;
+	printf("crasher: from here on nothing happens\n");
 	for (bool ever = true; ever;)
 		__asm__ volatile("" : "+r"(ever)::"memory");
 	return 1;
@@ -79,6 +80,7 @@ static int die_hang(const char *rest)
 static int die_sleep(const char *rest)
 {
 	(void)rest;
+	printf("crasher: from here on nothing happens\n");
 	csr_write(CSR_SIE, 0);
 	for (bool ever = true; ever;) {
 		wait_for_interrupt();
@@ -151,7 +153,9 @@ static const struct {
 int program_main(void)
 {
 	static char arguments[128];
-	enum error e = supervision_argument(arguments, sizeof(arguments));
+	enum error e = console_open();
+	if (e == ERR_OK)
+		e = supervision_argument(arguments, sizeof(arguments));
 	if (e != ERR_OK)
 		return 2;
 	size_t length = strcspn(arguments, " ");

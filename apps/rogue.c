@@ -154,6 +154,7 @@ int program_main(void)
 		return 2;
 	}
 	rogue.random = seed ? strtoull(seed, 0, 0) : time_now();
+	(void)console_open();
 	printf("rogue: %s, seed %" PRIu64 "\n", service, rogue.random);
 	if (!open_channel(service))
 		return 1;

@@ -30,6 +30,7 @@ static struct {
 	uint8_t typed[TYPED_BYTES];
 	uint32_t typed_in;
 	uint32_t typed_out;
+	bool catching;
 	bool interrupted;
 	struct fiber *waiter;
 	struct fiber *interrupt_waiter;
@@ -107,17 +108,24 @@ void console_drain(void)
 
 static void read_submit(void);
 
+static void typed_put(uint8_t byte)
+{
+	if (console.catching && byte == KEY_INTERRUPT) {
+		console.typed_out = console.typed_in;
+		console.interrupted = true;
+	} else {
+		console.typed[console.typed_in++ % TYPED_BYTES] = byte;
+	}
+}
+
 static void read_completed(struct client_request *request)
 {
 	console.reading = false;
 	uint64_t got = request->completion.result[0];
 	if (request->completion.status != ERR_OK || got > READ_BYTES)
 		got = 0;
-	for (uint64_t i = 0; i < got; i++) {
-		console.typed[console.typed_in++ % TYPED_BYTES] = (uint8_t)console.arrived[i];
-		if (console.arrived[i] == KEY_INTERRUPT)
-			console.interrupted = true;
-	}
+	for (uint64_t i = 0; i < got; i++)
+		typed_put((uint8_t)console.arrived[i]);
 	if (request->completion.status == ERR_OK)
 		read_submit();
 	if (console.waiter)
@@ -190,8 +198,9 @@ bool console_interrupted(void)
 	return console.interrupted;
 }
 
-void console_interrupt_clear(void)
+void console_interrupt_catch(bool on)
 {
+	console.catching = on;
 	console.interrupted = false;
 }
 

@@ -19,9 +19,10 @@ enum error console_focus(void);
 int console_read_byte(void);
 // As console_read_byte, but gives up at `deadline` (rdtime) with -1.
 int console_read_byte_until(uint64_t deadline);
-// Has the interrupt key (^C) been pressed since the last console_interrupt_clear? Costs nothing, waits never.
+// While `on`, the interrupt key (^C) is no input: it drops what was typed ahead and is remembered. Forgets a former one.
+void console_interrupt_catch(bool on);
+// Has it been pressed since? Costs nothing, waits never.
 bool console_interrupted(void);
-void console_interrupt_clear(void);
 // That fiber is woken by the interrupt key, whatever it waits for. 0: nobody.
 struct fiber;
 void console_interrupt_wakes(struct fiber *fiber);

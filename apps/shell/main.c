@@ -101,7 +101,6 @@ static int command_run(struct parsed *parsed)
 		printf("%s: no such command; `help` lists them\n", parsed->words[0]);
 		return STATUS_UNKNOWN;
 	}
-	console_interrupt_clear();
 	int status = command->run(parsed->count, parsed->words);
 	if (status == STATUS_USAGE)
 		printf("usage: %s %s\n", command->name, command->arguments);
@@ -137,9 +136,11 @@ static void editor_read(void)
 		console_flush();
 		result = line_feed(&editor, (uint8_t)console_read_byte());
 	} while (result == LINE_MORE);
-	console_interrupt_clear();
-	if (result == LINE_DONE)
-		line_run(editor.text);
+	if (result != LINE_DONE)
+		return;
+	console_interrupt_catch(true);
+	line_run(editor.text);
+	console_interrupt_catch(false);
 }
 
 int program_main(void)
