@@ -4,7 +4,7 @@
     include/abi < kernel/riscv < core-local < kernel
     include/abi < include/proto < recovery < runtime < servers/*, libos, supervisor < apps
 
-Kernel and user code share include/abi alone; one server never includes another's files, one app another's.
+Kernel and user code share include/abi alone; one server never includes another's files.
 """
 import re
 import subprocess
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Folder of a file -> prefixes that it may include. First match counts; {own} is servers/NAME or apps/NAME.
+# Folder of a file -> prefixes that it may include. First match counts; {own} is servers/NAME.
 USER = ("abi/", "proto/", "recovery/", "runtime/")
 LAYERS = (
     ("include/abi/", ("abi/",)),
@@ -25,7 +25,7 @@ LAYERS = (
     ("servers/", USER + ("{own}",)),
     ("libos/", USER + ("libos/",)),
     ("supervisor/", USER + ("supervisor/",)),
-    ("apps/", USER + ("{own}",)),
+    ("apps/", USER + ("apps/",)),
 )
 # Of the C library the kernel uses string functions, assert and formatting into a buffer; libfdt where it reads
 # the device tree.
