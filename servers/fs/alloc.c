@@ -7,6 +7,8 @@
 #include "runtime/inject.h"
 #include "servers/fs/volume.h"
 
+#define FREE_AT_ONCE 4096u // blocks freed between two answers to pings: about 1 ms
+
 static bool bit_get(const uint8_t *map, uint32_t i)
 {
 	return map[i / 8] >> i % 8 & 1;
@@ -139,6 +141,9 @@ enum error alloc_free_blocks(struct volume *v, uint32_t block, uint32_t count)
 		uint32_t group = volume_block_group(v, block);
 		uint32_t here = group_start(v, group) + group_length(v, group) - block;
 		here = here < count ? here : count;
+		here = here < FREE_AT_ONCE ? here : FREE_AT_ONCE;
+		if (v->disk->breathe)
+			v->disk->breathe(v->disk);
 		enum error error = free_in_group(v, group, block, here);
 		if (error != ERR_OK)
 			return error;

@@ -184,11 +184,8 @@ static enum error flush_run(struct volume *v)
 static enum error free_later(struct volume *v, struct inode *inode, uint32_t block)
 {
 	enum error error = ERR_OK;
-	if (v->free_count && block != v->free_start + v->free_count) {
+	if (v->free_count && block != v->free_start + v->free_count)
 		error = flush_run(v);
-		if (v->disk->breathe)
-			v->disk->breathe(v->disk);
-	}
 	if (v->free_count == 0)
 		v->free_start = block;
 	v->free_count++;

@@ -227,8 +227,10 @@ static void perform_read(struct server_request *request, const struct fs_call *c
 void serve_request(struct server_request *request)
 {
 	struct fs_call call = {&request->copy, request->out, request->in, seconds_of(request->copy.time)};
-	if (request->replayed)
+	if (request->replayed) {
 		(void)inject("fs.replay");
+		fiber_yield(); // hundreds of them may come in a row: the loop has its turn
+	}
 	if (request->copy.op == FS_OP_SYNC)
 		server_complete(request, commit_now(), 0);
 	else if (fsop_changes(request->copy.op))
