@@ -55,6 +55,11 @@ def qemu_version():
     return text.splitlines()[0] if text else "unknown QEMU"
 
 
+def escape(path):
+    """A path as the value of a QEMU option."""
+    return str(path).replace(",", ",,")
+
+
 def qemu_command(options):
     """Everything but the console."""
     aia = f",aia={options.aia}" if options.aia else ""
@@ -67,7 +72,7 @@ def qemu_command(options):
         command += ["-append", options.append]
     if options.disk:
         snapshot = ",snapshot=on" if options.snapshot else ""
-        drive = options.disk if options.disk.startswith("blkdebug:") else options.disk.replace(",", ",,")
+        drive = options.disk if options.disk.startswith("blkdebug:") else escape(options.disk)
         command += ["-drive", f"file={drive},if=none,format=raw,id=disk0,{options.drive}{snapshot}",
                     "-device", "virtio-blk-pci,drive=disk0,disable-legacy=on"]
     return command + list(options.flags)
@@ -84,7 +89,7 @@ class Machine:
         self.folder = tempfile.mkdtemp(prefix="planaria-")
         self.gdb_socket = f"{self.folder}/gdb"
         self.command_line = qemu_command(options) + [
-            "-chardev", f"stdio,id=console,signal=off,logfile={self.log}", "-serial", "chardev:console",
+            "-chardev", f"stdio,id=console,signal=off,logfile={escape(self.log)}", "-serial", "chardev:console",
             "-monitor", "none"]
         if control:
             self.command_line += ["-qmp", f"unix:{self.folder}/qmp,server=on,wait=off",

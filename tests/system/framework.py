@@ -62,7 +62,7 @@ class Test:
     def __init__(self, case):
         self.case = case
         self.full = FULL
-        safe = "".join(c if c.isalnum() or c in "-_=.," else "-" for c in case.name).strip("-")
+        safe = "".join(c if c.isalnum() or c in "-_=." else "-" for c in case.name).strip("-")
         self.folder = ROOT / "build" / "tmp" / case.kind / safe
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)

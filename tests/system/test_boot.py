@@ -12,3 +12,29 @@ def boot_prompt(t, cores):
     t.equal(len(online), cores, "cores that are online")
     t.run(machine, "services")
     t.equal(machine.poweroff(), 0, "code of QEMU")
+
+
+@case(cores=[1, 4], guests=[0, 1])
+def boot_few_guest_files(t, cores, guests):
+    """Domains beyond the guest files are reached through the kernels; nobody sees a difference."""
+    machine = t.boot(cores=cores, guests=guests)
+    t.run(machine, "ls /; cat /empty; services")
+
+
+@case(cores=[16], memory=["128M", "4G"])
+def boot_many_cores(t, cores, memory):
+    machine = t.boot(cores=cores, memory=memory)
+    output = t.run(machine, "cores")
+    t.equal(len(re.findall(r"\bonline\b", output)), cores, "cores that are online")
+    t.run(machine, "ls /")
+
+
+@case
+def boot_reboots(t):
+    """`reboot` starts the machine again; what was synced is there."""
+    machine = t.boot(disk=t.disk())
+    t.run(machine, "write /before some words; sync")
+    machine.type("reboot\n")
+    machine.expect("OpenSBI")
+    machine.prompt()
+    t.check("some words" in t.run(machine, "cat /before"), "/before does not hold what was written")
