@@ -18,12 +18,14 @@ static uint64_t *area(unsigned slot, uint64_t offset)
 
 // ---- server
 
+static uint64_t server_slots; // bit: slots that may be ours; a new incarnation looks at all once
+
 static void server_event(const struct partner_argument *how, uint64_t kind, unsigned slot)
 {
 	if (kind == EVENT_CHANNEL_REQUEST && (how->flags & PARTNER_REFUSES))
 		kcall(CALL_channel_refuse, slot);
 	else if (kind == EVENT_CHANNEL_REQUEST && !(how->flags & PARTNER_IGNORES))
-		kcall(CALL_channel_accept, slot);
+		server_slots |= (uint64_t)(kcall(CALL_channel_accept, slot).error == ERR_OK) << slot;
 	else if (kind == EVENT_CHANNEL_CLOSED && !(how->flags & PARTNER_HOLDS))
 		kcall(CALL_channel_close, slot);
 	else if (kind == EVENT_PING)
@@ -45,12 +47,16 @@ static void server_answer(unsigned slot, const struct channel_geometry *g, uint3
 
 static bool server_look(unsigned slot)
 {
+	if (!(server_slots >> slot & 1))
+		return false;
 	struct kernel_result info = kcall(CALL_channel_info, slot);
 	struct channel_geometry g;
 	if (info.error || CHANNEL_INFO_ROLE(info.value[0]) != CHANNEL_ROLE_SERVER ||
 	    CHANNEL_INFO_STATE(info.value[0]) != CHANNEL_OPEN ||
-	    !channel_layout(&g, CHANNEL_INFO_SLOTS(info.value[1]), info.value[2], info.value[3]))
+	    !channel_layout(&g, CHANNEL_INFO_SLOTS(info.value[1]), info.value[2], info.value[3])) {
+		server_slots &= ~(1ul << slot);
 		return false;
+	}
 	const volatile struct channel_client_page *client = bare_client_page(slot);
 	uint32_t n = client->submit_tail;
 	fence_take(); // partner: fence_publish in client_exchange
@@ -65,6 +71,7 @@ void partner_server(uint64_t argument)
 	struct partner_argument how;
 	__builtin_memcpy(&how, &argument, sizeof(how));
 	bool deaf = (how.flags & PARTNER_DEAF) && partner_self.epoch == 1;
+	server_slots = ~0ul;
 	kcall(CALL_ready);
 	for (;;) {
 		bool busy = false;
@@ -117,7 +124,7 @@ static void client_await(unsigned slot, uint32_t n)
 			break;
 		if (time_read() > end)
 			partner_exit(PARTNER_FAILED(5, n));
-		bare_sleep(&partner_self, 1000000);
+		bare_sleep(&partner_self, 100000); // a server that dies before it rings costs this
 	}
 	fence_take(); // partner: fence_publish in server_answer
 }

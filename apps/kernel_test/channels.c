@@ -336,7 +336,7 @@ static void restart_under_way(void)
 	for (unsigned core = 0; core < test_cores; core++) {
 		struct child server, client;
 		CHECK(server_run(&server, core, 0, 0));
-		CHECK(client_run(&client, (core + 1) % test_cores, 0, 3000, 0));
+		CHECK(client_run(&client, (core + 1) % test_cores, 0, 1000, 0));
 		for (unsigned i = 0; i < 12; i++) {
 			test_nap(1000 + 137 * i);
 			CHECK(child_restore(&server));

@@ -50,8 +50,8 @@ _Static_assert(sizeof(struct partner_argument) == 8, "an argument is one word of
 struct partner_rings {
 	char service;
 	uint8_t mode; // enum partner_wait
-	uint16_t thousands; // of round trips
-	uint32_t padding;
+	uint16_t hundreds; // of round trips
+	uint32_t seconds;   // after which no more are begun; 0: all of them
 };
 _Static_assert(sizeof(struct partner_rings) == 8, "an argument is one word of the name");
 
