@@ -15,6 +15,7 @@
 
 #define CHUNK 0x10000ul // bytes copied or cleared in one kernel entry: some 10 us, as long as a switch
 #define WATCH_FULL 4u    // weight of a tick that came in time
+#define SUPERVISOR_FUTILE 10u // deaths in a row before it was ready: no restart mends that
 #define ROOT_PAGES 4    // a Sv39x4 root is 16 KiB
 
 static uint16_t owner(const struct domain *d)
@@ -206,7 +207,8 @@ void domain_begin(struct domain *d, uint64_t entry, uint64_t sp)
 	d->epoch++;
 	d->ready = false;
 	d->event_ping = false;
-	memset(&d->status, 0, sizeof(d->status));
+	if (!d->supervisor) // it reads its own to tell why it died
+		memset(&d->status, 0, sizeof(d->status));
 	instruction_fence(); // new text, written by this hart
 	channel_adopt_all(d);
 	schedule_ready(d);
@@ -229,6 +231,21 @@ static void job_drop(struct domain *d)
 	d->job.kind = JOB_NONE;
 }
 
+// Nobody watches the supervisor but its kernel, which does the steps of a restart by itself: domain_job_step starts it.
+static void supervisor_revive(struct domain *d, bool was_ready)
+{
+	const struct domain_status *s = &d->status;
+	kernel_print(d->core, "the supervisor stopped: kind %lu, cause %lu, address %lx, pc %lx, ra %lx", s->state >> 8, s->cause,
+		     s->address, s->pc, s->ra);
+	d->futile = was_ready ? 0 : d->futile + 1;
+	if (d->futile == SUPERVISOR_FUTILE) {
+		kernel_print(d->core, "the supervisor died %u times before it was ready: it is given up", d->futile);
+		return;
+	}
+	channel_unregister_all(d, false);
+	domain_restore_begin(d, (struct origin){0});
+}
+
 void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_t address, uint64_t instruction)
 {
 	if (d->state == DOMAIN_STOPPED || d->state == DOMAIN_DYING)
@@ -239,6 +256,7 @@ void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_
 	job_drop(d);
 	d->call_request = 0;
 	d->state = DOMAIN_STOPPED;
+	bool was_ready = d->ready;
 	d->ready = false;
 	d->faults++;
 	uint64_t now = time_read();
@@ -256,9 +274,8 @@ void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_
 	};
 	domain_info_update(d);
 	domain_report(d);
-	if (d->supervisor) // nobody watches it yet: at least it is said
-		kernel_print(d->core, "the supervisor stopped: kind %u, cause %lu, address %lx, pc %lx, ra %lx", kind, cause,
-			     address, d->x[0], d->x[1]);
+	if (d->supervisor)
+		supervisor_revive(d, was_ready);
 }
 
 void domain_info_update(struct domain *d)
@@ -384,6 +401,10 @@ void domain_job_step(struct domain *d)
 	d->core->jobs &= ~(1u << d->index);
 	if (done.kind == JOB_OPEN) {
 		channel_open_send(d);
+		return;
+	}
+	if (done.kind == JOB_RESTORE && d->supervisor) {
+		domain_begin(d, ((const struct boot_image *)d->core->plan->boot_image)->first_entry, GPA_STACK_TOP);
 		return;
 	}
 	uint64_t value[5] = {done.value};

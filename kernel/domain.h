@@ -116,6 +116,7 @@ struct domain {
 	epoch_t epoch;
 	uint64_t name[2];
 	bool supervisor;
+	unsigned futile; // supervisor: deaths in a row before it was ready
 	bool ready;
 	struct origin parent; // whom to tell about faults
 

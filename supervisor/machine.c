@@ -4,6 +4,7 @@
 // property is checked here before it is used, and a bad one costs its device only, with one line in the log. If the
 // supervisor dies here, the next incarnation reads the same tree again.
 #include "supervisor/machine.h"
+#include "runtime/device.h"
 #include "runtime/runtime.h"
 #include <libfdt.h>
 #include <string.h>
@@ -17,6 +18,12 @@
 #define PCI_SPACE_LOW 2
 #define PCI_SPACE_HIGH 3
 #define PCI_CELLS 3
+
+// RISC-V IOMMU 1.0, chapter 6: device-directory-table pointer; mode 0 off (all is blocked), 1 bare (all passes).
+#define IOMMU_DDTP 0x10
+#define IOMMU_DDTP_BARE 1u
+#define IOMMU_DDTP_BUSY (1u << 4)
+#define IOMMU_LOOKS 100000u // at the busy bit: some ms; the mode is set at once on what we know
 
 static uint64_t cells_value(const fdt32_t *cell, int count)
 {
@@ -172,6 +179,15 @@ static void pci_host_read(const void *tree, struct machine_pci *pci)
 	pci->ecam_bytes = bytes;
 }
 
+static void iommu_read(const void *tree, struct machine_window *iommu)
+{
+	uint64_t base, bytes;
+	int node = fdt_node_offset_by_compatible(tree, -1, "riscv,iommu");
+
+	if (node >= 0 && reg_read(tree, node, "IOMMU", &base, &bytes) && region_legal("IOMMU", base, bytes, PAGE_SIZE))
+		*iommu = (struct machine_window){.base = base, .bytes = bytes};
+}
+
 enum error machine_read(const void *tree, size_t bytes, struct machine *machine)
 {
 	int error;
@@ -186,6 +202,7 @@ enum error machine_read(const void *tree, size_t bytes, struct machine *machine)
 	}
 	uart_read(tree, &machine->uart);
 	pci_host_read(tree, &machine->pci);
+	iommu_read(tree, &machine->iommu);
 	return ERR_OK;
 }
 
@@ -199,4 +216,21 @@ enum error machine_uart_attach(const struct machine *machine, uint64_t domain)
 	if (result.error != ERR_OK)
 		return result.error;
 	return kcall(CALL_interrupt_bind, domain, 0, machine->uart.source).error;
+}
+
+void machine_iommu_open(const struct machine *machine)
+{
+	struct kernel_result window = {.error = ERR_NOT_FOUND};
+
+	if (machine->iommu.bytes != 0)
+		window = kcall(CALL_device_map, 0, machine->iommu.base, PAGE_SIZE);
+	if (window.error != ERR_OK) {
+		log_line("machine: no IOMMU: a driver's device reaches all memory");
+		return;
+	}
+	device_write32(window.value[0] + IOMMU_DDTP, IOMMU_DDTP_BARE);
+	device_write32(window.value[0] + IOMMU_DDTP + 4, 0);
+	for (unsigned i = 0; i < IOMMU_LOOKS && (device_read32(window.value[0] + IOMMU_DDTP) & IOMMU_DDTP_BUSY); i++)
+		;
+	log_line("machine: the IOMMU lets everything pass: a driver's device reaches all memory");
 }

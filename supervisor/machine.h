@@ -32,6 +32,7 @@ struct machine_pci {
 struct machine {
 	struct machine_uart uart;
 	struct machine_pci pci;
+	struct machine_window iommu; // registers of a RISC-V IOMMU
 };
 
 // Reads a flattened device tree of at most `bytes` bytes (Devicetree specification 0.4, chapters 2, 3, 5; PCI bus
@@ -40,3 +41,7 @@ enum error machine_read(const void *tree, size_t bytes, struct machine *machine)
 
 // Maps the UART into `domain` (a handle) as its device window 0 and binds its interrupt. ERR_NOT_FOUND: no UART.
 enum error machine_uart_attach(const struct machine *machine, uint64_t domain);
+
+// Lets the PCI bus through the IOMMU, which blocks all DMA and all messages at reset (RISC-V IOMMU 1.0, 6.5: ddtp), and
+// says what that means; without one, says that there is none. Drivers with the DMA right are trusted in both cases.
+void machine_iommu_open(const struct machine *machine);

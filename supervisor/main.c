@@ -2,9 +2,9 @@
 //
 // Owns the authority over all cores (the kernel gave it to the first domain). It must never wait for a service that it
 // supervises (INV-42): everything happens on the loop, by events and requests, and calls wait for kernels only, which answer
-// or are declared lost within CALL_DEADLINE_MS. If it dies, services run on; its core's kernel notices and says
-// so. No kernel starts a fresh one in this version (CAVEATS); one that is started adopts the running domains from the kernels'
-// records (services_adopt). Its state is the table in services.c, rebuilt at such a start.
+// or are declared lost within CALL_DEADLINE_MS. If it dies, services run on; its core's kernel notices, restores it
+// and starts it again, and it adopts the running domains from the kernels' records (services_adopt). Its state is the table
+// in services.c, rebuilt at such a start.
 #include "abi/event.h"
 #include "runtime/runtime.h"
 #include "runtime/server.h"
@@ -56,6 +56,7 @@ static void supervisor_find_machine(void)
 		say("supervisor: there is no usable device tree, so no devices");
 		return;
 	}
+	machine_iommu_open(&supervisor.machine);
 	enum error error = pci_enumerate(&supervisor.machine.pci);
 	if (error)
 		say("supervisor: there is no PCI bus to be used (error %u)", error);
@@ -98,27 +99,31 @@ static void supervisor_event(unsigned kind, uint64_t a, uint64_t b, uint64_t c)
 	supervisor_settle();
 }
 
-static void supervisor_publish_self(void)
+static struct service *supervisor_own_entry(void)
 {
 	struct service *s;
 	for (unsigned i = 0; (s = services_at(i)) != 0; i++) {
-		if (!s->record || !(s->record->flags & SERVICE_FLAG_FIRST))
-			continue;
-		services_set_up(s);
-		kcall(CALL_domain_watch, s->domain.handle, SUPERVISOR_HANG_MS * 1000 / WATCH_TICKS, WATCH_TICKS);
+		if (s->record && (s->record->flags & SERVICE_FLAG_FIRST))
+			return s;
 	}
+	return 0; // cannot be: manifest_read wants exactly one
 }
 
 int program_main(void)
 {
+	uint64_t started = time_now();
 	supervisor_open_image();
 	supervisor_find_machine();
 	services_setup(&supervisor.image, &supervisor.machine, supervisor_count_cores());
-	supervisor_publish_self();
+	struct service *own = supervisor_own_entry();
+	services_set_up(own);
+	kcall(CALL_domain_watch, own->domain.handle, SUPERVISOR_HANG_MS * 1000 / WATCH_TICKS, WATCH_TICKS);
 	loop_on_event(supervisor_event);
 	if (self_restarted()) {
 		supervisor.banner_said = true;
-		say("supervisor: back as epoch %u, %u domains adopted", self_epoch(), services_adopt());
+		unsigned adopted = services_adopt();
+		watch_tell_own(own, started);
+		say("supervisor: %u domains adopted", adopted);
 	}
 	supervisor_settle();
 	return (int)server_run(&requests_server);

@@ -366,7 +366,7 @@ static bool services_adopt_domain(unsigned core, unsigned domain, const struct i
 	s->domain = (struct loader_domain){opened.value[0], core, domain, program.elf.entry, 0};
 	if (s->record->device > DEVICE_UART)
 		s->domain.device = pci_device_find(s->record->device, s->record->device_index);
-	s->epoch = (uint32_t)opened.value[2];
+	s->epoch = (uint32_t)opened.value[1];
 	s->phase = s->record->serves_count ? PHASE_STARTING : PHASE_UP;
 	if (s->record->flags & SERVICE_FLAG_APP)
 		s->job = jobs_number(core, domain, s->epoch);

@@ -195,6 +195,28 @@ void watch_check(struct service *s)
 	}
 }
 
+void watch_tell_own(struct service *s, uint64_t started)
+{
+	uint64_t words[sizeof(struct domain_status) / sizeof(uint64_t)] = {0};
+	struct domain_status status;
+	if (!watch_read_status(s, words, 0) || !watch_read_status(s, words + 5, 1))
+		return;
+	memcpy(&status, words, sizeof status);
+	enum fault_kind kind = (enum fault_kind)(status.state >> 8 & 255);
+	if (kind == FAULT_NONE)
+		return;
+	struct crash crash = watch_crash(s, &status, kind);
+	crash.epoch--; // the one before us
+	watch_count(s, kind);
+	watch_begin_times(s, &status, kind);
+	s->times.detected = s->times.started = started;
+	s->times.epoch = s->epoch;
+	s->restarts = s->epoch - 1;
+	watch_describe_places(s, &crash);
+	crash_log_death(&crash);
+	restart_is_ready(s);
+}
+
 // Stops the domain for a reason of ours, and goes on as if it had died of it.
 static enum error watch_stop(struct service *s, enum fault_kind kind)
 {

@@ -11,6 +11,8 @@ enum error watch_arm(struct service *service);
 void watch_event(unsigned kind, uint64_t a, uint64_t b, uint64_t c);
 // Looks at the domain and does what its state asks for.
 void watch_check(struct service *service);
+// The supervisor was restarted by its kernel: tells why, and how long it took. `service`: its own entry; `started`: rdtime.
+void watch_tell_own(struct service *service, uint64_t started);
 // Stops the service from outside and reincarnates it. ERR_STATE: it does not run.
 enum error watch_kill(struct service *service);
 // As watch_kill, but forgets its history, and starts it when it is held.

@@ -36,7 +36,7 @@
 	X(pong, P, "number of EVENT_PING, ticks asleep in its own wfi so far -> ; the main loop is alive")                                                 \
 	/* supervisor */                                                                                               \
 	X(domain_create, S, "core, name (2 words), quota in pages, priority << 32 | flags -> D, domain index")         \
-	X(domain_open, S, "core, domain index -> D, domain index, epoch ; adopt a running domain by index")            \
+	X(domain_open, S, "core, domain index -> D, epoch ; adopt a running domain by index")                          \
 	X(domain_load, S, "D, gpa, pages << 8 | prot, offset in the boot image, length -> ; a segment: copied, rest zero; 0 pages, when STOPPED: forgets all segments, the domain is CREATED again (another image follows)") \
 	X(domain_start, S, "D, entry, stack pointer -> epoch ; epoch + 1, adopts its channels")                        \
 	X(domain_stop, S, "D, fault kind to record -> ")                                                               \

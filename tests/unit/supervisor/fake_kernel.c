@@ -144,7 +144,7 @@ static struct kernel_result fake_open(uint64_t core, uint64_t index)
 	const struct fake_domain *d = fake_at(core, index);
 	if (!d)
 		return (struct kernel_result){.error = ERR_NOT_FOUND};
-	return (struct kernel_result){.value = {(uint64_t)(d - fake_domains) + 1, index, d->epoch}};
+	return (struct kernel_result){.value = {(uint64_t)(d - fake_domains) + 1, d->epoch}};
 }
 
 static enum error fake_load(struct fake_domain *d, const uint64_t a[6])
