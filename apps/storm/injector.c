@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define POINTS_MAX 48u
-#define PASSAGE_MAX 12u // small, so that what is armed fires soon under load
+#define PASSAGE_MAX 8u // small, so that what is armed fires soon under load
 
 static struct {
 	char served[NAME_SIZE + 1];

@@ -21,7 +21,7 @@
 #define ACTIONS_DEFAULT                                                                                                \
 	(ACTION(INJECT_ILLEGAL) | ACTION(INJECT_WILD) | ACTION(INJECT_STACK) | ACTION(INJECT_ASSERT) |                 \
 	 ACTION(INJECT_HANG) | ACTION(INJECT_REPLY) | ACTION(INJECT_EXIT) | ACTION(STORM_KILL))
-#define RATE_DEFAULT_MILLE 6000u
+#define RATE_DEFAULT_MILLE 8000u // some points are not passed again before something else fires: 5 a second remain
 #define PROGRESS_US 250000u
 
 struct storm_options storm_options;

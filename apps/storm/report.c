@@ -150,6 +150,8 @@ static void print_work(void)
 	       " KiB/s), syncs %" PRIu64 ", files verified %" PRIu64 "\n",
 	       c->ops, c->ops * 1000 / ms, c->bytes_written >> 10, c->bytes_read >> 10,
 	       ((c->bytes_written + c->bytes_read) >> 10) * 1000 / ms, c->syncs, c->files_verified);
+	printf("  injected %" PRIu64 ", restarts %" PRIu64 " (%" PRIu64 ".%" PRIu64 " a second)\n", storm_injected(),
+	       storm_report_restarts(), storm_report_restarts() * 1000 / ms, storm_report_restarts() * 10000 / ms % 10);
 	printf("  client-visible errors %" PRIu64 ", wrong bytes %" PRIu64 "\n", c->errors, c->wrong_bytes);
 	printf("STORM ops_per_s %" PRIu64 " kib_per_s %" PRIu64 " injected %" PRIu64 " restarts %" PRIu64
 	       " errors %" PRIu64 " wrong %" PRIu64 "\n",
