@@ -18,7 +18,8 @@
 
 static struct {
 	struct supervisor_restart times[RESTART_TIMES];
-	uint64_t count; // ever
+	uint64_t first; // number of the first restart that this incarnation of the supervisor saw
+	uint64_t count; // number of the next
 } restart;
 
 static enum error restart_stop(struct service *s)
@@ -273,9 +274,14 @@ void restart_is_ready(struct service *s)
 	crash_log_return(&back);
 }
 
+void restart_number_from(uint32_t epoch)
+{
+	restart.first = restart.count = (uint64_t)(epoch - 1) << RESTART_NUMBERS_LOG;
+}
+
 unsigned restart_times(uint64_t *first, struct supervisor_restart *out, unsigned room)
 {
-	uint64_t oldest = restart.count > RESTART_TIMES ? restart.count - RESTART_TIMES : 0;
+	uint64_t oldest = restart.count - restart.first > RESTART_TIMES ? restart.count - RESTART_TIMES : restart.first;
 	unsigned given = 0;
 	if (*first < oldest)
 		*first = oldest;

@@ -7,6 +7,8 @@
 #define RESTART_TRIES 3u
 // Restarts kept for TIMES. 2048: a storm of ten minutes reads them as it goes.
 #define RESTART_TIMES 2048u
+// Numbers that one incarnation has for its restarts: 2^20, at 200 a second more than an hour of storm.
+#define RESTART_NUMBERS_LOG 20u
 
 // All steps now. `service->why`, `service->times` (fault, detected) are filled by the caller.
 void restart_now(struct service *service);
@@ -22,6 +24,9 @@ void restart_first_start(struct service *service);
 void restart_use_alternative(struct service *service);
 // It is ready: completes the record of this restart.
 void restart_is_ready(struct service *service);
+// Restarts are numbered on from what earlier incarnations of the supervisor can have reached, so that a reader who asks by
+// number misses none after the supervisor's own death.
+void restart_number_from(uint32_t epoch);
 // Copies the times of restarts with numbers from *first on (moved forward when those are forgotten), at most `room`.
 unsigned restart_times(uint64_t *first, struct supervisor_restart *out, unsigned room);
 const char *restart_step_name(enum restart_step step);

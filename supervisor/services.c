@@ -126,6 +126,7 @@ enum error services_setup(const struct image *image, const struct machine *machi
 	services.machine = machine;
 	services.cores = cores;
 	services.count = image->manifest.count;
+	restart_number_from(self_epoch());
 	struct kernel_result self = kcall(CALL_domain_open, self_core(), self_domain());
 	services.self = self.error ? 0 : self.value[0];
 	for (unsigned i = 0; i < services.count; i++)

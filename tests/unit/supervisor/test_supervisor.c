@@ -258,6 +258,7 @@ static void test_restart_times(void **state)
 	boot_records(s);
 	boot_whole(s);
 	restart_times(&first, times, 4); // moves to the end
+	assert_int_equal(first, 0);
 	fake_crash(fake_find("fs"), FAULT_HANG, 0);
 	fake_find("fs")->time_detected -= 12000 * FAKE_TICKS_PER_US;
 	boot_event("fs");
@@ -269,6 +270,14 @@ static void test_restart_times(void **state)
 	assert_true(times[0].fault + 12000 * FAKE_TICKS_PER_US < times[0].detected);
 	assert_true(times[0].detected < times[0].started && times[0].started < times[0].ready);
 	assert_non_null(strstr(boot_said(), "died: hang, no answer for 12.000 ms"));
+	first++;
+	restart_number_from(3); // the supervisor was restarted twice: a reader goes on without a gap
+	assert_int_equal(restart_times(&first, times, 4), 0);
+	assert_int_equal(first, 2 << RESTART_NUMBERS_LOG);
+	watch_kill(boot_service("blk"));
+	boot_is_ready("blk");
+	assert_int_equal(restart_times(&first, times, 4), 1);
+	assert_string_equal(times[0].name, "blk");
 }
 
 static void test_restart_rule_to_hold(void **state)
