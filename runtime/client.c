@@ -257,7 +257,8 @@ static void client_state_changed(unsigned slot)
 		if (client->ring.view.state == CHANNEL_LOST && !client->lost)
 			client_lose(client);
 		// Rings that were meant for the dead incarnation went nowhere.
-		channel_view_ring(&client->ring.view, &client->ring.view.server->want_doorbell);
+		if (client->ring.view.state == CHANNEL_OPEN)
+			channel_view_ring(&client->ring.view, &client->ring.view.server->want_doorbell);
 		return;
 	}
 }

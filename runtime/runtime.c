@@ -116,7 +116,8 @@ _Noreturn void domain_exit(int code)
 
 _Noreturn void domain_panic(const char *file, int line, const char *what)
 {
+	void *caller = __builtin_return_address(0); // the crash line says "called from"
 	log_line("%s:%d: %s", file, line, what);
 	for (;;)
-		__asm__ volatile("unimp");
+		__asm__ volatile("mv ra, %0\n\tunimp" ::"r"(caller) : "ra");
 }

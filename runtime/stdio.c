@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define ARENA_PAGES 64u // 256 KiB: few kernel calls, little given up at a growth
+#define ARENA_PAGES 64u       // 256 KiB at first: little given up at a growth
+#define ARENA_PAGES_MAX 1024u // 4 MiB later: each growth doubles, since a domain has few allocations in its kernel
 
 static char line[120]; // log lines are cut at 160, so this fits with its prefix
 static size_t line_used;
@@ -58,22 +59,37 @@ FILE *const stderr __attribute__((weak)) = &standard;
 static char *arena;
 static char *arena_end;
 
+static bool arena_take(size_t pages)
+{
+	struct kernel_result r = kcall(CALL_memory_alloc, pages);
+	if (r.error != ERR_OK)
+		return false;
+	arena = (char *)r.value[0];
+	arena_end = arena + pages * PAGE_SIZE;
+	return true;
+}
+
+// Takes more than is asked for if it can be had, else just that.
+static bool arena_grow(size_t bytes)
+{
+	static size_t next = ARENA_PAGES;
+	size_t pages = (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
+	if (pages < next && arena_take(next)) {
+		if (next < ARENA_PAGES_MAX)
+			next *= 2;
+		return true;
+	}
+	return arena_take(pages);
+}
+
 // Newlib's contract: memory of `n` more bytes, (void *)-1 with ENOMEM when there is none. Never shrinks.
 void *sbrk(ptrdiff_t n)
 {
 	if (n <= 0)
 		return arena;
-	if (n > arena_end - arena) {
-		size_t pages = ((size_t)n + PAGE_SIZE - 1) / PAGE_SIZE;
-		if (pages < ARENA_PAGES)
-			pages = ARENA_PAGES;
-		struct kernel_result r = kcall(CALL_memory_alloc, pages);
-		if (r.error != ERR_OK) {
-			errno = ENOMEM;
-			return (void *)-1;
-		}
-		arena = (char *)r.value[0];
-		arena_end = arena + pages * PAGE_SIZE;
+	if (n > arena_end - arena && !arena_grow((size_t)n)) {
+		errno = ENOMEM;
+		return (void *)-1;
 	}
 	char *given = arena;
 	arena += n;
