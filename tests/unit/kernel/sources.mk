@@ -1,0 +1,2 @@
+# Sources that each test of the kernel's pure parts links.
+TEST_test_plan := kernel/boot/plan.c libfdt
