@@ -101,13 +101,16 @@ unsigned partner_open(char service)
 	return (unsigned)r.value[0];
 }
 
-static void client_check_info(unsigned slot)
+// `down`: the server may be under restart already.
+static void client_check_info(unsigned slot, bool down)
 {
 	struct kernel_result i = kcall(CALL_channel_info, slot);
 	if (i.error || CHANNEL_INFO_ROLE(i.value[0]) != CHANNEL_ROLE_CLIENT || CHANNEL_INFO_PRIORITY(i.value[0]) != 1)
 		partner_exit(PARTNER_FAILED(2, i.value[0]));
-	if (CHANNEL_INFO_STATE(i.value[0]) != CHANNEL_OPEN || CHANNEL_INFO_SLOTS(i.value[1]) != PARTNER_SLOTS)
+	if (CHANNEL_INFO_STATE(i.value[0]) != CHANNEL_OPEN && !(down && CHANNEL_INFO_STATE(i.value[0]) == CHANNEL_DOWN))
 		partner_exit(PARTNER_FAILED(3, i.value[0]));
+	if (CHANNEL_INFO_SLOTS(i.value[1]) != PARTNER_SLOTS)
+		partner_exit(PARTNER_FAILED(11, i.value[0]));
 	if (i.value[2] != PARTNER_OUT_BYTES || i.value[3] != PARTNER_IN_BYTES)
 		partner_exit(PARTNER_FAILED(4, i.value[2]));
 }
@@ -167,7 +170,7 @@ void partner_client(uint64_t argument)
 	if (how.flags & PARTNER_MANY)
 		client_many(&how);
 	unsigned slot = partner_open(how.service);
-	client_check_info(slot);
+	client_check_info(slot, how.rounds > 100 || (how.flags & PARTNER_EPOCH));
 	unsigned rounds = how.rounds ? how.rounds : 1;
 	uint32_t first = bare_client_page(slot)->submit_tail;
 	for (uint32_t n = first + 1; n <= first + rounds; n++)
