@@ -5,11 +5,15 @@
 // fault stays armed and the supervisor treats it like any other.
 #include "apps/shell/shell.h"
 #include "runtime/console.h"
+#include "runtime/fiber.h"
 #include "runtime/runtime.h"
 #include "runtime/supervision.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#define EPOCH_LOOKS 2000u
+#define EPOCH_PAUSE_US 1000u
 
 struct target {
 	struct supervisor_service service;
@@ -28,6 +32,21 @@ static enum error target_find(const char *name, struct target *target)
 	return ERR_OK;
 }
 
+// For a service that this shell's manifest does not name in `uses`: no ping, so the supervisor is asked until its epoch
+// has changed.
+static enum error await_epoch(const struct target *target)
+{
+	struct supervisor_service now;
+	enum error e = ERR_OK;
+	for (unsigned i = 0; i < EPOCH_LOOKS && e == ERR_OK; i++) {
+		e = supervision_find(target->name, &now);
+		if (e == ERR_OK && now.epoch != target->service.epoch && now.state == SERVICE_UP)
+			return ERR_OK;
+		fiber_sleep_us(EPOCH_PAUSE_US);
+	}
+	return e == ERR_OK ? ERR_TIMEOUT : e;
+}
+
 // After the fault: says how long it took from `start` until the service answered again, and its new epoch.
 static int report_return(const struct target *target, const char *how, uint64_t start)
 {
@@ -35,6 +54,8 @@ static int report_return(const struct target *target, const char *how, uint64_t 
 	char text[24];
 	console_flush();
 	enum error e = supervision_ping(target->served);
+	if (e == ERR_NOT_FOUND)
+		e = await_epoch(target);
 	uint64_t ticks = time_now() - start;
 	if (e == ERR_OK)
 		e = supervision_find(target->name, &now);

@@ -26,8 +26,11 @@ def fault_kill(t, service):
         t.run(campaign.machine, f"crash {service} kill")
         campaign.count["injected"] += 1
         after = t.services(campaign.machine)[service]
-        campaign.count["activated"] += after["restarts"] == before["restarts"] + 1
-        campaign.problems += campaign.workload()
+        fired = after["restarts"] == before["restarts"] + 1
+        wrong = campaign.workload()
+        campaign.count["activated"] += fired
+        campaign.count["recovered"] += fired and not wrong
+        campaign.problems += wrong
     t.equal(campaign.count["activated"], campaign.count["injected"], "restarts")
     finish(t, image, campaign)
 
@@ -50,12 +53,15 @@ def fault_points(t, service):
 
 @case(service=["blk", "fs"])
 def fault_error(t, service):
-    """An injected error may be seen by the client, as an error; the next workload sees nothing of it."""
+    """An injected error may be seen by the client, as an error, or end the service; the next workload sees nothing."""
     image, campaign = begin(t)
     for passage in (1, 5):
         campaign.machine.command(f"inject {service} any error {passage}")
-        campaign.workload()
+        seen = campaign.workload()
         campaign.count["injected"] += 1
+        campaign.count["activated"] += bool(seen)
         campaign.machine.command("rm -r /fault" + str(campaign.number))
-        campaign.problems += campaign.workload()
+        wrong = campaign.workload()
+        campaign.count["recovered"] += bool(seen) and not wrong
+        campaign.problems += wrong
     finish(t, image, campaign)
