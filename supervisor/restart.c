@@ -186,6 +186,8 @@ static void restart_run(struct service *s)
 	services_publish(s, SERVICE_STARTING);
 	if (s->record->serves_count == 0) // nobody waits for it, and it never says that it is ready
 		restart_is_ready(s);
+	else
+		watch_start(s);
 }
 
 void restart_first_start(struct service *s)
@@ -254,6 +256,7 @@ void restart_use_alternative(struct service *s)
 
 void restart_is_ready(struct service *s)
 {
+	timer_cancel(&s->timer);
 	services_set_up(s);
 	if (!s->returning)
 		return;

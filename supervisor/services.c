@@ -300,7 +300,7 @@ static bool services_use_settled(const char name[NAME_SIZE])
 	}
 }
 
-static bool services_may_start(const struct service *s)
+bool services_may_start(const struct service *s)
 {
 	for (unsigned i = 0; i < s->record->uses_count; i++) {
 		if (!services_use_settled(s->record->uses[i]))
@@ -374,6 +374,8 @@ static bool services_adopt_domain(unsigned core, unsigned domain, const struct i
 	watch_check(s);
 	if (s->phase == PHASE_STARTING || s->phase == PHASE_UP)
 		watch_arm(s);
+	if (s->phase == PHASE_STARTING && !s->job)
+		watch_start(s);
 	return true;
 }
 

@@ -75,6 +75,8 @@ enum error services_setup(const struct image *image, const struct machine *machi
 unsigned services_adopt(void);
 // Starts every service whose turn has come. Called after each change of a phase.
 void services_advance(void);
+// All that it uses is up, or certain not to come.
+bool services_may_start(const struct service *service);
 // True once no service waits or starts.
 bool services_settled(void);
 

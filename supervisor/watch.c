@@ -168,6 +168,7 @@ static void watch_ended(struct service *s, const struct domain_status *status, e
 	struct service former = watch_remember(s);
 	struct policy_event event = {kind, services_now_ms(), s->phase == PHASE_UP};
 	struct policy_decision decision = policy_decide(&event, &s->history, &s->rule);
+	timer_cancel(&s->timer);
 	s->why = kind;
 	s->complaint = 0;
 	watch_count(s, kind);
@@ -227,8 +228,31 @@ static enum error watch_stop(struct service *s, enum fault_kind kind)
 		return error;
 	uint64_t now = time_now();
 	struct domain_status status = {.time_stopped = now, .time_detected = now};
+	if (kind == FAULT_HANG) // it never answered: all the time since its start
+		status.time_detected = s->times.started;
 	watch_ended(s, &status, kind);
 	return ERR_OK;
+}
+
+// The kernel pings only who is ready. Who does not get that far, though all that it uses is there, hangs too.
+static void watch_start_expired(struct timer *timer)
+{
+	struct service *s = (struct service *)((char *)timer - offsetof(struct service, timer));
+	if (s->phase != PHASE_STARTING)
+		return;
+	if (services_may_start(s))
+		watch_stop(s, FAULT_HANG);
+	else
+		watch_start(s); // something below it is being restarted: its clock stands still
+	services_advance();
+	print_pump();
+}
+
+void watch_start(struct service *s)
+{
+	timer_cancel(&s->timer);
+	s->timer.expired = watch_start_expired;
+	timer_arm(&s->timer, time_now() + time_ticks_from_us(WATCH_START_MS * 1000ull));
 }
 
 enum error watch_kill(struct service *s)

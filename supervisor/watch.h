@@ -5,6 +5,11 @@
 // Pings within a hang deadline. 4: the deadline is met to a quarter, and a domain is rung no oftener than that.
 #define WATCH_TICKS 4u
 
+// ms from start to ready, while all that a service uses is there. 10 s: a file system replays a full log in less.
+#define WATCH_START_MS 10000u
+
+// Gives it that time to become ready.
+void watch_start(struct service *service);
 // Arms the kernel's pings for the service (nothing when its record has no hang_ms). Error: of domain_watch.
 enum error watch_arm(struct service *service);
 // An event of loop_on_event: EVENT_DOMAIN, EVENT_CORE, EVENT_COMPLAINT.

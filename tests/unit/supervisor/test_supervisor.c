@@ -495,6 +495,32 @@ static void test_restart_each_step_failing(void **state)
 	}
 }
 
+// Pings begin with ready; who never gets there is found by the clock, which stands while something below is not up.
+static void test_restart_hang_in_start(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_begin(s);
+	services_advance();
+	boot_is_ready("blk");
+	boot_is_ready("console");
+	fake_advance_ms(WATCH_START_MS - 1);
+	assert_int_equal(fake_find("fs")->epoch, 1);
+	fake_crash(fake_find("blk"), FAULT_EXCEPTION, 2);
+	boot_event("blk");
+	fake_advance_ms(2); // blk is not up: fs may wait
+	assert_int_equal(fake_find("fs")->epoch, 1);
+	boot_is_ready("blk");
+	fake_advance_ms(WATCH_START_MS + 1);
+	assert_int_equal(fake_find("fs")->epoch, 2);
+	assert_int_equal(boot_service("fs")->hangs, 1);
+	boot_is_ready("fs");
+	fake_advance_ms(10 * WATCH_START_MS);
+	assert_int_equal(fake_find("fs")->epoch, 2);
+	assert_int_equal(boot_service("fs")->phase, PHASE_UP);
+}
+
 static void test_restart_again_while_starting(void **state)
 {
 	(void)state;
@@ -665,6 +691,7 @@ int main(void)
 		cmocka_unit_test_setup(test_restart_core_lost, boot_setup),
 		cmocka_unit_test_setup(test_restart_each_step_repeated, boot_setup),
 		cmocka_unit_test_setup(test_restart_each_step_failing, boot_setup),
+		cmocka_unit_test_setup(test_restart_hang_in_start, boot_setup),
 		cmocka_unit_test_setup(test_restart_again_while_starting, boot_setup),
 		cmocka_unit_test_setup(test_adopt_running, boot_setup),
 		cmocka_unit_test_setup(test_adopt_in_the_middle_of_a_restart, boot_setup),
