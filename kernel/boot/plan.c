@@ -261,9 +261,15 @@ static void boot_image_read(struct plan *plan, const void *fdt)
 	plan->boot_image_bytes = end - start;
 }
 
+// libfdt reads words where the header says that its blocks are (Devicetree Specification, "Alignment").
+static bool blocks_are_aligned(const void *fdt)
+{
+	return fdt_off_dt_struct(fdt) % 4 == 0 && fdt_off_mem_rsvmap(fdt) % 8 == 0;
+}
+
 bool plan_read(struct plan *plan, const void *fdt, size_t room, uint64_t boot_hart, char complaint[PLAN_COMPLAINT])
 {
-	if (room < sizeof(struct fdt_header) || fdt_check_full(fdt, room) != 0)
+	if (room < sizeof(struct fdt_header) || !blocks_are_aligned(fdt) || fdt_check_full(fdt, room) != 0)
 		return complain(complaint, "the device tree at 0x%lx is malformed", (uint64_t)(uintptr_t)fdt);
 	plan->device_tree_bytes = fdt_totalsize(fdt);
 	if (!harts_read(plan, fdt, boot_hart, complaint) || !ram_read(plan, fdt, complaint) ||
