@@ -20,6 +20,8 @@
 #define IMSIC_EITHRESHOLD 0x72
 #define IMSIC_EIE 0xc0
 
+#ifdef __riscv
+
 #define CSR_STRING_(x) #x
 #define CSR_STRING(x) CSR_STRING_(x)
 #define csr_read(csr)                                                                                                  \
@@ -62,3 +64,18 @@ static inline uint64_t time_read(void)
 	__asm__ volatile("rdtime %0" : "=r"(ticks));
 	return ticks;
 }
+
+#else // on the host, unit tests define these
+
+enum csr_access { CSR_ACCESS_READ, CSR_ACCESS_WRITE, CSR_ACCESS_SET, CSR_ACCESS_CLEAR };
+uint64_t csr_host(unsigned csr, enum csr_access access, uint64_t bits); // the value before
+unsigned interrupt_claim(void);
+void wait_for_interrupt(void);
+uint64_t time_read(void);
+#define csr_read(csr) csr_host(csr, CSR_ACCESS_READ, 0)
+#define csr_write(csr, value) ((void)csr_host(csr, CSR_ACCESS_WRITE, value))
+#define csr_set(csr, bits) ((void)csr_host(csr, CSR_ACCESS_SET, bits))
+#define csr_clear(csr, bits) ((void)csr_host(csr, CSR_ACCESS_CLEAR, bits))
+#define csr_read_clear(csr, bits) csr_host(csr, CSR_ACCESS_CLEAR, bits)
+
+#endif

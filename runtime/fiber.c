@@ -119,13 +119,16 @@ _Noreturn void fiber_ended(void)
 	domain_panic(__FILE__, __LINE__, "an ended fiber runs");
 }
 
-// A fiber lies at the top of its stack; its registers are written below it. An ended fiber's stack is used again only by
-// fiber_create, which runs on another one.
+// A fiber lies at the top of its stack; its registers are written below it. One that has just ended may still turn the
+// loop on its stack: that one is left alone.
 static struct fiber *fiber_stack(void)
 {
-	struct fiber *fiber = ended_first;
+	struct fiber **at = &ended_first;
+	while (*at && *at == fiber_current)
+		at = &(*at)->next;
+	struct fiber *fiber = *at;
 	if (fiber) {
-		ended_first = fiber->next;
+		*at = fiber->next;
 		return fiber;
 	}
 	struct kernel_result r = kcall(CALL_memory_alloc, FIBER_STACK_PAGES);
