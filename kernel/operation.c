@@ -58,12 +58,13 @@ enum error operation_load(struct invocation *c)
 	struct segment s = {
 	    .gpa = c->arg[1], .pages = c->arg[2] >> 8, .prot = c->arg[2] & 0xff, .offset = c->arg[3], .length = c->arg[4]};
 	uint64_t whole = boot_image(c->core)->bytes;
-	if ((d->state != DOMAIN_CREATED && d->state != DOMAIN_STOPPED) || d->job.kind != JOB_NONE)
-		return ERR_STATE;
-	if (s.gpa == 0 && s.pages == 0) { // another image follows
+	if (s.pages == 0 && d->state == DOMAIN_STOPPED && d->job.kind == JOB_NONE) { // another image follows
 		domain_segments_forget(d);
+		d->state = DOMAIN_CREATED;
 		return ERR_OK;
 	}
+	if (d->state != DOMAIN_CREATED || d->job.kind != JOB_NONE)
+		return ERR_STATE;
 	if (!window_is_free_for_segments(s.gpa, s.pages) || s.prot == 0 || s.prot > 7 ||
 	    (s.prot & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC)) // INV-7
 		return ERR_INVALID;
