@@ -144,8 +144,10 @@ static void image_is_exchanged(void)
 		struct child c;
 		CHECK(child_run(&c, core, "exit", 5));
 		CHECK(child_exits(&c, 5));
-		enum error error = kcall(CALL_domain_load, c.handle, 0, 0, 0, 0).error;
-		CHECK(error == ERR_OK);
+		FAILS(ERR_STATE, CALL_domain_load, c.handle, GPA_IMAGE_END - PAGE_SIZE, 1 << 8 | PROT_READ, 0, 0);
+		WORKS(CALL_domain_load, c.handle, 0, 0, 0, 0);
+		EQUAL(child_state(&c), DOMAIN_CREATED);
+		FAILS(ERR_INVALID, CALL_domain_load, c.handle, 0, 0, 0, 0); // CREATED: that is a segment without pages
 		FAILS(ERR_INVALID, CALL_domain_load, c.handle, 0, 1 << 8 | PROT_READ, 0, 0);
 		CHECK(child_load(&c));
 		CHECK(child_begin(&c));
