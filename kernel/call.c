@@ -125,7 +125,7 @@ static enum error call_pong(struct invocation *c)
 		return ERR_STATE;
 	w->outstanding = false;
 	w->answered = time_read();
-	c->core->info->domains[c->caller->index].idle_ticks = c->arg[1];
+	domain_slept(c->caller, c->arg[1]);
 	return ERR_OK;
 }
 

@@ -479,13 +479,33 @@ void domain_bury_if_free(struct domain *d)
 
 // ---- watch
 
+uint64_t domain_run_ticks(struct domain *d)
+{
+	uint64_t *ran = &d->core->info->domains[d->index].run_ticks;
+	if (d->core->current == d) {
+		uint64_t now = time_read();
+		*ran += now - d->run_since;
+		d->run_since = now;
+	}
+	return *ran;
+}
+
+// It cannot have slept in its own wfi for longer than it had the core: what it counts beyond that, others ran.
+void domain_slept(struct domain *d, uint64_t asleep)
+{
+	struct watch *w = &d->watch;
+	uint64_t slept = asleep >= w->asleep ? asleep - w->asleep : asleep; // a new incarnation counts anew
+	uint64_t ran = domain_run_ticks(d);
+	d->core->info->domains[d->index].idle_ticks += slept < ran - w->ran_at_pong ? slept : ran - w->ran_at_pong;
+	w->asleep = asleep;
+	w->ran_at_pong = ran;
+}
+
 // Did it have the core since the last tick, or sleep in spite of the ring? Waiting for the core, or for another
 // kernel's answer, is not its fault.
 static bool watch_had_its_chance(struct domain *d)
 {
-	uint64_t ran = d->core->info->domains[d->index].run_ticks;
-	if (d->core->current == d)
-		ran += time_read() - d->run_since;
+	uint64_t ran = domain_run_ticks(d);
 	bool enough = ran - d->watch.ran >= d->watch.tick / 4;
 	d->watch.ran = ran;
 	return enough || d->state == DOMAIN_BLOCKED;

@@ -98,6 +98,8 @@ struct watch {
 	bool outstanding;  // no pong yet
 	uint64_t answered; // time of the last pong
 	uint64_t ran;      // its run time at the last tick
+	uint64_t ran_at_pong;
+	uint64_t asleep;   // what it said at the last pong
 };
 
 struct domain {
@@ -194,6 +196,10 @@ void domain_job_step(struct domain *d);
 void domain_ring(struct domain *d, uint32_t identity);
 void domain_report(struct domain *d);
 void domain_watch_tick(struct domain *d);
+// Ticks that it had the core, until now; brings the info page up to date.
+uint64_t domain_run_ticks(struct domain *d);
+// Books the ticks that it says it slept in its own wfi.
+void domain_slept(struct domain *d, uint64_t asleep);
 uint32_t domain_identity_take(struct domain *d, unsigned first, unsigned last);
 void domain_identity_give(struct domain *d, unsigned identity);
 void domain_info_update(struct domain *d);

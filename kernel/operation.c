@@ -126,7 +126,7 @@ enum error operation_destroy(struct invocation *c)
 
 enum error operation_status(struct invocation *c)
 {
-	const struct domain *d = c->target;
+	struct domain *d = c->target;
 	struct domain_status s = d->status;
 	s.state |= d->state | (uint64_t)d->ready << 16;
 	s.epoch = d->epoch;
@@ -134,9 +134,7 @@ enum error operation_status(struct invocation *c)
 	s.name[1] = d->name[1];
 	s.frames_used = d->frames_used;
 	s.frames_quota = d->frames_quota;
-	s.run_ticks = c->core->info->domains[d->index].run_ticks;
-	if (c->core->current == d)
-		s.run_ticks += time_read() - d->run_since;
+	s.run_ticks = domain_run_ticks(d);
 	_Static_assert(sizeof(s) == DOMAIN_STATUS_GROUPS * sizeof(c->value), "groups of five words");
 	if (c->arg[1] >= DOMAIN_STATUS_GROUPS)
 		return ERR_INVALID;

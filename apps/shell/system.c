@@ -219,6 +219,12 @@ static struct {
 
 static struct top_line top_lines[256];
 
+// Ticks that a domain had the core and did not sleep there. One that is not watched (hang_ms = 0) does not tell its sleep.
+static uint64_t domain_busy(const struct info_domain *d)
+{
+	return d->run_ticks > d->idle_ticks ? d->run_ticks - d->idle_ticks : 0;
+}
+
 static void top_sample(unsigned count)
 {
 	memset(before, 0, sizeof(before));
@@ -226,7 +232,7 @@ static void top_sample(unsigned count)
 		if (!info_read(core, &page))
 			continue;
 		for (unsigned i = 0; i < DOMAIN_MAX; i++) {
-			before[core][i].ticks = page.domains[i].run_ticks;
+			before[core][i].ticks = domain_busy(&page.domains[i]);
 			before[core][i].switches = page.domains[i].switches;
 			before[core][i].epoch = page.domains[i].epoch;
 		}
@@ -241,12 +247,12 @@ static unsigned top_collect(unsigned count)
 			continue;
 		for (unsigned i = 0; i < DOMAIN_MAX && used < 256; i++) {
 			const struct info_domain *d = &page.domains[i];
-			if (d->state == DOMAIN_FREE || d->run_ticks < before[core][i].ticks)
+			if (d->state == DOMAIN_FREE || domain_busy(d) < before[core][i].ticks)
 				continue;
 			struct top_line *line = &top_lines[used++];
 			*line = (struct top_line){.core = core,
 						  .index = i,
-						  .ticks = d->run_ticks - before[core][i].ticks,
+						  .ticks = domain_busy(d) - before[core][i].ticks,
 						  .switches = d->switches - before[core][i].switches};
 			name_text(d->name, line->name);
 		}
@@ -270,7 +276,7 @@ static void top_print(unsigned used, uint64_t ticks)
 		printf("%-15s %4u %6u %5" PRIu64 ".%" PRIu64 "%% %9" PRIu64 "\n", top_lines[i].name, top_lines[i].core,
 		       top_lines[i].index, mille / 10, mille % 10, top_lines[i].switches);
 	}
-	printf("a domain asleep in its own wfi counts as running\n");
+	printf("busy: had the core and did not sleep; unwatched domains (shell, apps) do not tell their sleep\n");
 }
 
 static int command_top(int argc, char **argv)
