@@ -429,6 +429,11 @@ enum error client_open(struct client **result, const char *service, const struct
 	return e;
 }
 
+bool client_lost(const struct client *client)
+{
+	return client->lost;
+}
+
 void client_close(struct client *client)
 {
 	unsigned slot = client->ring.view.slot;

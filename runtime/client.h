@@ -27,6 +27,7 @@ struct client_options {
 // ERR_NOT_FOUND: our manifest does not name it in `uses`; ERR_REFUSED; ERR_PEER_LOST.
 enum error client_open(struct client **client, const char *service, const struct client_options *options);
 void client_close(struct client *client);
+bool client_lost(const struct client *client); // the service was given up: only client_close is left
 bool client_resumed(const struct client *client); // the channel is of a former incarnation of this domain
 
 struct client_request {

@@ -199,6 +199,19 @@ enum error supervision_mark(const char *text)
 
 // --- services' runtimes
 
+// A channel of a service that was given up is closed: it may have been started again since, by somebody's wish.
+static enum error channel_reach(struct client **client, const char *served, const struct client_options *options)
+{
+	if (*client && client_lost(*client)) {
+		client_close(*client);
+		*client = 0;
+	}
+	enum error e = *client ? ERR_OK : client_open(client, served, options);
+	if (e != ERR_OK)
+		*client = 0;
+	return e;
+}
+
 enum error supervision_channel(const char *served, struct client **client)
 {
 	static struct fiber_mutex opening;
@@ -211,21 +224,13 @@ enum error supervision_channel(const char *served, struct client **client)
 		return e;
 	}
 	fiber_mutex_lock(&opening);
-	for (unsigned i = 0; i < CHANNELS; i++) {
-		if (!channels[i].client) {
-			e = client_open(&channels[i].client, served, &options);
-			if (e == ERR_OK)
-				strncpy(channels[i].name, served, NAME_SIZE);
-			else
-				channels[i].client = 0;
-			*client = channels[i].client;
-			break;
-		}
-		if (strncmp(channels[i].name, served, NAME_SIZE) == 0) {
-			*client = channels[i].client;
-			e = ERR_OK;
-			break;
-		}
+	unsigned i = 0;
+	while (i < CHANNELS && channels[i].name[0] && strncmp(channels[i].name, served, NAME_SIZE) != 0)
+		i++;
+	if (i < CHANNELS) {
+		strncpy(channels[i].name, served, NAME_SIZE);
+		e = channel_reach(&channels[i].client, served, &options);
+		*client = channels[i].client;
 	}
 	fiber_mutex_unlock(&opening);
 	return e;
