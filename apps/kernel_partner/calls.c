@@ -98,6 +98,22 @@ void partner_own_calls(uint64_t argument)
 	partner_exit(0);
 }
 
+// With the DMA right: physical addresses of what is mapped, and of nothing else.
+void partner_physical(uint64_t argument)
+{
+	struct kernel_result image = kcall(CALL_memory_physical, GPA_IMAGE + 24), next;
+	if (image.error || image.value[0] % PAGE_SIZE != 24 || image.value[0] < argument)
+		partner_exit(PARTNER_FAILED(1, image.error));
+	next = kcall(CALL_memory_physical, 0);
+	if (next.error != ERR_INVALID || kcall(CALL_memory_physical, ~0ul).error != ERR_INVALID)
+		partner_exit(PARTNER_FAILED(2, next.error));
+	struct kernel_result heap = kcall(CALL_memory_alloc, 2);
+	next = kcall(CALL_memory_physical, heap.value[0] + PAGE_SIZE);
+	if (next.error || next.value[0] != kcall(CALL_memory_physical, heap.value[0]).value[0] + PAGE_SIZE)
+		partner_exit(PARTNER_FAILED(3, next.error)); // one block lies together
+	partner_exit(0);
+}
+
 // Drives the first device window as a 16550: its transmitter is empty, so enabling that interrupt raises it.
 void partner_uart(uint64_t argument)
 {

@@ -16,16 +16,30 @@ static uint64_t *area(unsigned slot, uint64_t offset)
 	return (uint64_t *)(machine_channel(slot) + offset);
 }
 
+static void trespass(const struct partner_argument *how, unsigned slot)
+{
+	if (how->trespass & 1)
+		*(volatile uint64_t *)(machine_channel(slot) + (how->trespass & ~1u)) = 1;
+}
+
 // ---- server
 
 static uint64_t server_slots; // bit: slots that may be ours; a new incarnation looks at all once
+
+static void server_accept(const struct partner_argument *how, unsigned slot)
+{
+	if (kcall(CALL_channel_accept, slot).error)
+		return;
+	server_slots |= 1ul << slot;
+	trespass(how, slot);
+}
 
 static void server_event(const struct partner_argument *how, uint64_t kind, unsigned slot)
 {
 	if (kind == EVENT_CHANNEL_REQUEST && (how->flags & PARTNER_REFUSES))
 		kcall(CALL_channel_refuse, slot);
 	else if (kind == EVENT_CHANNEL_REQUEST && !(how->flags & PARTNER_IGNORES))
-		server_slots |= (uint64_t)(kcall(CALL_channel_accept, slot).error == ERR_OK) << slot;
+		server_accept(how, slot);
 	else if (kind == EVENT_CHANNEL_CLOSED && !(how->flags & PARTNER_HOLDS))
 		kcall(CALL_channel_close, slot);
 	else if (kind == EVENT_PING)
@@ -171,6 +185,7 @@ void partner_client(uint64_t argument)
 		client_many(&how);
 	unsigned slot = partner_open(how.service);
 	client_check_info(slot, how.rounds > 100 || (how.flags & PARTNER_EPOCH));
+	trespass(&how, slot);
 	unsigned rounds = how.rounds ? how.rounds : 1;
 	uint32_t first = bare_client_page(slot)->submit_tail;
 	for (uint32_t n = first + 1; n <= first + rounds; n++)

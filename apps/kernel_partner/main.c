@@ -224,7 +224,7 @@ static const struct order orders[] = {
 	{"pongs", partner_pongs},     {"busy", partner_busy},     {"mute", partner_mute},
 	{"denied", partner_denied},   {"quota", partner_quota},   {"own", partner_own_calls},
 	{"uart", partner_uart},       {"server", partner_server}, {"client", partner_client},
-	{"ring", partner_ring_rounds}, {"echo", partner_echo_rounds},
+	{"ring", partner_ring_rounds}, {"echo", partner_echo_rounds}, {"physical", partner_physical},
 };
 
 _Noreturn void partner_main(uint64_t registers)

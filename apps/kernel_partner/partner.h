@@ -32,3 +32,4 @@ void partner_denied(uint64_t argument);
 void partner_quota(uint64_t argument);
 void partner_own_calls(uint64_t argument);
 void partner_uart(uint64_t argument);
+void partner_physical(uint64_t argument);

@@ -78,6 +78,40 @@ static void pairs_everywhere(void)
 				pair_works(server, client, flags[f & 1], flags[f >> 1]);
 }
 
+// Both ends have company on their cores, so they are BLOCKED when they wait: rings must wake them, from an idle kernel
+// and from under a busy neighbour. Without the wake-up each round would take the client's 100 ms.
+static void company_works(const char *neighbour, unsigned flags)
+{
+	const uint64_t rounds = 300;
+	for (unsigned core = 0; core < test_cores; core++) {
+		unsigned other = (core + 1) % test_cores;
+		struct child server, client, near, far;
+		CHECK(server_run(&server, core, 0, flags));
+		CHECK(child_run_as(&near, core, neighbour, 0, 7, DOMAIN_FLAG_NO_FILE));
+		CHECK(child_run_as(&far, other, neighbour, 0, 7, DOMAIN_FLAG_NO_FILE));
+		uint64_t start = time_read();
+		CHECK(client_run(&client, other, 0, rounds, flags));
+		CHECK(child_exits(&client, 0));
+		CHECK(time_read() - start < rounds * test_self.timebase / 25);
+		CHECK(child_destroy(&client));
+		CHECK(child_destroy(&near));
+		CHECK(child_destroy(&far));
+		CHECK(server_end(&server));
+	}
+}
+
+static void company_of_sleepers(void)
+{
+	company_works("sleep", 0);
+	company_works("sleep", DOMAIN_FLAG_NO_FILE);
+}
+
+static void company_of_spinners(void)
+{
+	company_works("spin", 0);
+	company_works("spin", DOMAIN_FLAG_NO_FILE);
+}
+
 // What a channel end has is seen by channel_info of both sides, and agrees.
 static void info_of_both_ends(void)
 {
@@ -255,6 +289,47 @@ static void pages_of_the_peer(void)
 	CHECK(server_end(&server));
 }
 
+// Which side may write the page at that offset; the other dies of it.
+static void trespass_of(bool server_tries, uint64_t offset, bool allowed)
+{
+	struct partner_argument serve = {.service = 'a'}, use = {.service = 'a'};
+	struct child server, client;
+	struct domain_status s;
+	(server_tries ? &serve : &use)->trespass = (uint32_t)offset | 1;
+	CHECK(child_run(&server, test_cores - 1, "server", test_argument(&serve)));
+	CHECK(child_wait_ready(&server) && child_publish(&server, 'a', SERVICE_UP));
+	CHECK(child_run(&client, 0, "client", test_argument(&use)));
+	if (allowed) {
+		CHECK(child_wait(&client, &s)); // what it wrote may confuse the exchange; nobody died of it
+		EQUAL(s.state >> 8 & 0xff, FAULT_EXIT);
+		CHECK(child_state(&server) != DOMAIN_STOPPED);
+	} else {
+		CHECK(child_wait(server_tries ? &server : &client, &s));
+		EQUAL(s.state >> 8 & 0xff, FAULT_EXCEPTION);
+		EQUAL(s.cause, 23);
+		EQUAL(s.address, GPA_CHANNEL + offset);
+	}
+	CHECK(child_destroy(&client));
+	CHECK(server_end(&server));
+}
+
+static void trespass_dies(void)
+{
+	struct channel_geometry g;
+	CHECK(channel_layout(&g, PARTNER_SLOTS, PARTNER_OUT_BYTES, PARTNER_IN_BYTES));
+	const struct {
+		uint64_t offset;
+		bool of_server;
+	} parts[] = {{128, false},        {PAGE_SIZE + 128, true}, {g.requests + 128, false}, {g.records + 128, true},
+		     {g.out + 16, false}, {g.in - 8, false},       {g.in + 16, true},         {g.bytes - 8, true}};
+	for (unsigned i = 0; i < 8; i++) {
+		trespass_of(true, parts[i].offset, parts[i].of_server);
+		trespass_of(false, parts[i].offset, !parts[i].of_server);
+	}
+	trespass_of(true, g.bytes, false); // behind its end there is nothing, for either
+	trespass_of(false, g.bytes, false);
+}
+
 // ---- restarts
 
 static void restart_keeps_the_channel(void)
@@ -376,6 +451,8 @@ static void complaint_needs_evidence(void)
 
 const struct kernel_test channel_tests[] = {
 	{"channel.pairs", pairs_everywhere},
+	{"channel.company.asleep", company_of_sleepers},
+	{"channel.company.busy", company_of_spinners},
 	{"channel.info", info_of_both_ends},
 	{"channel.identities", identities_by_priority},
 	{"channel.refuse", refusal},
@@ -383,6 +460,7 @@ const struct kernel_test channel_tests[] = {
 	{"channel.quota", quota_holds_for_channels},
 	{"channel.names", names_are_looked_up},
 	{"channel.pages", pages_of_the_peer},
+	{"channel.trespass", trespass_dies},
 	{"channel.ignored", nobody_accepts},
 	{"channel.ignored.often", nobody_accepts_often},
 	{"channel.late", accept_comes_late},

@@ -90,7 +90,11 @@ static void line_through_kernel(void)
 
 static void physical_needs_the_right(void)
 {
+	struct child c;
 	FAILS(ERR_DENIED, CALL_memory_physical, GPA_IMAGE); // the first domain has no DMA right either
+	unsigned core = test_cores - 1;
+	CHECK(child_run_as(&c, core, "physical", machine_info(core)->partition_base, 1, DOMAIN_FLAG_DMA));
+	CHECK(child_exits(&c, 0));
 }
 
 const struct kernel_test device_tests[] = {

@@ -26,7 +26,7 @@ struct partner_argument {
 	char service;
 	uint8_t flags;   // PARTNER_*
 	uint16_t rounds; // client: exchanges before it ends; 0: 1
-	uint32_t extra;
+	uint32_t trespass; // bit 0: store to that offset of the channel's memory once it is open
 };
 _Static_assert(sizeof(struct partner_argument) == 8, "an argument is one word of the name");
 
