@@ -159,6 +159,7 @@ static struct buffer *take_any(struct cache *cache)
 	struct buffer *b = cache->idle.last;
 	if (!b)
 		return 0;
+	invariant(!(b->flags & (BUFFER_DIRTY | BUFFER_COMMITTING | BUFFER_READING)));
 	pin(cache, b);
 	if (b->flags & BUFFER_HASHED)
 		unhash(cache, b);

@@ -305,6 +305,8 @@ enum error host_call(struct host *h, uint16_t op, uint64_t a0, uint64_t a1, uint
 {
 	struct request request = {.op = op, .arg = {a0, a1, a2}, .out_length = out_length, .in_length = in_length};
 	struct fs_call call = {&request, out, h->in, h->now};
+	if (h->route)
+		return h->route(h, &request, out);
 	enum error error = make_room(h, &request);
 	if (error == ERR_OK)
 		error = perform(h, &call, h->result);

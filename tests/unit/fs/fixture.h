@@ -43,6 +43,8 @@ struct host {
 	unsigned pieces; // shortenings that one operation needed
 	uint8_t *in; // FS_TRANSFER_MAX bytes
 	uint64_t result[5];
+	// Another way for operations than straight into the core; 0: none. Fills `result`.
+	enum error (*route)(struct host *h, const struct request *request, const uint8_t *out);
 };
 
 // Death by step count: every passage of an injection point and every disk call is a step. 0: never.

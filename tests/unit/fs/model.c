@@ -55,6 +55,17 @@ void model_make(struct model *m, struct host *h)
 	struct node *lost = node_make(m, host_lookup(h, m->root->handle, "lost+found"), FS_MODE_DIRECTORY | 0700);
 	lost->parent = m->root;
 	entry_add(m->root, "lost+found", lost);
+	m->keep = lost;
+	m->file_max = 200000;
+}
+
+void model_make_below(struct model *m, struct host *h, uint64_t directory)
+{
+	memset(m, 0, sizeof(*m));
+	struct node *parent = node_make(m, host_root(h), FS_MODE_DIRECTORY);
+	parent->links = 0; // not one of those that are compared
+	m->root = node_make(m, directory, FS_MODE_DIRECTORY | 0755);
+	m->root->parent = parent;
 	m->file_max = 200000;
 }
 
@@ -218,8 +229,8 @@ static bool step_remove(struct model *m, struct host *h, bool directory)
 		want = !is_directory(e->node) ? ERR_NOT_DIRECTORY : e->node->entry_count ? ERR_NOT_EMPTY : ERR_OK;
 	else if (e)
 		want = is_directory(e->node) ? ERR_IS_DIRECTORY : ERR_OK;
-	if (e && e->node->handle == m->root->entries[0].node->handle)
-		return true; // lost+found stays
+	if (e && e->node == m->keep)
+		return true;
 	uint64_t gone = e ? e->node->handle : 0;
 	SAME("remove", want, host_call(h, directory ? FS_OP_RMDIR : FS_OP_UNLINK, d->handle, 0, 0, name,
 				       (uint32_t)strlen(name), 0));

@@ -21,12 +21,15 @@ struct node {
 struct model {
 	struct node *root;
 	struct node *all;
+	struct node *keep; // lost+found, or 0
 	size_t file_max; // files stay below that size
 	unsigned ops, changed;
 };
 
 // Takes over the volume's tree as it is (the root must only hold lost+found).
 void model_make(struct model *m, struct host *h);
+// The same below an empty directory, so that several models can share a volume.
+void model_make_below(struct model *m, struct host *h, uint64_t directory);
 void model_free(struct model *m);
 // One random operation on both; the errors must be the same. False (with a message) when they differ.
 bool model_step(struct model *m, struct host *h);

@@ -3,6 +3,8 @@ FS_CORE := servers/fs/cache.c servers/fs/commit.c servers/fs/super.c servers/fs/
 	servers/fs/bmap.c servers/fs/dir.c servers/fs/content.c servers/fs/name.c servers/fs/ops.c servers/fs/memory_disk.c
 FS_FIXTURE := tests/unit/fs/fixture.c tests/unit/fs/model.c
 TEST_test_fs_random := $(FS_CORE) $(FS_FIXTURE)
+# serve.c and block.c are compiled into the test itself.
+TEST_test_fs_serve := $(FS_CORE) servers/fs/lock.c $(FS_FIXTURE)
 TEST_test_fs_crash := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_tree := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_edge := $(FS_CORE) $(FS_FIXTURE)
