@@ -519,7 +519,7 @@ void channel_notice(struct core *core, unsigned from, const uint64_t word[6])
 	if (!end_by_tag(core, from, tag, role, index, &slot)) {
 		if (by_client && from < core->core_count) { // it gave up before its request arrived, or we have let go
 			uint64_t back[6] = {tag | (uint64_t)(uint8_t)(word[2]) << 32 | (uint64_t)CHANNEL_CLOSED << 40 | 1ul << 48};
-			mesh_notice(core, from, NOTICE_CHANNEL, back);
+			mesh_notice_back(core, from, NOTICE_CHANNEL, back);
 		}
 		return;
 	}

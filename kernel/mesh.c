@@ -49,13 +49,21 @@ static bool push(struct core *core, unsigned peer, struct mesh_message *m)
 	return true;
 }
 
-bool mesh_notice(struct core *core, unsigned peer, enum mesh_notice notice, const uint64_t word[6])
+static bool notice_push(struct core *core, unsigned peer, enum mesh_notice notice, const uint64_t word[6])
 {
-	if (room_used(&core->peers[peer]) >= MESH_SLOTS - MESH_NOTICE_ROOM)
-		return false;
 	struct mesh_message m = {.op = (uint16_t)notice};
 	memcpy(m.word, word, sizeof(m.word));
 	return push(core, peer, &m);
+}
+
+bool mesh_notice(struct core *core, unsigned peer, enum mesh_notice notice, const uint64_t word[6])
+{
+	return room_used(&core->peers[peer]) < MESH_SLOTS - MESH_NOTICE_ROOM && notice_push(core, peer, notice, word);
+}
+
+bool mesh_notice_back(struct core *core, unsigned peer, enum mesh_notice notice, const uint64_t word[6])
+{
+	return notice_push(core, peer, notice, word);
 }
 
 uint32_t mesh_number(struct core *core)
