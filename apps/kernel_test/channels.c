@@ -377,7 +377,7 @@ static void request_waits_for_successor(void)
 // A request to register is pending while the server is restarted: the next incarnation gets the event.
 static void registration_waits_for_successor(void)
 {
-	for (unsigned core = 0; core < test_cores; core++) {
+	for (unsigned core = 0; core < test_cores; core += test_cores > 1 ? test_cores - 1 : 1) {
 		struct child server, client;
 		CHECK(server_run(&server, core, PARTNER_DEAF | PARTNER_IGNORES, 0));
 		CHECK(client_run(&client, (core + 1) % test_cores, 0, 1, 0));
