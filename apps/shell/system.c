@@ -116,12 +116,18 @@ static int command_services(int argc, char **argv)
 
 // --- domains
 
+// What it says of itself with each pong is not younger than that; a domain that is not watched says nothing.
+static uint64_t busy_ticks(const struct info_domain *d)
+{
+	return d->run_ticks > d->idle_ticks ? d->run_ticks - d->idle_ticks : 0;
+}
+
 static void domain_line(unsigned core, unsigned index, const struct info_domain *d)
 {
 	char name[NAME_SIZE + 1], ran[24];
 	printf("%4u %6u %-15s %-8s %6u %8u %5u %8u %7u %10" PRIu64 " %9" PRIu64 " %11s\n", core, index,
 	       name_text(d->name, name), WORD(domain_words, d->state), d->epoch, d->priority, d->guest_file, d->frames,
-	       d->faults, d->switches, d->doorbells_kernel, duration_text(d->run_ticks, ran));
+	       d->faults, d->switches, d->doorbells_kernel, duration_text(busy_ticks(d), ran));
 }
 
 static int command_domains(int argc, char **argv)
@@ -131,7 +137,7 @@ static int command_domains(int argc, char **argv)
 		return STATUS_USAGE;
 	unsigned count = core_count();
 	printf("%s%4s %6s %-15s %-8s %6s %8s %5s %8s %7s %10s %9s %11s%s\n", shade(SHADE_HEAD), "core", "domain",
-	       "name", "state", "epoch", "priority", "file", "frames", "faults", "switches", "by kernel", "ran",
+	       "name", "state", "epoch", "priority", "file", "frames", "faults", "switches", "by kernel", "busy",
 	       shade(SHADE_NONE));
 	for (unsigned core = 0; core < count; core++) {
 		if (!info_read(core, &page))
