@@ -49,7 +49,7 @@ def storm_ten_minutes(t, cores):
 def killed_under_load(t, service):
     """blk 10,000 times, fs 1,000 times (quick: 60 and 30)."""
     count = {"blk": 10000 if FULL else 60, "fs": 1000 if FULL else 30}[service]
-    rate = {"blk": 60, "fs": 30}[service]
+    rate = {"blk": 60, "fs": 20}[service]
     image, campaign = begin(t)
     figures = storm_and_judge(t, image, campaign.machine,
                               f"3600 --only {service} --count {count} --rate {rate} --actions kill --seed 3 --quiet")
