@@ -82,7 +82,7 @@ static enum error measure_mode(struct partner *partner, enum partner_mode mode, 
 	enum error e = rounds_prepare(&run.rounds, client_slot(client));
 	if (e != ERR_OK)
 		return e;
-	if ((mode == PARTNER_POLL || mode == PARTNER_SPIN) && run.peer_core == self_core())
+	if ((mode == PARTNER_POLL || mode == PARTNER_SPIN || mode == PARTNER_BARE) && run.peer_core == self_core())
 		return ERR_UNSUPPORTED; // spinning against oneself
 	struct client_request request = {.op = PARTNER_OP_ROUNDS,
 					 .arg = {mode, WARM_ROUNDS + BATCHES * per_batch},
@@ -129,11 +129,12 @@ static int measure_rows(const char *app, const char *title, const struct mode_ro
 int bench_doorbell(void)
 {
 	static const struct mode_row rows[] = {{PARTNER_POLL, "poll", 1000},
+					       {PARTNER_BARE, "doorbell.bare", 1000},
 					       {PARTNER_SPIN, "doorbell.spin", 1000},
 					       {PARTNER_SLEEP, "doorbell.sleep", 100}};
 	// Spinning on a machine that runs one hart at a time measures its turns, not us.
-	return bench_icount ? measure_rows("partner", "round trip, two cores", rows + 2, 1)
-			    : measure_rows("partner", "round trip, two cores", rows, 3);
+	return bench_icount ? measure_rows("partner", "round trip, two cores", rows + 3, 1)
+			    : measure_rows("partner", "round trip, two cores", rows, 4);
 }
 
 int bench_kernel(void)

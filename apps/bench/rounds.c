@@ -21,14 +21,18 @@ enum error rounds_prepare(struct rounds *rounds, unsigned slot)
 	rounds->peer_identity = CHANNEL_PEER_IDENTITY(info.value[1]);
 	rounds->doorbell = info.value[0] & CHANNEL_HAS_DOORBELL_PAGE ? machine_doorbell(slot) : 0;
 	rounds->has_file = self.value[4] != 0;
-	bool direct = rounds->mode == PARTNER_SPIN || rounds->mode == PARTNER_SLEEP;
+	bool direct = rounds->mode == PARTNER_SPIN || rounds->mode == PARTNER_SLEEP || rounds->mode == PARTNER_BARE;
 	return direct && (!rounds->doorbell || !rounds->has_file) ? ERR_UNSUPPORTED : ERR_OK;
 }
 
 void rounds_send(struct rounds *rounds, uint64_t round)
 {
+	if (rounds->mode == PARTNER_BARE) {
+		*rounds->doorbell = rounds->peer_identity;
+		return;
+	}
 	store64(rounds->mine, round);
-	if (rounds->mode == PARTNER_POLL || rounds->mode == PARTNER_YIELD)
+	if (rounds->mode == PARTNER_POLL || rounds->mode == PARTNER_YIELD || rounds->mode == PARTNER_BARE)
 		return;
 	fence_doorbell(); // partner: fence_claimed of the other side
 	if (rounds->mode == PARTNER_SPIN || rounds->mode == PARTNER_SLEEP)
@@ -69,6 +73,10 @@ void rounds_await(struct rounds *rounds, uint64_t round)
 	switch (rounds->mode) {
 	case PARTNER_POLL:
 		while (!arrived(rounds, round))
+			;
+		return;
+	case PARTNER_BARE:
+		while (interrupt_claim() != rounds->own_identity)
 			;
 		return;
 	case PARTNER_YIELD:
