@@ -4,6 +4,8 @@
 usage: test_all.py MAKE KIND...
 A kind that ends badly without counts of its own (it did not build, say) counts as one failure.
 """
+import os
+import re
 import subprocess
 import sys
 import time
@@ -18,7 +20,10 @@ def run_kind(make, kind):
     print(f"== {kind}")
     sys.stdout.flush()
     start = time.monotonic()
-    code = subprocess.call([make, "--no-print-directory", kind])
+    # A build of its own width: the jobs of an outer make do not reach through here.
+    flags = re.sub(r"\s-j\d*|--jobserver-\S+", "", " " + os.environ.get("MAKEFLAGS", ""))
+    code = subprocess.call([make, "--no-print-directory", f"-j{os.cpu_count() or 1}", kind],
+                           env={**os.environ, "MAKEFLAGS": flags.strip()})
     passed, failed = read_result(kind) or (0, 0)
     if code and not failed:
         failed = 1
