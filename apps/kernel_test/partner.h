@@ -24,9 +24,10 @@ static inline uint64_t partner_service(char letter)
 // Argument of "server" and "client".
 struct partner_argument {
 	char service;
-	uint8_t flags;   // PARTNER_*
-	uint16_t rounds; // client: exchanges before it ends; 0: 1
-	uint32_t trespass; // bit 0: store to that offset of the channel's memory once it is open
+	uint8_t padding;
+	uint16_t flags;    // PARTNER_*
+	uint16_t rounds;   // client: exchanges before it ends; 0: 1
+	uint16_t trespass; // bit 0: store to that offset of the channel's memory once it is open
 };
 _Static_assert(sizeof(struct partner_argument) == 8, "an argument is one word of the name");
 
@@ -38,6 +39,8 @@ _Static_assert(sizeof(struct partner_argument) == 8, "an argument is one word of
 #define PARTNER_EPOCH 32u  // client: the answer to the last round must come from a later incarnation
 #define PARTNER_CLOSES 64u // client: closes its end, then exits
 #define PARTNER_MANY 128u  // client: opens, exchanges and closes again, `rounds` times
+
+#define PARTNER_TRUSTS 256u // client: only a ring wakes it, no timer
 
 #define PARTNER_SLOTS 16u
 #define PARTNER_OUT_BYTES 8192u
