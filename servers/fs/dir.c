@@ -53,18 +53,27 @@ static uint8_t *entry_name(struct ext2_entry *e)
 	return (uint8_t *)(e + 1);
 }
 
+// Bytes of the entry that a new one could take.
+static unsigned entry_slack(const struct ext2_entry *e)
+{
+	return e->record - (e->inode ? EXT2_ENTRY_SIZE(e->name_length) : 0);
+}
+
+// *room: some entry of the block leaves room for one with that name.
 static enum error find_in_block(struct volume *v, const struct inode *directory, uint32_t index, struct buffer *b,
-				const uint8_t *name, unsigned length, struct entry_place *place)
+				const uint8_t *name, unsigned length, struct entry_place *place, bool *room)
 {
 	struct ext2_entry *before = 0;
+	*room = false;
 	for (uint32_t offset = 0; offset < v->block_size;) {
 		struct ext2_entry *e = entry_at(v, b, offset);
 		if (!e)
 			return entry_bad(v, directory, index, offset);
 		if (e->inode && e->name_length == length && memcmp(entry_name(e), name, length) == 0) {
-			*place = (struct entry_place){b, e, before, e->inode, e->type};
+			*place = (struct entry_place){b, e, before, e->inode, e->type, 0};
 			return ERR_OK;
 		}
+		*room |= entry_slack(e) >= EXT2_ENTRY_SIZE(length);
 		before = e;
 		offset += e->record;
 	}
@@ -74,18 +83,22 @@ static enum error find_in_block(struct volume *v, const struct inode *directory,
 enum error directory_find(struct volume *v, const struct inode *directory, const uint8_t *name, unsigned length,
 			  struct entry_place *place)
 {
-	*place = (struct entry_place){0};
-	for (uint32_t i = 0; i < directory_blocks(v, directory); i++) {
+	uint32_t blocks = directory_blocks(v, directory);
+	*place = (struct entry_place){.first_room = blocks};
+	for (uint32_t i = 0; i < blocks; i++) {
 		struct buffer *b;
+		bool room;
 		enum error error = get_block(v, directory, i, &b);
 		if (error != ERR_OK)
 			return error;
-		error = find_in_block(v, directory, i, b, name, length, place);
+		error = find_in_block(v, directory, i, b, name, length, place, &room);
 		if (error == ERR_OK)
 			return ERR_OK; // the place keeps the pin
 		cache_put(&v->cache, b);
 		if (error != ERR_NOT_FOUND)
 			return error;
+		if (room && i < place->first_room)
+			place->first_room = i;
 	}
 	return ERR_NOT_FOUND;
 }
@@ -141,12 +154,11 @@ static enum error add_in_block(struct volume *v, struct inode *directory, uint32
 		struct ext2_entry *e = entry_at(v, b, offset);
 		if (!e)
 			return entry_bad(v, directory, index, offset);
-		unsigned used = e->inode ? EXT2_ENTRY_SIZE(e->name_length) : 0;
-		if (e->record - used >= need) {
+		unsigned record = entry_slack(e), used = e->record - record;
+		if (record >= need) {
 			enum error error = cache_modify(&v->cache, b);
 			if (error != ERR_OK)
 				return error;
-			unsigned record = e->record - used;
 			if (used) {
 				e->record = (uint16_t)used;
 				e = (struct ext2_entry *)(void *)((uint8_t *)e + used);
@@ -187,7 +199,7 @@ enum error directory_add(struct volume *v, struct inode *directory, const uint8_
 			 const struct inode *target)
 {
 	enum error error = touch_directory(v, directory);
-	for (uint32_t i = 0; error == ERR_OK && i < directory_blocks(v, directory); i++) {
+	for (uint32_t i = directory->first_room; error == ERR_OK && i < directory_blocks(v, directory); i++) {
 		struct buffer *b;
 		error = get_block(v, directory, i, &b);
 		if (error != ERR_OK)

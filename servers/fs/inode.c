@@ -19,7 +19,7 @@ enum error inode_get(struct volume *v, uint32_t number, struct inode *inode)
 	enum error error = cache_get(&v->cache, v->places[group].inode_table + (byte >> v->block_shift), &b);
 	if (error != ERR_OK)
 		return error;
-	*inode = (struct inode){number, b, (struct ext2_inode *)(void *)(b->data + byte % v->block_size)};
+	*inode = (struct inode){number, b, (struct ext2_inode *)(void *)(b->data + byte % v->block_size), 0};
 	return ERR_OK;
 }
 

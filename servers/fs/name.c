@@ -68,6 +68,7 @@ static enum error open_for_new(struct volume *v, uint64_t directory, struct name
 	error = directory_find(v, d, name.bytes, name.length, &place);
 	if (error == ERR_OK)
 		directory_put(v, &place);
+	d->first_room = place.first_room;
 	if (error == ERR_NOT_FOUND)
 		return ERR_OK;
 	inode_put(v, d);
@@ -400,6 +401,7 @@ static enum error find_both(struct volume *v, struct rename *r)
 		return error;
 	error = find(v, &r->to, r->new_name, &r->new_place, &r->target);
 	r->replaces = error == ERR_OK;
+	r->to.first_room = r->new_place.first_room;
 	return error == ERR_NOT_FOUND ? ERR_OK : error;
 }
 

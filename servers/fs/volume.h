@@ -97,6 +97,7 @@ struct inode {
 	uint32_t number;
 	struct buffer *buffer; // pinned until inode_put
 	struct ext2_inode *raw;
+	uint32_t first_room; // of a directory: no block before this one has room for the name that is to be added
 };
 
 // Pins the inode of that number, whatever its state. ERR_CORRUPT for a number out of range.
@@ -141,8 +142,10 @@ struct entry_place {
 	struct ext2_entry *before; // in the same block, or 0
 	uint32_t inode;
 	uint8_t type;
+	uint32_t first_room; // not found: first block with room for it, or the number of blocks
 };
 
+// A search in vain notes in the place where the name would fit; directory_add takes that from directory->first_room.
 enum error directory_find(struct volume *v, const struct inode *directory, const uint8_t *name, unsigned length,
 			  struct entry_place *place);
 void directory_put(struct volume *v, struct entry_place *place);
