@@ -36,8 +36,9 @@ static enum error call_exit(struct invocation *c)
 
 static enum error call_ready(struct invocation *c)
 {
+	if (!c->caller->ready) // once: reports without end would hide those of others
+		domain_report(c->caller);
 	c->caller->ready = true;
-	domain_report(c->caller);
 	return ERR_OK;
 }
 
@@ -378,10 +379,8 @@ static void forward(struct domain *d, unsigned core, unsigned number, uint64_t f
 	uint64_t word[6];
 	memcpy(word, &d->x[10], sizeof(word));
 	word[0] = first;
-	if (mesh_call(d, core, number, word, true) == ERR_OK)
-		return;
-	d->x[0] -= 4; // too many under way to that core: the call is made again
-	schedule_yield(d);
+	if (mesh_call(d, core, number, word, true) != ERR_OK) // earlier ones have found no answer
+		results_write(d, ERR_CORE_LOST, none);
 }
 
 static void perform(struct domain *d, unsigned number, struct domain *target)

@@ -137,6 +137,7 @@ static void end_release(struct domain *d, unsigned slot)
 	struct channel_end *e = &d->ends[slot];
 	end_unmap(d, slot);
 	doorbell_unmap(d, slot);
+	e->state = CHANNEL_LOST; // a request that was given up is not accepted any more
 	e->released = true;
 	notice_mark(d, e);
 }
@@ -228,7 +229,7 @@ enum error channel_call_open(struct invocation *c)
 // The memory is clear: asks the server's kernel.
 void channel_open_send(struct domain *d)
 {
-	const struct channel_end *e = &d->ends[d->call_slot];
+	struct channel_end *e = &d->ends[d->call_slot];
 	uint64_t word[6] = {
 	    e->peer_domain | (uint64_t)d->index << 8 | (uint64_t)d->call_slot << 16 | (uint64_t)d->file << 24 |
 		(uint64_t)e->identity << 32 | (uint64_t)e->priority << 48,
@@ -242,6 +243,23 @@ void channel_open_send(struct domain *d)
 	enum error error = mesh_call(d, e->peer_core, CALL_channel_open, word, true);
 	if (error != ERR_OK)
 		call_finish(d, error, none);
+	else
+		e->request = d->call_request;
+}
+
+// Nobody waits for this answer any more. A refusal says that the server has no end: so ours is free. After a consent our
+// notice of CLOSED has found its end, or will when the domain is restored.
+void channel_answered_late(struct core *core, unsigned from, uint32_t request, enum error error)
+{
+	for (unsigned i = 0; i < DOMAIN_MAX * CHANNEL_MAX && error != ERR_OK; i++) {
+		struct domain *d = core->domains[i / CHANNEL_MAX];
+		struct channel_end *e = d ? &d->ends[i % CHANNEL_MAX] : 0;
+		if (!e || (e->state != CHANNEL_CLOSED && e->state != CHANNEL_REQUESTED) || e->request != request ||
+		    e->role != CHANNEL_ROLE_CLIENT || e->peer_core != from)
+			continue;
+		end_free(d, i % CHANNEL_MAX);
+		return;
+	}
 }
 
 enum error channel_connected(struct domain *d, enum error error, const uint64_t value[5], uint64_t result[5])
@@ -356,7 +374,8 @@ static void client_end_close(struct domain *d, unsigned slot)
 	struct channel_end *e = &d->ends[slot];
 	end_unmap(d, slot);
 	doorbell_unmap(d, slot);
-	if (e->state == CHANNEL_LOST) { // the server has let go before
+	bool unknown = e->state == CHANNEL_REQUESTED && e->request == 0; // its server was not asked yet
+	if (e->state == CHANNEL_LOST || unknown) { // or it has let go before
 		end_free(d, slot);
 		return;
 	}
@@ -412,16 +431,21 @@ enum error channel_call_name(struct invocation *c)
 	return ERR_OK;
 }
 
+bool channel_ring_mark(struct domain *d, uint64_t slot)
+{
+	struct channel_end *e = end_of(d, slot);
+	if (!e)
+		return false;
+	e->ring = true;
+	d->core->notices |= 1u << d->index;
+	info_count(d->core->info, INFO_DOORBELL_KERNEL);
+	d->core->info->domains[d->index].doorbells_kernel++;
+	return true;
+}
+
 enum error channel_call_doorbell(struct invocation *c)
 {
-	struct channel_end *e = end_of(c->caller, c->arg[0]);
-	if (!e)
-		return ERR_HANDLE;
-	e->ring = true;
-	c->core->notices |= 1u << c->caller->index;
-	info_count(c->core->info, INFO_DOORBELL_KERNEL);
-	c->core->info->domains[c->caller->index].doorbells_kernel++;
-	return ERR_OK;
+	return channel_ring_mark(c->caller, c->arg[0]) ? ERR_OK : ERR_HANDLE;
 }
 
 // Evidence for NO_ANSWER: a slot whose request has no record of its number with a status of the table. The rest is
@@ -495,18 +519,12 @@ static void server_end_told(struct domain *d, unsigned slot)
 	struct channel_end *e = &d->ends[slot];
 	if (e->released)
 		return;
-	if (e->state == CHANNEL_REQUESTED) { // given up; the answer that nobody awaits ends the request between the kernels
-		static const uint64_t none[5];
-		mesh_answer(d->core, (struct origin){e->peer_core, e->peer_domain, e->request, true}, ERR_TIMEOUT, none);
-		end_release(d, slot);
+	if (e->state == CHANNEL_REQUESTED) { // given up: the answer frees it there
+		end_refuse(d, slot, ERR_TIMEOUT);
 		return;
 	}
-	bool nobody = e->state == CHANNEL_LOST || d->state == DOMAIN_DYING;
 	e->state = CHANNEL_CLOSED;
-	if (nobody)
-		end_release(d, slot);
-	else
-		event_raise(d, &d->event_closed, slot);
+	event_raise(d, &d->event_closed, slot);
 }
 
 void channel_notice(struct core *core, unsigned from, const uint64_t word[6])
@@ -516,13 +534,8 @@ void channel_notice(struct core *core, unsigned from, const uint64_t word[6])
 	bool released = word[0] >> 48 & 1, by_client = word[0] >> 49 & 1;
 	unsigned slot;
 	unsigned role = by_client ? CHANNEL_ROLE_SERVER : CHANNEL_ROLE_CLIENT;
-	if (!end_by_tag(core, from, tag, role, index, &slot)) {
-		if (by_client && from < core->core_count) { // it gave up before its request arrived, or we have let go
-			uint64_t back[6] = {tag | (uint64_t)(uint8_t)(word[2]) << 32 | (uint64_t)CHANNEL_CLOSED << 40 | 1ul << 48};
-			mesh_notice_back(core, from, NOTICE_CHANNEL, back);
-		}
-		return;
-	}
+	if (!end_by_tag(core, from, tag, role, index, &slot))
+		return; // what we said when we let go is on its way, or has been there
 	if (by_client)
 		server_end_told(core->domains[index], slot);
 	else
@@ -596,7 +609,6 @@ void channel_unregister_all(struct domain *d, bool final)
 			if (final)
 				end_release(d, i);
 		} else if (final) {
-			e->state = CHANNEL_LOST;
 			end_release(d, i);
 		} else if (e->state == CHANNEL_OPEN) {
 			e->state = CHANNEL_DOWN;
@@ -616,7 +628,6 @@ void channel_adopt_all(struct domain *d)
 			continue;
 		}
 		if (end_map(d, i) != ERR_OK) { // its page tables were freed in between and are gone: give the client up
-			e->state = CHANNEL_LOST;
 			end_release(d, i);
 			continue;
 		}
@@ -633,10 +644,8 @@ void channel_restart_all(struct domain *d)
 {
 	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
 		struct channel_end *e = &d->ends[i];
-		if (e->state == CHANNEL_REQUESTED && e->role == CHANNEL_ROLE_CLIENT) {
-			e->state = CHANNEL_OPEN; // so that it is told
+		if (e->state == CHANNEL_REQUESTED && e->role == CHANNEL_ROLE_CLIENT)
 			client_end_close(d, i);
-		}
 	}
 }
 

@@ -22,11 +22,15 @@ enum error channel_call_info(struct invocation *c);
 enum error channel_call_name(struct invocation *c);
 enum error channel_call_doorbell(struct invocation *c);
 enum error channel_call_complain(struct invocation *c);
+// Marks a ring to the peer of that end, to be sent through the kernels. False: no such end.
+bool channel_ring_mark(struct domain *d, uint64_t slot);
 // A client's kernel asks for its domain to be connected.
 enum error channel_connect(struct invocation *c);
 // The answer to channel_open has come (or its deadline): completes the client's end. Returns what the client sees.
 enum error channel_connected(struct domain *d, enum error error, const uint64_t value[5], uint64_t result[5]);
 
+// An answer to channel_open came when nobody waited for it any more.
+void channel_answered_late(struct core *core, unsigned from, uint32_t request, enum error error);
 void channel_notice(struct core *core, unsigned from, const uint64_t word[6]);
 void channel_notice_ring(struct core *core, unsigned from, uint64_t word);
 // The memory of channel_open is clear: asks the kernel of the server.

@@ -61,6 +61,7 @@ static void table_frame_free(void *context, paddr_t table)
 enum error domain_map(struct domain *d, uint64_t gpa, paddr_t pa, uint64_t bytes, unsigned prot)
 {
 	enum error error = table_map(&d->table, gpa, pa, bytes, prot);
+	hfence_gvma_vmid(d->hgatp >> HGATP_VMID_SHIFT & 0x3fff); // that nothing is there may be cached too
 	return error == ERR_NO_MEMORY ? d->table_error : error; // quota or memory
 }
 
@@ -197,6 +198,8 @@ static void registers_reset(struct domain *d)
 	d->vsstatus = SSTATUS_UXL_64 | SSTATUS_FS_INITIAL;
 	d->vsie = d->vstvec = d->vsscratch = d->vsepc = d->vscause = d->vstval = d->vsiselect = 0;
 	d->vstimecmp = DEADLINE_NEVER;
+	d->scounteren = HCOUNTEREN_CY_TM_IR;
+	d->senvcfg = 0;
 }
 
 void domain_begin(struct domain *d, uint64_t entry, uint64_t sp)
@@ -227,6 +230,7 @@ static void job_drop(struct domain *d)
 	static const uint64_t none[5];
 	if (d->job.kind == JOB_LOAD || d->job.kind == JOB_RESTORE)
 		mesh_answer(d->core, d->job.origin, ERR_STATE, none);
+	d->unclean |= d->job.kind != JOB_NONE;
 	d->core->jobs &= ~(1u << d->index);
 	d->job.kind = JOB_NONE;
 }
@@ -341,20 +345,20 @@ void domain_restore_begin(struct domain *d, struct origin o)
 
 // INV-15. A page that its domain could not write is compared first: so its text is verified, and an emulator that has
 // translated it need not do so again. What follows the content in such a page was cleared when it was loaded.
-static bool page_is_pristine(const struct segment *s, const struct job *job, const uint8_t *to, const uint8_t *from,
+static bool page_is_pristine(const struct domain *d, const struct segment *s, const uint8_t *to, const uint8_t *from,
 			     uint64_t content)
 {
-	return job->kind == JOB_RESTORE && !(s->prot & PROT_WRITE) && words_equal(to, from, content);
+	return !d->unclean && d->job.kind == JOB_RESTORE && !(s->prot & PROT_WRITE) && words_equal(to, from, content);
 }
 
-static void page_fill(struct domain *d, const struct segment *s, const struct job *job, uint64_t at)
+static void page_fill(struct domain *d, const struct segment *s, uint64_t at)
 {
 	const uint8_t *from = (const uint8_t *)d->core->plan->boot_image + s->offset + at;
 	uint8_t *to = (uint8_t *)s->frames + at;
 	uint64_t content = s->length > at ? s->length - at : 0;
 	if (content > PAGE_SIZE)
 		content = PAGE_SIZE;
-	if (page_is_pristine(s, job, to, from, content))
+	if (page_is_pristine(d, s, to, from, content))
 		return;
 	memcpy(to, from, content);
 	memset(to + content, 0, PAGE_SIZE - content);
@@ -366,7 +370,7 @@ static bool segment_fill(struct domain *d, struct job *job)
 	const struct segment *s = &d->segments[job->segment];
 	uint64_t bytes = s->pages * PAGE_SIZE, end = job->done + CHUNK < bytes ? job->done + CHUNK : bytes;
 	for (uint64_t at = job->done; at < end; at += PAGE_SIZE)
-		page_fill(d, s, job, at);
+		page_fill(d, s, at);
 	job->done = end;
 	return end == bytes;
 }
@@ -403,6 +407,8 @@ void domain_job_step(struct domain *d)
 		channel_open_send(d);
 		return;
 	}
+	if (done.kind == JOB_RESTORE)
+		d->unclean = false;
 	if (done.kind == JOB_RESTORE && d->supervisor) {
 		domain_begin(d, ((const struct boot_image *)d->core->plan->boot_image)->first_entry, GPA_STACK_TOP);
 		return;
@@ -452,6 +458,7 @@ void domain_bury_if_free(struct domain *d)
 		return;
 	unsigned index = d->index;
 	uint16_t own = owner(d);
+	deadline_cancel(&core->deadlines, &d->tick); // a watch can be set when it is stopped already
 	if (core->current == d)
 		schedule_unload(core);
 	file_clear(d);
@@ -473,6 +480,9 @@ void domain_bury_if_free(struct domain *d)
 	frames_free(&core->frames, (paddr_t)d, DOMAIN_PAGES, own);
 	info_begin(core->info);
 	memset(&core->info->domains[index], 0, sizeof(core->info->domains[index]));
+	for (unsigned i = 0; i < INFO_SERVICE_MAX; i++) // or its clients would find the next one in its place
+		if (core->info->services[i].domain == index)
+			memset(&core->info->services[i], 0, sizeof(core->info->services[i]));
 	core->info->frames_free = core->frames.free;
 	info_end(core->info);
 }

@@ -68,7 +68,7 @@ struct channel_end {
 	paddr_t memory;
 	uint64_t key;
 	uint64_t name[2];
-	uint32_t request; // server end in CHANNEL_REQUESTED: the call to answer
+	uint32_t request; // server end in CHANNEL_REQUESTED: the call to answer; client end: that it was opened by
 };
 
 enum job_kind { JOB_NONE, JOB_LOAD, JOB_RESTORE, JOB_CLEAR, JOB_OPEN };
@@ -125,6 +125,7 @@ struct domain {
 	uint64_t hgatp;
 	uint64_t hstatus; // without VTW
 	uint64_t vsstatus, vsie, vstvec, vsscratch, vsepc, vscause, vstval, vsiselect, vstimecmp;
+	uint64_t scounteren, senvcfg; // no VS copies: the domain writes the hart's
 	uint64_t sticky[4]; // identities rung while there is no guest file
 	uint64_t run_since;
 
@@ -154,6 +155,7 @@ struct domain {
 	struct deadline tick;     // of the watch
 	struct watch watch;
 	struct job job;
+	bool unclean; // a job was dropped: memory may hold what another domain left, until it is restored
 	uint32_t call_request; // awaited reply, 0: none
 	uint16_t call_number;  // enum call, which it answers
 	uint16_t call_core;
@@ -176,7 +178,7 @@ enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota
 // Takes `pages` contiguous frames into the domain's charge. 0: none, *error says whether quota or memory.
 paddr_t domain_frames(struct domain *d, uint64_t pages, enum error *error);
 void domain_frames_free(struct domain *d, paddr_t base, uint64_t pages);
-// Maps into the domain's G-stage, or removes; removal fences this hart.
+// Maps into the domain's G-stage, or removes; both fence this hart (KERNEL.md rule 12).
 enum error domain_map(struct domain *d, uint64_t gpa, paddr_t pa, uint64_t bytes, unsigned prot);
 void domain_unmap(struct domain *d, uint64_t gpa, uint64_t bytes);
 // Segment from the boot image: frames, mapping, and the job that fills it. `o` is answered when it is done.

@@ -49,21 +49,15 @@ static bool push(struct core *core, unsigned peer, struct mesh_message *m)
 	return true;
 }
 
-static bool notice_push(struct core *core, unsigned peer, enum mesh_notice notice, const uint64_t word[6])
+bool mesh_notice(struct core *core, unsigned peer, enum mesh_notice notice, const uint64_t word[6])
 {
+	if (!mesh_core_online(core, peer)) // nobody is there to be told, now or later
+		return true;
+	if (room_used(&core->peers[peer]) >= MESH_SLOTS - MESH_NOTICE_ROOM)
+		return false;
 	struct mesh_message m = {.op = (uint16_t)notice};
 	memcpy(m.word, word, sizeof(m.word));
 	return push(core, peer, &m);
-}
-
-bool mesh_notice(struct core *core, unsigned peer, enum mesh_notice notice, const uint64_t word[6])
-{
-	return room_used(&core->peers[peer]) < MESH_SLOTS - MESH_NOTICE_ROOM && notice_push(core, peer, notice, word);
-}
-
-bool mesh_notice_back(struct core *core, unsigned peer, enum mesh_notice notice, const uint64_t word[6])
-{
-	return notice_push(core, peer, notice, word);
 }
 
 uint32_t mesh_number(struct core *core)
@@ -77,7 +71,8 @@ enum error mesh_call(struct domain *d, unsigned peer, unsigned number, const uin
 {
 	struct core *core = d->core;
 	struct mesh_peer *p = &core->peers[peer];
-	if (p->outstanding >= MESH_REQUESTS_MAX)
+	// Clients wait long for a server that is down. The supervisor's calls, which bring it back, have one left.
+	if (p->outstanding >= MESH_REQUESTS_MAX - (number == CALL_channel_open))
 		return ERR_AGAIN;
 	struct mesh_message m = {.op = (uint16_t)number, .request = mesh_number(core)};
 	memcpy(m.word, word, sizeof(m.word));
@@ -109,6 +104,7 @@ static void answer_local(struct core *core, unsigned from, uint32_t request, enu
 			return;
 		}
 	}
+	channel_answered_late(core, from, request, error);
 }
 
 void mesh_answer(struct core *core, struct origin origin, enum error error, const uint64_t value[5])

@@ -28,8 +28,6 @@ void mesh_answer(struct core *core, struct origin origin, enum error error, cons
 uint32_t mesh_number(struct core *core);
 // Sends a notice at once if there is room. False: not sent.
 bool mesh_notice(struct core *core, unsigned peer, enum mesh_notice notice, const uint64_t word[6]);
-// The answer to a notice, for which nothing is marked here: takes any slot that is free, as replies do.
-bool mesh_notice_back(struct core *core, unsigned peer, enum mesh_notice notice, const uint64_t word[6]);
 // Takes all messages that are there.
 void mesh_take(struct core *core);
 // Sends what is marked.

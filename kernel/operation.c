@@ -80,7 +80,7 @@ enum error operation_load(struct invocation *c)
 enum error operation_start(struct invocation *c)
 {
 	struct domain *d = c->target;
-	if ((d->state != DOMAIN_CREATED && d->state != DOMAIN_STOPPED) || d->job.kind != JOB_NONE)
+	if ((d->state != DOMAIN_CREATED && d->state != DOMAIN_STOPPED) || d->job.kind != JOB_NONE || d->unclean)
 		return ERR_STATE;
 	domain_begin(d, c->arg[1], c->arg[2]);
 	if (d->watch.tick) {

@@ -134,6 +134,8 @@ void schedule_unload(struct core *core)
 	d->vstval = csr_read(CSR_VSTVAL);
 	d->vsiselect = csr_read(CSR_VSISELECT);
 	d->vstimecmp = csr_read(CSR_VSTIMECMP);
+	d->scounteren = csr_read(CSR_SCOUNTEREN);
+	d->senvcfg = csr_read(CSR_SENVCFG);
 	fp_unload(d);
 	csr_write(CSR_VSIE, 0);
 	csr_write(CSR_VSTIMECMP, DEADLINE_NEVER);
@@ -164,6 +166,8 @@ static void load(struct core *core, struct domain *d)
 	csr_write(CSR_VSTVAL, d->vstval);
 	csr_write(CSR_VSISELECT, d->vsiselect);
 	csr_write(CSR_VSTIMECMP, d->vstimecmp);
+	csr_write(CSR_SCOUNTEREN, d->scounteren);
+	csr_write(CSR_SENVCFG, d->senvcfg);
 	fp_reload(d);
 	core->current = d;
 	schedule_sticky(d);

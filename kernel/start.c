@@ -183,7 +183,7 @@ static void stateen_set(void)
 static void hart_reset(void)
 {
 	csr_write(CSR_SIE, 0);
-	csr_clear(CSR_SSTATUS, SSTATUS_SIE | SSTATUS_FS);
+	csr_clear(CSR_SSTATUS, SSTATUS_SIE | SSTATUS_FS | SSTATUS_VS); // vector stays off: it is not switched
 	csr_write(CSR_SCOUNTEREN, HCOUNTEREN_CY_TM_IR);
 	csr_write(CSR_SENVCFG, 0);
 	csr_write(CSR_STIMECMP, DEADLINE_NEVER);

@@ -215,6 +215,7 @@ struct order {
 };
 
 static const struct order orders[] = {
+	{"controls", partner_controls}, {"loud", partner_loud},     {"late", partner_late},
 	{"exit", order_exit},         {"zero", order_zero},       {"illegal", order_illegal},
 	{"break", order_break},       {"load", order_load},       {"store", order_store},
 	{"fetch", order_fetch},       {"stack", order_stack},     {"hyper", order_hypervisor},

@@ -23,6 +23,10 @@ unsigned partner_open(char service);
 // rings.c
 void partner_ring_rounds(uint64_t argument);
 void partner_echo_rounds(uint64_t argument);
+// hostile.c
+void partner_controls(uint64_t argument);
+void partner_loud(uint64_t argument);
+void partner_late(uint64_t argument);
 // live.c: those that are watched
 void partner_pongs(uint64_t argument);
 void partner_busy(uint64_t argument);

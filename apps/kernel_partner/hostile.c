@@ -1,0 +1,64 @@
+// Partners that do what a good domain would not.
+#include "apps/kernel_partner/partner.h"
+
+#define CSR_SCOUNTEREN 0x106
+#define CSR_SENVCFG 0x10a
+#define ENVCFG_FIOM 1ul
+
+// Changes the control registers that VS-mode has not copies of, and finds them as it left them whoever runs in between.
+void partner_controls(uint64_t argument)
+{
+	uint64_t counters = csr_read(CSR_SCOUNTEREN), environment = csr_read(CSR_SENVCFG);
+	if (environment != 0)
+		partner_exit(PARTNER_FAILED(1, environment));
+	if (counters != 7) // all of them, as the kernel sets it
+		partner_exit(PARTNER_FAILED(2, counters));
+	for (unsigned i = 0; i < 200; i++) {
+		csr_write(CSR_SCOUNTEREN, argument);
+		csr_write(CSR_SENVCFG, argument & ENVCFG_FIOM);
+		kcall(CALL_yield);
+		if (csr_read(CSR_SCOUNTEREN) != argument)
+			partner_exit(PARTNER_FAILED(3, csr_read(CSR_SCOUNTEREN)));
+		if (csr_read(CSR_SENVCFG) != (argument & ENVCFG_FIOM))
+			partner_exit(PARTNER_FAILED(4, csr_read(CSR_SENVCFG)));
+	}
+	partner_exit(0);
+}
+
+void partner_loud(uint64_t argument)
+{
+	(void)argument;
+	for (;;)
+		kcall(CALL_ready);
+}
+
+// Rings by its page until the service has been lost for a while, with the short and the long store.
+void partner_late(uint64_t argument)
+{
+	struct partner_argument how;
+	__builtin_memcpy(&how, &argument, sizeof(how));
+	unsigned slot = partner_open(how.service);
+	struct kernel_result info = kcall(CALL_channel_info, slot);
+	uint32_t identity = CHANNEL_PEER_IDENTITY(info.value[1]);
+	volatile uint32_t *bell = machine_doorbell(slot);
+	if (!(info.value[0] & CHANNEL_HAS_DOORBELL_PAGE)) {
+		kcall(CALL_ready);
+		partner_exit(0);
+	}
+	kcall(CALL_ready);
+	for (unsigned after = 0; after < 20;) {
+		register volatile uint32_t *page __asm__("a4") = bell;
+		register uint64_t number __asm__("a5") = identity;
+		register uint64_t mark __asm__("a3") = 0;
+		__asm__ volatile(".option push\n .option norvc\n sw %1, 0(%2)\n .option pop\n"
+				 "addi %0, %0, 1\n c.sw %1, 0(%2)\n addi %0, %0, 1"
+				 : "+r"(mark)
+				 : "r"(number), "r"(page)
+				 : "memory");
+		if (mark != 2) // an instruction was skipped
+			partner_exit(PARTNER_FAILED(2, mark));
+		if (CHANNEL_INFO_STATE(kcall(CALL_channel_info, slot).value[0]) == CHANNEL_LOST)
+			after++;
+	}
+	partner_exit(0);
+}
