@@ -48,6 +48,11 @@ struct rounds {
 };
 
 enum error rounds_prepare(struct rounds *rounds, unsigned slot);
+void rounds_finish(void); // gives the interrupts back to the loop; after each rounds_prepare
+// Both sides are here and nothing stale is pending; rounds then count from ROUNDS_FIRST.
+#define ROUNDS_FIRST 3u
+void rounds_meet_as_partner(struct rounds *rounds);
+void rounds_meet(struct rounds *rounds);
 void rounds_send(struct rounds *rounds, uint64_t round);
 void rounds_await(struct rounds *rounds, uint64_t round);
 

@@ -68,6 +68,27 @@ static enum error await_partner(const struct run *run, const struct client_reque
 	return ERR_OK;
 }
 
+static enum error ask_for_rounds(struct run *run, struct client *client, const char *name, uint64_t per_batch)
+{
+	uint32_t at = (uint32_t)run->rounds.mode * sizeof(struct partner_word);
+	struct client_request request = {.op = PARTNER_OP_ROUNDS,
+					 .arg = {run->rounds.mode, WARM_ROUNDS + BATCHES * per_batch},
+					 .patient = true,
+					 .out_offset = at,
+					 .in_offset = at,
+					 .out_length = sizeof(struct partner_word),
+					 .in_length = sizeof(struct partner_word)};
+	enum error e = client_submit(client, &request);
+	if (e == ERR_OK)
+		e = await_partner(run, &request);
+	if (e != ERR_OK)
+		return e;
+	rounds_meet(&run->rounds);
+	measure_batches(run, name, per_batch);
+	rounds_finish();
+	return client_wait(client, &request);
+}
+
 // Each mode has words of its own in the channel's areas, so that none sees the count of another.
 static enum error measure_mode(struct partner *partner, enum partner_mode mode, const char *name, uint64_t per_batch)
 {
@@ -76,28 +97,17 @@ static enum error measure_mode(struct partner *partner, enum partner_mode mode, 
 	struct run run = {.rounds = {.mode = mode,
 				     .mine = (volatile uint64_t *)((uint8_t *)client_out(client) + at),
 				     .theirs = (const volatile uint64_t *)((const uint8_t *)client_in(client) + at)},
-			  .next = 2};
+			  .next = ROUNDS_FIRST};
 	struct kernel_result channel = kcall(CALL_channel_info, client_slot(client));
 	run.peer_core = CHANNEL_PEER_CORE(channel.value[4]);
 	enum error e = rounds_prepare(&run.rounds, client_slot(client));
-	if (e != ERR_OK)
-		return e;
-	if ((mode == PARTNER_POLL || mode == PARTNER_SPIN || mode == PARTNER_BARE) && run.peer_core == self_core())
-		return ERR_UNSUPPORTED; // spinning against oneself
-	struct client_request request = {.op = PARTNER_OP_ROUNDS,
-					 .arg = {mode, WARM_ROUNDS + BATCHES * per_batch},
-					 .out_offset = at,
-					 .in_offset = at,
-					 .out_length = sizeof(struct partner_word),
-					 .in_length = sizeof(struct partner_word)};
-	e = client_submit(client, &request);
+	bool spins = mode != PARTNER_SLEEP && mode != PARTNER_KERNEL_SLEEP && mode != PARTNER_YIELD;
+	if (e == ERR_OK && spins && run.peer_core == self_core())
+		e = ERR_UNSUPPORTED; // spinning against oneself
 	if (e == ERR_OK)
-		e = await_partner(&run, &request);
-	if (e != ERR_OK)
-		return e;
-	measure_batches(&run, name, per_batch);
-	loop_on_event(0); // kernel events that were claimed meanwhile are still in the kernel: look
-	return client_wait(client, &request);
+		e = ask_for_rounds(&run, client, name, per_batch);
+	rounds_finish();
+	return e;
 }
 
 struct mode_row {

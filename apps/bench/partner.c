@@ -23,14 +23,16 @@ static enum error answer_rounds(struct server_request *request)
 	rounds.mine = (volatile uint64_t *)request->in;
 	rounds.theirs = (const volatile uint64_t *)request->out;
 	enum error e = rounds_prepare(&rounds, server_channel_slot(request->channel));
-	if (e != ERR_OK)
+	if (e != ERR_OK) {
+		rounds_finish();
 		return e;
-	store64(rounds.mine, 1); // we are here; rounds count from 2
-	for (uint64_t round = 2; round < request->copy.arg[1] + 2; round++) {
+	}
+	rounds_meet_as_partner(&rounds);
+	for (uint64_t round = ROUNDS_FIRST; round < request->copy.arg[1] + ROUNDS_FIRST; round++) {
 		rounds_await(&rounds, round);
 		rounds_send(&rounds, round);
 	}
-	loop_on_event(0); // kernel events that were claimed here are still in the kernel: look
+	rounds_finish();
 	return ERR_OK;
 }
 

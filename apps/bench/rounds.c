@@ -21,8 +21,48 @@ enum error rounds_prepare(struct rounds *rounds, unsigned slot)
 	rounds->peer_identity = CHANNEL_PEER_IDENTITY(info.value[1]);
 	rounds->doorbell = info.value[0] & CHANNEL_HAS_DOORBELL_PAGE ? machine_doorbell(slot) : 0;
 	rounds->has_file = self.value[4] != 0;
+	csr_clear(CSR_SIE, INTERRUPT_TIMER); // the loop's alarm, once due, would end every wfi
 	bool direct = rounds->mode == PARTNER_SPIN || rounds->mode == PARTNER_SLEEP || rounds->mode == PARTNER_BARE;
 	return direct && (!rounds->doorbell || !rounds->has_file) ? ERR_UNSUPPORTED : ERR_OK;
+}
+
+void rounds_finish(void)
+{
+	csr_set(CSR_SIE, INTERRUPT_TIMER);
+	loop_on_event(0); // kernel events that were claimed meanwhile are still in the kernel: look
+}
+
+static void await_word(const struct rounds *rounds, uint64_t word)
+{
+	while (load64(rounds->theirs) < word)
+		kcall(CALL_yield);
+}
+
+// The ring of the request may come after the request was seen: both sides are in their rounds before they drop what is
+// pending, else a stale ring would be taken for the first one (and a lost one be waited for) where nothing else counts.
+static void drop_pending(const struct rounds *rounds)
+{
+	while (rounds->has_file && interrupt_claim() != 0)
+		;
+	if (!rounds->has_file)
+		kcall(CALL_doorbell_claim);
+}
+
+void rounds_meet_as_partner(struct rounds *rounds)
+{
+	store64(rounds->mine, 1);
+	await_word(rounds, 1);
+	drop_pending(rounds);
+	FENCE(i, w); // claims before the word that lets the other side ring
+	store64(rounds->mine, 2);
+}
+
+void rounds_meet(struct rounds *rounds)
+{
+	FENCE(o, w); // the request's ring before the word
+	store64(rounds->mine, 1);
+	await_word(rounds, 2);
+	drop_pending(rounds);
 }
 
 void rounds_send(struct rounds *rounds, uint64_t round)
@@ -32,7 +72,7 @@ void rounds_send(struct rounds *rounds, uint64_t round)
 		return;
 	}
 	store64(rounds->mine, round);
-	if (rounds->mode == PARTNER_POLL || rounds->mode == PARTNER_YIELD || rounds->mode == PARTNER_BARE)
+	if (rounds->mode == PARTNER_POLL || rounds->mode == PARTNER_YIELD)
 		return;
 	fence_doorbell(); // partner: fence_claimed of the other side
 	if (rounds->mode == PARTNER_SPIN || rounds->mode == PARTNER_SLEEP)

@@ -8,7 +8,7 @@
 	X(NULL, IDEMPOTENT, "-> ")                                                                                     \
 	X(SINK, IDEMPOTENT, "out: bytes -> sum of its 64-bit words")                                                   \
 	X(SOURCE, IDEMPOTENT, "in: room -> bytes, filled")                                                             \
-	X(ROUNDS, IDEMPOTENT, "enum partner_mode, rounds; out: struct partner_word; in: struct partner_word: 1 when it waits for round 2 -> ")
+	X(ROUNDS, IDEMPOTENT, "enum partner_mode, rounds; out: struct partner_word; in: struct partner_word: 1 when it is in its rounds -> ")
 
 enum partner_op {
 	PARTNER_OP_NONE,
