@@ -39,7 +39,14 @@ def storm_short(t, cores):
     t.check(figures["injected"] >= 5 * (10 if cores == 4 else 4) * 0.6, f"{figures['injected']} faults are too few")
 
 
-@case(full=True, cores=[4])
+@case(guests=[0, 1])
+def storm_without_interrupt_files(t, guests):
+    """Domains beyond the guest interrupt files are reached through the kernels; nothing else changes."""
+    image, campaign = begin(t, cores=4, guests=guests)
+    storm_and_judge(t, image, campaign.machine, "4 --seed 6 --quiet")
+
+
+@case(full=True, cores=[1, 2, 4, 8])
 def storm_ten_minutes(t, cores):
     image, campaign = begin(t, cores=cores)
     storm_and_judge(t, image, campaign.machine, "600 --seed 2")

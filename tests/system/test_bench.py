@@ -1,0 +1,34 @@
+"""bench runs to its end and prints every figure; the direct doorbells of two idle cores need no kernel."""
+import re
+
+from framework import case
+
+FIGURE = re.compile(r"^BENCH (\S+) (\d+) (\S+)$", re.M)
+EXPECTED = {"doorbell": ["poll.min", "doorbell.bare.min", "doorbell.spin.median", "doorbell.sleep.median"],
+            "kernel": ["kernel.spin.min", "kernel.sleep.min"],
+            "channel": ["call.null.median", "call.64.min", "call.64k.out.min", "call.64k.in.min", "pipelined.rate",
+                        "near.null.min"],
+            "switch": ["yield.round.min"],
+            "files": ["file.write", "file.read", "file.read.cold", "file.create.min", "file.unlink.min"]}
+# The supervisor asks each kernel now and then whether it lives; that is a trap of that kernel, not of the doorbell.
+ASKED = 20
+
+
+def figures(output):
+    return {name: int(value) for name, value, _ in FIGURE.findall(output)}
+
+
+@case(topic=list(EXPECTED))
+def bench_prints_figures(t, topic):
+    machine = t.boot(cores=8)
+    seen = figures(t.run(machine, f"bench {topic}" + ("" if topic == "files" else " --count 500")))
+    for name in EXPECTED[topic]:
+        t.check(name in seen, f"bench {topic} printed {sorted(seen)}, not {name}")
+
+
+@case
+def bench_doorbells_enter_no_kernel(t):
+    machine = t.boot(cores=8)
+    seen = figures(t.run(machine, "bench doorbell --count 100000"))
+    for name in ("doorbell.spin.traps", "doorbell.sleep.traps"):
+        t.check(seen[name] <= ASKED, f"{name}: {seen[name]} traps of both kernels in 100000 rounds")
