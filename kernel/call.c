@@ -42,13 +42,21 @@ static enum error call_ready(struct invocation *c)
 	return ERR_OK;
 }
 
+// Collected to whole lines, so that those of two domains, or of a domain and the console server, do not mix.
 static enum error call_log(struct invocation *c)
 {
+	struct domain *d = c->caller;
 	char text[40];
 	if (c->arg[0] > sizeof(text))
 		return ERR_INVALID;
 	memcpy(text, &c->arg[1], sizeof(text));
-	kernel_log_text(c->core, text, c->arg[0]);
+	for (unsigned i = 0; i < c->arg[0]; i++) {
+		d->line[d->line_used++] = text[i];
+		if (text[i] != '\n' && d->line_used < sizeof(d->line))
+			continue;
+		kernel_log_text(c->core, d->line, d->line_used);
+		d->line_used = 0;
+	}
 	return ERR_OK;
 }
 

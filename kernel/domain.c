@@ -259,6 +259,11 @@ void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_
 	deadline_cancel(&d->core->deadlines, &d->tick);
 	job_drop(d);
 	d->call_request = 0;
+	if (d->line_used > 0) { // its last words
+		kernel_log_text(d->core, d->line, d->line_used);
+		kernel_log_text(d->core, "\n", 1);
+		d->line_used = 0;
+	}
 	d->state = DOMAIN_STOPPED;
 	bool was_ready = d->ready;
 	d->ready = false;

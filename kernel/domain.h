@@ -161,6 +161,8 @@ struct domain {
 	uint16_t call_core;
 	uint16_t call_slot;    // channel_open: the end
 
+	char line[168]; // of its log, not yet whole; a runtime's line is at most 161
+	unsigned line_used;
 	struct domain_status status;
 	uint32_t faults;
 	uint64_t handles[HANDLE_MAX]; // supervisor: core << 48 | index << 32 | generation, 0: free
