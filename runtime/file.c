@@ -14,6 +14,7 @@
 #define PERMISSIONS_FILE 0644u
 
 static struct client *fs_client;
+static unsigned fs_users; // fibers that are in a call or a transfer on it
 
 struct client *file_system_client(void)
 {
@@ -31,6 +32,10 @@ enum error file_system_open(void)
 	static struct fiber_mutex opening;
 	enum error e = ERR_OK;
 	fiber_mutex_lock(&opening);
+	if (fs_client && fs_users == 0 && client_lost(fs_client)) { // it was given up; perhaps it was started again since
+		client_close(fs_client);
+		fs_client = 0;
+	}
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !fs_client; i++) {
 		e = client_open(&fs_client, "fs", &sizes[i]);
 		if (e != ERR_NO_MEMORY && e != ERR_QUOTA)
@@ -43,7 +48,12 @@ enum error file_system_open(void)
 static enum error fs_call(struct client_request *request)
 {
 	enum error e = file_system_open();
-	return e == ERR_OK ? client_call(fs_client, request) : e;
+	if (e != ERR_OK)
+		return e;
+	fs_users++;
+	e = client_call(fs_client, request);
+	fs_users--;
+	return e;
 }
 
 // A call whose payload is a name.
@@ -171,7 +181,9 @@ static enum error transfer(uint16_t op, uint64_t handle, uint64_t offset, uint8_
 	t.room = op == FS_OP_WRITE ? client_out_room(fs_client) : client_in_room(fs_client);
 	if (t.room > FS_TRANSFER_MAX)
 		t.room = FS_TRANSFER_MAX;
+	fs_users++;
 	transfer_run(&t);
+	fs_users--;
 	*done = t.done;
 	return t.error;
 }
