@@ -7,6 +7,7 @@
 #include "runtime/client.h"
 #include "runtime/console.h"
 #include "runtime/fiber.h"
+#include "runtime/file.h"
 #include "runtime/runtime.h"
 #include "runtime/supervision.h"
 #include <inttypes.h>
@@ -364,11 +365,21 @@ static int command_version(int argc, char **argv)
 	return STATUS_OK;
 }
 
+// What was acknowledged goes to the medium before the power goes; without a file system that is up there is nothing.
+static void sync_files(void)
+{
+	struct info_service fs;
+	enum error e = info_find_service("fs", 0, &fs) ? file_sync() : ERR_OK;
+	if (e != ERR_OK)
+		(void)complain("sync", e);
+}
+
 static int power(int argc, char **argv, bool reboot)
 {
 	uint64_t code = 0;
 	if (argc > 2 || (argc == 2 && !number_parse(argv[1], &code)))
 		return STATUS_USAGE;
+	sync_files();
 	if (!reboot)
 		printf("exit status %" PRIu64 "\n", code);
 	console_drain();

@@ -77,13 +77,20 @@ static const char *next_point(unsigned service)
 	return targets[service].points[storm_random_below(random, targets[service].points_known)].name;
 }
 
+// From outside; the supervisor does not kill itself, so that one is let die at its next point.
+static enum error kill_service(unsigned service)
+{
+	enum error e = supervision_kill(storm_options.service[service]);
+	return e == ERR_DENIED ? supervision_inject(targets[service].served, "", INJECT_ILLEGAL, 1, 0) : e;
+}
+
 static void harm(unsigned service)
 {
 	unsigned action = next_action(service);
 	const char *point = next_point(service);
 	uint64_t passage = 1 + storm_random_below(&targets[service].random, PASSAGE_MAX);
 	enum error e = action == STORM_KILL
-			       ? supervision_kill(storm_options.service[service])
+			       ? kill_service(service)
 			       : supervision_inject(targets[service].served, point, (enum inject_action)action, passage,
 						    ERR_INJECTED);
 	if (e == ERR_LIMIT || e == ERR_STATE)
@@ -118,7 +125,7 @@ void storm_inject(unsigned service)
 void storm_inject_end(void)
 {
 	for (unsigned i = 0; i < storm_options.services && storm_options.rate_mille > 0; i++) {
-		enum error e = supervision_kill(storm_options.service[i]);
+		enum error e = kill_service(i);
 		if (e == ERR_OK) {
 			injected++;
 			storm_report_injected(i, STORM_KILL);

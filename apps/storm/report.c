@@ -179,9 +179,11 @@ static void print_command(void)
 
 void storm_report_print(void)
 {
-	print_services();
-	print_actions();
-	print_times();
+	if (storm_injected() > 0) {
+		print_services();
+		print_actions();
+		print_times();
+	}
 	print_work();
 	print_command();
 }
