@@ -501,6 +501,21 @@ static void adopted_insert(struct server_channel *channel, struct server_request
 	*at = request;
 }
 
+// A replay that kills is given up like a request that does: one operation is lost, and not the service (RECOVERY rule 14).
+static void slot_adopt_recorded(struct server_request *request, bool deadly)
+{
+	uint64_t serial = request->former.serial;
+	this.statistics.recorded++;
+	if (serial > this.serial) // INV-27
+		this.serial = serial;
+	if (!deadly) {
+		replay_add(request);
+		return;
+	}
+	this.statistics.lost++;
+	log_line("serial %lu: its replay is poisonous, it is left out", (unsigned long)serial);
+}
+
 static void slot_adopt(struct server_channel *channel, unsigned slot)
 {
 	struct server_request *request = &channel->requests[slot];
@@ -509,11 +524,8 @@ static void slot_adopt(struct server_channel *channel, unsigned slot)
 		server_ring_adopt_slot(&channel->ring, slot, protocol, &request->copy, &request->former);
 	if (found == ADOPTED_FREE || found == ADOPTED_DONE)
 		return;
-	if (found == ADOPTED_RECORDED) {
-		this.statistics.recorded++;
-		if (request->former.serial > this.serial) // INV-27
-			this.serial = request->former.serial;
-		replay_add(request);
+	if (found == ADOPTED_RECORDED || found == ADOPTED_DEADLY) {
+		slot_adopt_recorded(request, found == ADOPTED_DEADLY);
 		return;
 	}
 	if (channel->closing)
@@ -539,6 +551,8 @@ static void channel_adopt(unsigned slot)
 	invariant(channel != 0); // without it requests would be lost; the restart rule decides
 	inject("runtime.adopt");
 	server_ring_adopt(&channel->ring, self_epoch());
+	if (server_ring_committed(&channel->ring) > this.mark)
+		this.mark = server_ring_committed(&channel->ring);
 	channel_insert(channel);
 	this.statistics.adopted++;
 	for (unsigned i = 0; i < channel->ring.view.geometry.slots; i++)
@@ -667,9 +681,12 @@ enum error server_run(const struct server *server)
 		log_line("start failed: error %u", (unsigned)e);
 		return e;
 	}
-	this.mark = mark;
-	if (this.serial < mark)
-		this.serial = mark;
+	// A client has freed its slots up to what it was told, so a mark that went astray must not lead below it again: new
+	// serials would be taken for committed ones.
+	if (this.mark < mark)
+		this.mark = mark;
+	if (this.serial < this.mark)
+		this.serial = this.mark;
 	server_replay();
 	server_committed(this.mark);
 	if (server->replayed)

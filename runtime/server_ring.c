@@ -67,19 +67,18 @@ static enum adopted slot_judge(const struct server_ring *ring, unsigned slot, co
 {
 	const struct channel_server_page *page = ring->view.server;
 	*former = ring->view.records[slot];
+	bool deadly = page->suspect_seq == copy->seq && page->suspect_deaths >= CHANNEL_POISON_DEATHS;
 	bool once = op_is_once(protocol, copy->op);
 	if (former->seq == copy->seq) {
 		bool known = former->status < ERROR_COUNT; // clients take no other for an answer
 		if (known && !once && former->serial == 0)
 			return ADOPTED_DONE;
 		if (known && former->digest == channel_record_digest(former, ring->view.key))
-			return former->serial ? ADOPTED_RECORDED : ADOPTED_DONE;
+			return former->serial == 0 ? ADOPTED_DONE : deadly ? ADOPTED_DEADLY : ADOPTED_RECORDED;
 		if (once)
 			return ADOPTED_CORRUPT;
 	}
-	if (page->suspect_seq == copy->seq && page->suspect_deaths >= CHANNEL_POISON_DEATHS)
-		return ADOPTED_POISONOUS;
-	return ADOPTED_TO_DO;
+	return deadly ? ADOPTED_POISONOUS : ADOPTED_TO_DO;
 }
 
 enum adopted server_ring_adopt_slot(struct server_ring *ring, unsigned slot, const struct protocol *protocol,
@@ -157,6 +156,12 @@ int server_ring_take_slowly(struct server_ring *ring, void *copies, size_t strid
 		ring->ignored++;
 	}
 	return -1;
+}
+
+uint64_t server_ring_committed(const struct server_ring *ring)
+{
+	uint64_t committed = load64(&ring->view.server->committed);
+	return load64(&ring->view.server->committed_check) == channel_committed_check(committed) ? committed : 0;
 }
 
 void server_ring_commit(struct server_ring *ring, uint64_t committed)

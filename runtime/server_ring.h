@@ -28,6 +28,7 @@ enum adopted {
 	ADOPTED_FREE,      // no request, or one that will come by the ring
 	ADOPTED_DONE,      // performed, recorded, not logged or below the mark
 	ADOPTED_RECORDED,  // performed and logged: `former` has serial and results
+	ADOPTED_DEADLY,    // the same, but too many incarnations died in its replay
 	ADOPTED_TO_DO,     // never performed, or idempotent and not recorded
 	ADOPTED_CORRUPT,   // recorded once, but the record is spoilt
 	ADOPTED_POISONOUS, // too many incarnations died in it
@@ -43,6 +44,8 @@ static inline int server_ring_take(struct server_ring *ring, void *copies, size_
 // As above, for all that is not the plain next entry of the ring.
 int server_ring_take_slowly(struct server_ring *ring, void *copies, size_t stride);
 void server_ring_commit(struct server_ring *ring, uint64_t committed);
+// What a former incarnation has told the client by server_ring_commit; 0: nothing, or nonsense.
+uint64_t server_ring_committed(const struct server_ring *ring);
 
 // Writes the record of a busy slot, with a digest if it must be provable (OP_ONCE).
 static inline void server_ring_record(struct server_ring *ring, unsigned slot, const struct completion *record, bool digest)

@@ -198,6 +198,21 @@ static void copy_blocks(struct commit_log *log, struct buffer **sorted, uint32_t
 	}
 }
 
+static void record_make(struct commit_log *log, uint32_t count, uint64_t mark)
+{
+	struct commit_header *h = log->header;
+	h->block_size = log->block_size;
+	h->data_offset = (uint32_t)(log->data - log->disk->log);
+	h->count = count;
+	h->sequence++;
+	h->mark = mark;
+	h->digest = record_digest(h, log->entries);
+	(void)inject("fs.commit.mark");
+	commit_fence(); // the record before the word that makes it valid
+	h->state = COMMIT_VALID;
+	commit_fence(); // valid before the first write can start
+}
+
 enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t mark, uint32_t *count)
 {
 	struct commit_header *h = log->header;
@@ -209,16 +224,7 @@ enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t mar
 	invariant(h->state == COMMIT_EMPTY && cache->dirty.count <= log->capacity);
 	uint32_t n = take_dirty(log, cache, &sorted);
 	copy_blocks(log, sorted, n);
-	h->block_size = log->block_size;
-	h->data_offset = (uint32_t)(log->data - log->disk->log);
-	h->count = n;
-	h->sequence++;
-	h->mark = mark;
-	h->digest = record_digest(h, log->entries);
-	(void)inject("fs.commit.mark");
-	commit_fence(); // the record before the word that makes it valid
-	h->state = COMMIT_VALID;
-	commit_fence(); // valid before the first write can start
+	record_make(log, n, mark);
 	log->commits++;
 	log->blocks_written += n;
 	*count = n;
@@ -271,10 +277,15 @@ void commit_finish(struct commit_log *log)
 	finish(log->header);
 }
 
+// As a record without blocks: a death between the mark and its check word must not leave none.
 void commit_note(struct commit_log *log, uint64_t mark)
 {
-	invariant(log->header->state == COMMIT_EMPTY);
-	set_last_mark(log->header, mark);
+	struct commit_header *h = log->header;
+	invariant(h->state == COMMIT_EMPTY);
+	if (last_mark(h) == mark)
+		return;
+	record_make(log, 0, mark);
+	finish(h);
 }
 
 static bool record_sound(struct disk *disk)

@@ -206,6 +206,7 @@ int program_main(void)
 		.protocol = &fs_protocol,
 		.start = fs_start,
 		.request = serve_request,
+		.replayed = serve_replayed,
 		.closed = serve_closed,
 		.commit_wanted = serve_commit_wanted,
 		.fibers = WORKERS,

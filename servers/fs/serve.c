@@ -124,8 +124,10 @@ static void committer_run(void *argument)
 			fiber_park();
 		commit_due = false;
 		unsigned closed = closing_count;
-		(void)commit_now();
-		release_closed(closed);
+		if (commit_now() == ERR_OK || commit_failed)
+			release_closed(closed);
+		else // who asked for it waits: their slots, or their last words
+			timer_arm(&commit_timer, time_now() + time_ticks_from_us(COMMIT_RETRY_US));
 	}
 }
 
@@ -237,6 +239,15 @@ void serve_request(struct server_request *request)
 		perform_change(request, &call);
 	else
 		perform_read(request, &call);
+}
+
+// What was recorded has been replayed, or is lost: both are decided. A client whose ring is full asked the incarnation
+// before for a commit; this one has not heard it.
+void serve_replayed(void)
+{
+	serial_performed = server_serial_last();
+	if (serial_performed != serial_committed)
+		want_commit();
 }
 
 enum error serve_start(struct volume *v, uint64_t base, uint64_t mark)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 uint64_t fixture_steps, fixture_die_at;
+const char *fixture_fail_point;
 jmp_buf fixture_death;
 char fixture_last_log[256];
 bool fixture_quiet;
@@ -36,9 +37,11 @@ static void step(void)
 
 enum error inject_fire(struct inject_point *point)
 {
-	(void)point;
 	step();
-	return ERR_OK;
+	if (!fixture_fail_point || strcmp(point->name, fixture_fail_point) != 0)
+		return ERR_OK;
+	fixture_fail_point = 0;
+	return ERR_INJECTED;
 }
 
 void log_line(const char *format, ...)

@@ -48,6 +48,7 @@ struct host {
 };
 
 // Death by step count: every passage of an injection point and every disk call is a step. 0: never.
+extern const char *fixture_fail_point; // its next passage gives ERR_INJECTED; 0: none
 extern uint64_t fixture_steps, fixture_die_at;
 extern jmp_buf fixture_death;
 extern char fixture_last_log[256];

@@ -193,6 +193,26 @@ static void damaged_record_is_refused(void **state)
 	fixture_quiet = false;
 }
 
+// A mark without blocks is noted like a commit: a death between it and its check word leaves the record.
+static void noted_mark_is_never_torn(void **state)
+{
+	struct host h;
+	uint64_t mark;
+	(void)state;
+	host_make(&h, "-b 1024", 8000, 0, 1 << 20, 256 << 10);
+	assert_int_equal(host_mount(&h), ERR_OK);
+	struct commit_header *header = h.volume->log.header;
+	commit_note(&h.volume->log, 77);
+	assert_int_equal(header->state, COMMIT_EMPTY);
+	assert_int_equal(commit_recover(&h.image.disk, &mark), ERR_OK);
+	assert_int_equal(mark, 77);
+	header->state = COMMIT_VALID; // as it was when the two words were written
+	header->last_mark_check = ~header->last_mark_check;
+	assert_int_equal(commit_recover(&h.image.disk, &mark), ERR_OK);
+	assert_int_equal(mark, 77);
+	host_free(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +220,7 @@ int main(void)
 		cmocka_unit_test(many_deaths),
 		cmocka_unit_test(commit_is_repeated_after_disk_errors),
 		cmocka_unit_test(damaged_record_is_refused),
+		cmocka_unit_test(noted_mark_is_never_torn),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }

@@ -314,9 +314,17 @@ void server_committed(uint64_t serial)
 	ring_count = kept;
 }
 
+uint64_t server_serial_last(void)
+{
+	return ring_serial;
+}
+
+static unsigned released;
+
 void server_release(struct server_channel *channel)
 {
 	(void)channel;
+	released++;
 }
 
 // ---- clients ----
@@ -458,6 +466,8 @@ static void start_main(void *argument)
 		start_error = serve_start(volume_host.volume, 1800000000, mark);
 	if (start_error == ERR_OK)
 		replay_all();
+	if (start_error == ERR_OK)
+		serve_replayed();
 }
 
 // The end of an incarnation: all that was in its memory is gone; what it had in flight is done before the next one looks.
@@ -617,6 +627,60 @@ static void deaths(void **state)
 	end();
 }
 
+static void make_main(void *argument)
+{
+	(void)argument;
+	struct worker *w = &workers[0];
+	assert_int_equal(host_call(&w->host, FS_OP_CREATE, FS_HANDLE(EXT2_ROOT_INODE, 0), 0644, 0, "new", 3, 0), ERR_OK);
+}
+
+static void nothing_main(void *argument)
+{
+	for (unsigned i = 0; i < (unsigned)(uintptr_t)argument; i++)
+		fiber_yield();
+}
+
+static void wait_turns(unsigned turns)
+{
+	fiber_create(nothing_main, (void *)(uintptr_t)turns, "nothing");
+	schedule();
+}
+
+// A commit that fails for once is tried again: clients whose rings are full ask but once, and who has gone is kept until
+// what it did is committed.
+static void failed_commit_is_tried_again(void **state)
+{
+	(void)state;
+	fixture_seed(35);
+	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
+	one(make_main);
+	assert_true(ring_serial > ring_committed);
+	released = 0;
+	fixture_fail_point = "fs.commit.copy";
+	serve_closed((struct server_channel *)1);
+	wait_turns(50);
+	assert_null(fixture_fail_point);
+	assert_int_equal(released, 0);
+	wait_turns(20000);
+	assert_int_equal(ring_serial, ring_committed);
+	assert_int_equal(released, 1);
+	end();
+}
+
+// What was replayed is committed at once: the wish of the former incarnation's clients is not known.
+static void replay_is_committed(void **state)
+{
+	(void)state;
+	fixture_seed(36);
+	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
+	one(make_main);
+	assert_true(ring_serial > ring_committed);
+	assert_true(incarnate());
+	wait_turns(1000);
+	assert_int_equal(ring_serial, ring_committed);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -624,6 +688,8 @@ int main(void)
 		cmocka_unit_test(many_at_once_4k),
 		cmocka_unit_test(driver_with_errors),
 		cmocka_unit_test(deaths),
+		cmocka_unit_test(failed_commit_is_tried_again),
+		cmocka_unit_test(replay_is_committed),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }

@@ -317,6 +317,26 @@ static void poisonous_request_is_refused(void **state)
 	assert_int_equal(adopt(slot, &former), ADOPTED_TO_DO);
 }
 
+// A recorded request that kills whoever replays it is left out in the end.
+static void deadly_replay_is_left_out(void **state)
+{
+	struct completion former;
+	(void)state;
+	both(4);
+	unsigned slot = (unsigned)submit(OP_LOGGED, 1);
+	serve(41);
+	for (unsigned deaths = 1; deaths < CHANNEL_POISON_DEATHS; deaths++) {
+		server.view.server->working = slot + 1;
+		server_new();
+		assert_int_equal(adopt(slot, &former), ADOPTED_RECORDED);
+	}
+	server.view.server->working = slot + 1;
+	server_new();
+	assert_int_equal(adopt(slot, &former), ADOPTED_DEADLY);
+	assert_int_equal(former.serial, 41);
+	assert_false(server.slots[slot].busy);
+}
+
 static void epoch_change_finds_records(void **state)
 {
 	uint64_t result;
@@ -449,6 +469,7 @@ int main(void)
 		cmocka_unit_test(overrun_is_scanned),
 		cmocka_unit_test(adoption_judges_records),
 		cmocka_unit_test(poisonous_request_is_refused),
+		cmocka_unit_test(deadly_replay_is_left_out),
 		cmocka_unit_test(epoch_change_finds_records),
 		cmocka_unit_test(restarted_client_drains),
 		cmocka_unit_test(oldest_skips_patient_requests),

@@ -245,6 +245,63 @@ static void waiting_clients_are_accepted(void **state)
 	serve(script_accept);
 }
 
+static void script_told(unsigned n)
+{
+	(void)n;
+	assert_int_equal(server_serial_last(), 100);
+	assert_int_equal(client.view.server->committed, 100);
+	longjmp(finished, 1);
+}
+
+// The log with the mark is gone (start says 0), but a client was told that all up to 100 is committed.
+static void serials_stay_above_what_was_told(void **state)
+{
+	(void)state;
+	struct channel_server_page *page = (struct channel_server_page *)(world.memory + PAGE_SIZE);
+	page->committed = 100;
+	page->committed_check = channel_committed_check(100);
+	serve(script_told);
+}
+
+static void script_nonsense(unsigned n)
+{
+	(void)n;
+	assert_int_equal(server_serial_last(), 0);
+	longjmp(finished, 1);
+}
+
+static void nonsense_is_not_believed(void **state)
+{
+	(void)state;
+	struct channel_server_page *page = (struct channel_server_page *)(world.memory + PAGE_SIZE);
+	page->committed = 100;
+	page->committed_check = 100;
+	serve(script_nonsense);
+}
+
+// Five incarnations died in the replay of this one: it is lost, its serial stays taken, and we serve.
+static void script_deadly(unsigned n)
+{
+	(void)n;
+	assert_int_equal(server_serial_last(), 7);
+	assert_int_equal(this.statistics.lost, 1);
+	assert_int_equal(this.statistics.replayed, 0);
+	longjmp(finished, 1);
+}
+
+static void deadly_replay_is_left_out(void **state)
+{
+	(void)state;
+	unsigned slot = submit(OP_ECHO, 5, 0);
+	struct completion record = {.seq = client.slots[slot].seq, .serial = 7};
+	record.digest = channel_record_digest(&record, client.view.key);
+	client.view.server->working = slot + 1;
+	client.view.server->suspect_seq = record.seq;
+	client.view.server->suspect_deaths = CHANNEL_POISON_DEATHS - 1;
+	client.view.records[slot] = record;
+	serve(script_deadly);
+}
+
 static void script_refuse(unsigned n)
 {
 	if (n == 0) {
@@ -388,6 +445,9 @@ int main(void)
 		cmocka_unit_test_setup(closed_channels_are_released, fresh),
 		cmocka_unit_test_setup(waiting_clients_are_accepted, fresh),
 		cmocka_unit_test_setup(clients_can_be_refused, fresh),
+		cmocka_unit_test_setup(serials_stay_above_what_was_told, fresh),
+		cmocka_unit_test_setup(nonsense_is_not_believed, fresh),
+		cmocka_unit_test_setup(deadly_replay_is_left_out, fresh),
 		cmocka_unit_test_setup(priority_then_age, fresh),
 		cmocka_unit_test_setup(forged_stamps_gain_nothing, fresh),
 	};
