@@ -109,7 +109,8 @@ enum error operation_unregister(struct invocation *c)
 
 enum error operation_restore(struct invocation *c)
 {
-	if (c->target->state != DOMAIN_STOPPED || c->target->job.kind != JOB_NONE)
+	enum job_kind job = c->target->job.kind; // JOB_RESTORE: for one who has died meanwhile; it begins anew
+	if (c->target->state != DOMAIN_STOPPED || (job != JOB_NONE && job != JOB_RESTORE))
 		return ERR_STATE;
 	domain_restore_begin(c->target, c->origin);
 	c->target->job.origin = call_defer(c);

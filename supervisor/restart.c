@@ -73,7 +73,9 @@ static enum error restart_clean(struct service *s)
 {
 	for (unsigned i = 0; i < RESTART_CHUNKS_MAX; i++) {
 		enum error error = kcall(CALL_domain_restore, s->domain.handle).error;
-		if (error != ERR_AGAIN)
+		if (error == ERR_STATE && i == 0) // repeated: it has another image, or half of one, and was not started yet
+			(void)restart_stop(s);
+		else if (error != ERR_AGAIN)
 			return error;
 	}
 	return ERR_TIMEOUT;
@@ -83,10 +85,7 @@ static enum error restart_clean(struct service *s)
 static enum error restart_restore(struct service *s)
 {
 	enum error error = restart_clean(s);
-	if (!s->replace)
-		return error;
-	bool repeated = error == ERR_STATE; // its segments are forgotten already
-	return error && !repeated ? error : restart_replace(s);
+	return error || !s->replace ? error : restart_replace(s);
 }
 
 static enum error restart_device(struct service *s)

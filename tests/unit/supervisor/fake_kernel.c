@@ -183,7 +183,7 @@ static enum error fake_start(struct fake_domain *d, uint64_t entry, uint64_t sp)
 static enum error fake_stop(struct fake_domain *d, uint64_t kind)
 {
 	fake_note("stop", d->name);
-	if (d->state == DOMAIN_RUNNING)
+	if (d->state == DOMAIN_RUNNING || d->state == DOMAIN_CREATED)
 		fake_crash(d, (enum fault_kind)kind, 0);
 	return ERR_OK;
 }

@@ -334,6 +334,25 @@ static void test_restart_alternative_image(void **state)
 	assert_memory_equal(boot_service("fs")->image, "fs\0", 3);
 }
 
+// The step that put the image in is said to have failed, and comes again.
+static void test_restart_alternative_image_twice(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	s[BOOT_FS].burst = 0;
+	memcpy(s[BOOT_FS].alternative, "fs-simple", 9);
+	boot_whole(s);
+	fake_trace[0] = 0;
+	fake_inject_passages = 0;
+	fake_inject_at = STEP_RESTORE + 2; // the event is a passage too
+	fake_crash(fake_find("fs"), FAULT_EXCEPTION, 2);
+	boot_event("fs");
+	boot_traced("stop:fs unregister:fs restore:fs forget:fs stop:fs restore:fs start:fs");
+	boot_is_ready("fs");
+	assert_int_equal(fake_published("fs"), SERVICE_UP);
+}
+
 static void test_restart_alternative_image_on_an_old_kernel(void **state)
 {
 	(void)state;
@@ -683,6 +702,7 @@ int main(void)
 		cmocka_unit_test_setup(test_restart_times, boot_setup),
 		cmocka_unit_test_setup(test_restart_rule_to_hold, boot_setup),
 		cmocka_unit_test_setup(test_restart_alternative_image, boot_setup),
+		cmocka_unit_test_setup(test_restart_alternative_image_twice, boot_setup),
 		cmocka_unit_test_setup(test_restart_alternative_image_on_an_old_kernel, boot_setup),
 		cmocka_unit_test_setup(test_restart_escalates, boot_setup),
 		cmocka_unit_test_setup(test_restart_on_request_is_not_counted, boot_setup),
