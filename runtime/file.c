@@ -16,11 +16,6 @@
 static struct client *fs_client;
 static unsigned fs_users; // fibers that are in a call or a transfer on it
 
-struct client *file_system_client(void)
-{
-	return fs_client;
-}
-
 enum error file_system_open(void)
 {
 	// The largest that memory allows: a small partition gets less room for each slot, and more requests.
@@ -45,7 +40,7 @@ enum error file_system_open(void)
 	return fs_client ? ERR_OK : e;
 }
 
-static enum error fs_call(struct client_request *request)
+enum error file_system_call(struct client_request *request)
 {
 	enum error e = file_system_open();
 	if (e != ERR_OK)
@@ -61,7 +56,7 @@ static enum error fs_call_name(struct client_request *request, const char *name)
 {
 	request->out = name;
 	request->out_length = (uint32_t)strlen(name);
-	return fs_call(request);
+	return file_system_call(request);
 }
 
 // --- open
@@ -230,12 +225,12 @@ enum error file_seek(struct file *file, int64_t offset, enum file_whence whence)
 
 enum error file_truncate(const struct file *file, uint64_t size)
 {
-	return fs_call(&(struct client_request){.op = FS_OP_TRUNCATE, .arg = {file->handle, size}});
+	return file_system_call(&(struct client_request){.op = FS_OP_TRUNCATE, .arg = {file->handle, size}});
 }
 
 static enum error status_of(uint64_t handle, struct fs_stat *status)
 {
-	return fs_call(&(struct client_request){
+	return file_system_call(&(struct client_request){
 		.op = FS_OP_STAT, .arg = {handle}, .in = status, .in_length = sizeof(*status)});
 }
 
@@ -312,7 +307,7 @@ enum error file_rename(const char *from, const char *to)
 	size_t length = strlen(old.name) + 1;
 	memcpy(names, old.name, length);
 	memcpy(names + length, new.name, strlen(new.name));
-	return fs_call(&(struct client_request){.op = FS_OP_RENAME,
+	return file_system_call(&(struct client_request){.op = FS_OP_RENAME,
 						.arg = {old.parent, new.parent},
 						.out = names,
 						.out_length = (uint32_t)(length + strlen(new.name))});
@@ -343,7 +338,7 @@ enum error file_symlink(const char *target, const char *name)
 		return ERR_NAME_TOO_LONG;
 	memcpy(text, node.name, length);
 	memcpy(text + length, target, more);
-	return fs_call(&(struct client_request){.op = FS_OP_SYMLINK,
+	return file_system_call(&(struct client_request){.op = FS_OP_SYMLINK,
 						.arg = {node.parent},
 						.out = text,
 						.out_length = (uint32_t)(length + more)});
@@ -357,7 +352,7 @@ enum error file_readlink(const char *path, char *target, size_t room)
 		return e;
 	struct client_request request = {
 		.op = FS_OP_READLINK, .arg = {node.handle}, .in = target, .in_length = (uint32_t)room};
-	e = fs_call(&request);
+	e = file_system_call(&request);
 	if (e != ERR_OK)
 		return e;
 	if (request.completion.result[0] >= room)
@@ -372,17 +367,17 @@ enum error file_change_mode(const char *path, uint32_t permissions)
 	enum error e = path_find(path, true, &node);
 	if (e != ERR_OK)
 		return e;
-	return fs_call(&(struct client_request){.op = FS_OP_CHMOD, .arg = {node.handle, permissions & 07777}});
+	return file_system_call(&(struct client_request){.op = FS_OP_CHMOD, .arg = {node.handle, permissions & 07777}});
 }
 
 enum error file_sync(void)
 {
-	return fs_call(&(struct client_request){.op = FS_OP_SYNC});
+	return file_system_call(&(struct client_request){.op = FS_OP_SYNC});
 }
 
 enum error file_system_status(struct fs_statfs *status)
 {
-	return fs_call(&(struct client_request){.op = FS_OP_STATFS, .in = status, .in_length = sizeof(*status)});
+	return file_system_call(&(struct client_request){.op = FS_OP_STATFS, .in = status, .in_length = sizeof(*status)});
 }
 
 // --- directories
@@ -409,7 +404,7 @@ static enum error directory_fill(struct directory *d)
 					 .arg = {d->handle, d->cookie},
 					 .in = d->buffer,
 					 .in_length = sizeof(d->buffer)};
-	enum error e = fs_call(&request);
+	enum error e = file_system_call(&request);
 	if (e != ERR_OK)
 		return e;
 	uint64_t got = request.completion.result[0];

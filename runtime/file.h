@@ -18,8 +18,9 @@
 
 // Opens the channel to "fs"; the other functions do it when they are first used. Waits until the service is up.
 enum error file_system_open(void);
-struct client;
-struct client *file_system_client(void); // 0 before it is open
+// One request of the protocol; opens the channel when that is needed.
+struct client_request;
+enum error file_system_call(struct client_request *request);
 
 // --- paths (path.c)
 

@@ -26,11 +26,8 @@ static enum error root_handle(uint64_t *root)
 {
 	static uint64_t known; // the same for the life of a volume
 	if (!known) {
-		enum error e = file_system_open();
-		if (e != ERR_OK)
-			return e;
 		struct client_request request = {.op = FS_OP_ROOT};
-		e = client_call(file_system_client(), &request);
+		enum error e = file_system_call(&request);
 		if (e != ERR_OK)
 			return e;
 		known = request.completion.result[0];
@@ -45,7 +42,7 @@ static enum error lookup(uint64_t directory, const char *name, struct path_node 
 					 .arg = {directory},
 					 .out = name,
 					 .out_length = (uint32_t)strlen(name)};
-	enum error e = client_call(file_system_client(), &request);
+	enum error e = file_system_call(&request);
 	if (e != ERR_OK)
 		return e;
 	node->handle = request.completion.result[0];
@@ -67,7 +64,7 @@ static enum error link_insert(struct walk *walk)
 		return ERR_LOOP;
 	struct client_request request = {
 		.op = FS_OP_READLINK, .arg = {walk->node->handle}, .in = target, .in_length = sizeof(target)};
-	enum error e = client_call(file_system_client(), &request);
+	enum error e = file_system_call(&request);
 	if (e != ERR_OK)
 		return e;
 	size_t length = request.completion.result[0];
