@@ -46,14 +46,6 @@ def storm_without_interrupt_files(t, guests):
     storm_and_judge(t, image, campaign.machine, "4 --seed 6 --quiet")
 
 
-@case
-def storm_over_the_supervisor(t):
-    """The supervisor dies too, in the middle of restarting others; its successor adopts what runs."""
-    image, campaign = begin(t, cores=4)
-    storm_and_judge(t, image, campaign.machine, "6 --seed 7 --quiet --only blk,fs,console,supervisor "
-                    "--actions illegal,wild,assert,exit,stack,kill")
-
-
 @case(full=True, cores=[1, 2, 4, 8])
 def storm_ten_minutes(t, cores):
     image, campaign = begin(t, cores=cores)
