@@ -32,31 +32,35 @@ void partner_loud(uint64_t argument)
 		kcall(CALL_ready);
 }
 
-// Rings by its page until the service has been lost for a while, with the short and the long store.
+// Both stores, the short and the long one. 2: none was skipped over but by itself.
+static uint64_t ring_twice(volatile uint32_t *bell, uint32_t identity)
+{
+	register volatile uint32_t *page __asm__("a4") = bell;
+	register uint64_t number __asm__("a5") = identity;
+	register uint64_t mark __asm__("a3") = 0;
+	__asm__ volatile(".option push\n .option norvc\n sw %1, 0(%2)\n .option pop\n"
+			 "addi %0, %0, 1\n c.sw %1, 0(%2)\n addi %0, %0, 1"
+			 : "+r"(mark)
+			 : "r"(number), "r"(page)
+			 : "memory");
+	return mark;
+}
+
+// Rings until the service has been lost for a while.
 void partner_late(uint64_t argument)
 {
 	struct partner_argument how;
 	__builtin_memcpy(&how, &argument, sizeof(how));
 	unsigned slot = partner_open(how.service);
 	struct kernel_result info = kcall(CALL_channel_info, slot);
-	uint32_t identity = CHANNEL_PEER_IDENTITY(info.value[1]);
-	volatile uint32_t *bell = machine_doorbell(slot);
-	if (!(info.value[0] & CHANNEL_HAS_DOORBELL_PAGE)) {
-		kcall(CALL_ready);
-		partner_exit(0);
-	}
+	bool page = info.value[0] & CHANNEL_HAS_DOORBELL_PAGE;
 	kcall(CALL_ready);
 	for (unsigned after = 0; after < 20;) {
-		register volatile uint32_t *page __asm__("a4") = bell;
-		register uint64_t number __asm__("a5") = identity;
-		register uint64_t mark __asm__("a3") = 0;
-		__asm__ volatile(".option push\n .option norvc\n sw %1, 0(%2)\n .option pop\n"
-				 "addi %0, %0, 1\n c.sw %1, 0(%2)\n addi %0, %0, 1"
-				 : "+r"(mark)
-				 : "r"(number), "r"(page)
-				 : "memory");
-		if (mark != 2) // an instruction was skipped
+		uint64_t mark = page ? ring_twice(machine_doorbell(slot), CHANNEL_PEER_IDENTITY(info.value[1])) : 2;
+		if (mark != 2)
 			partner_exit(PARTNER_FAILED(2, mark));
+		if (!page && kcall(CALL_doorbell, slot).error)
+			partner_exit(PARTNER_FAILED(3, 0));
 		if (CHANNEL_INFO_STATE(kcall(CALL_channel_info, slot).value[0]) == CHANNEL_LOST)
 			after++;
 	}
