@@ -6,6 +6,7 @@
 // lengths, floods doorbells. Must harm nobody but itself: the tests look at the service's restart count and at other
 // clients. Owns its channel; when it ends, the kernels take the channel down with whatever is in it.
 #include "abi/channel.h"
+#include "proto/block.h"
 #include "proto/fs.h"
 #include "runtime/client.h"
 #include "runtime/console.h"
@@ -19,13 +20,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FLOOD 2000u
+#define FLOOD 200u
 
 static struct {
 	unsigned slot;
 	struct channel_client_page *page;
 	struct request *requests;
 	struct channel_geometry geometry;
+	unsigned harmless; // operations 1 to this change nothing
 	uint64_t random;
 } rogue;
 
@@ -73,8 +75,8 @@ static uint32_t odd_number(void)
 static void forge(unsigned index)
 {
 	struct request *r = &rogue.requests[index];
-	// Only operations that change nothing: what a client may do to files it may do by forged requests too.
-	r->op = (uint16_t)(next_random() % 4 ? 1 + next_random() % FS_OP_STATFS : FS_OPS + next_random() % 0x8000);
+	// Only operations that change nothing: what a client may do to files or blocks it may do by forged requests too.
+	r->op = (uint16_t)(next_random() % 4 ? 1 + next_random() % rogue.harmless : FS_OPS + next_random() % 0x8000);
 	r->flags = (uint16_t)next_random();
 	r->time = next_random() % 2 ? 0 : next_random();
 	for (unsigned i = 0; i < 3; i++)
@@ -131,6 +133,7 @@ static bool open_channel(const char *service)
 		return false;
 	}
 	rogue.slot = client_slot(client);
+	rogue.harmless = strncmp(service, "block", 5) == 0 ? BLOCK_OP_READ : FS_OP_STATFS;
 	struct kernel_result info = kcall(CALL_channel_info, rogue.slot);
 	uint8_t *memory = machine_channel(rogue.slot);
 	if (!channel_layout(&rogue.geometry, info.value[1] >> 32, info.value[2], info.value[3]))

@@ -34,7 +34,7 @@ def liar_is_found_out(t):
 def rogue_harms_itself_only(t, service):
     image, campaign = begin(t)
     before = t.services(campaign.machine)
-    t.run(campaign.machine, f"run rogue {service} 3000 1")
+    t.run(campaign.machine, f"run rogue {service} 2000 1")
     campaign.problems += campaign.workload()
     after = t.services(campaign.machine)
     for name in ("blk", "fs", "console", "shell"):
