@@ -200,14 +200,27 @@ static void guest_interrupts_take(struct core *core)
 		schedule_wake(core->file_owner[__builtin_ctzl(pending)]);
 }
 
+// What a domain asked for itself has its priority: a better one does not wait until the memory of another is clear. The
+// supervisor's work comes before all.
+static bool job_is_due(const struct core *core, const struct domain *d)
+{
+	unsigned best = run_queue_peek_priority(&core->run);
+	if (core->current && core->current->state == DOMAIN_RUNNING && core->current->priority < best)
+		best = core->current->priority;
+	return d->job.kind == JOB_LOAD || d->job.kind == JOB_RESTORE || d->priority <= best;
+}
+
 static void jobs_step(struct core *core)
 {
-	uint32_t jobs = core->jobs;
-	if (!jobs)
+	for (uint32_t left = core->jobs; left; left &= left - 1) {
+		struct domain *d = core->domains[__builtin_ctz(left)];
+		if (!job_is_due(core, d))
+			continue;
+		domain_job_step(d);
+		if (core->jobs) // leftover work rings oneself again
+			interrupt_ring_self(core);
 		return;
-	domain_job_step(core->domains[__builtin_ctz(jobs)]);
-	if (core->jobs) // leftover work rings oneself again
-		interrupt_ring_self(core);
+	}
 }
 
 static void take_what_is_due(struct core *core)
@@ -274,7 +287,7 @@ struct domain *schedule_next(struct core *core)
 		slice_set(core, d);
 		csr_write(CSR_STIMECMP, deadline_next(&core->deadlines));
 		// With company a wfi traps, so that the others get the core.
-		csr_write(CSR_HSTATUS, d->hstatus | (run_queue_count(&core->run) ? HSTATUS_VTW : 0));
+		csr_write(CSR_HSTATUS, d->hstatus | (run_queue_count(&core->run) || core->jobs ? HSTATUS_VTW : 0));
 		if (d->hstatus & HSTATUS_SPVP)
 			csr_set(CSR_SSTATUS, SSTATUS_SPP);
 		else

@@ -1,6 +1,8 @@
 // Tests of what a broken domain, or a supervisor that was interrupted, must not do to a kernel or to others.
 #include "apps/kernel_test/test.h"
 
+#define CLEARED_PAGES 5000ul // 20 MiB: many milliseconds
+
 // A watch that is armed for a stopped domain goes with the domain: else the kernel's list of deadlines leads into
 // frames that are another's.
 static void watch_goes_with_its_domain(void)
@@ -97,11 +99,40 @@ static void late_ring_is_no_fault(void)
 	}
 }
 
+// Memory is cleared for one who has a low priority. A better one on that core need not wait for it. True: seen so.
+static bool clearing_gives_way_once(unsigned core)
+{
+	struct child slow, fast;
+	struct kernel_result r = kcall(CALL_domain_create, core, partner_word("quota"), CLEARED_PAGES, CLEARED_PAGES + 300, 7ul << 32);
+	slow = (struct child){r.error ? 0 : r.value[0], core, (unsigned)r.value[1], 0};
+	bool seen = false;
+	if (!r.error && child_create(&fast, core, "exit", 9, 1, 0) && child_load(&slow) && child_load(&fast) &&
+	    child_begin(&slow)) {
+		for (unsigned i = 0; i < 1000 && child_state(&slow) != DOMAIN_CALLING; i++)
+			test_nap(50);
+		seen = child_begin(&fast) && child_exits(&fast, 9) && child_state(&slow) == DOMAIN_CALLING;
+		child_destroy(&fast);
+	}
+	kcall(CALL_domain_destroy, slow.handle);
+	return seen;
+}
+
+static void clearing_gives_way(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		bool seen = false;
+		for (unsigned i = 0; i < 20 && !seen; i++)
+			seen = clearing_gives_way_once(core);
+		CHECK(seen);
+	}
+}
+
 const struct kernel_test hostile_tests[] = {
 	{"hostile.watch", watch_goes_with_its_domain},
 	{"hostile.controls", controls_are_ones_own},
 	{"hostile.name", name_goes_with_its_domain},
 	{"hostile.reports", reports_are_not_hidden},
+	{"hostile.clearing", clearing_gives_way},
 	{"hostile.late", late_ring_is_no_fault},
 	{0, 0},
 };
