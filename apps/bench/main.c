@@ -20,7 +20,7 @@ static const struct topic {
 	int (*run)(void);
 } topics[] = {
 	{"doorbell", bench_doorbell}, {"kernel", bench_kernel}, {"channel", bench_channel},
-	{"switch", bench_switch},     {"crash", bench_recovery}, {"files", bench_files},
+	{"switch", bench_switch},     {"files", bench_files},   {"crash", bench_recovery},
 };
 #define TOPICS (sizeof(topics) / sizeof(topics[0]))
 

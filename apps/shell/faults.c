@@ -156,11 +156,12 @@ static int command_points(int argc, char **argv)
 }
 
 const struct command commands_faults[] = {
-	{"crash", "SERVICE [illegal|wild|stack|assert|exit|reply|error|hang|kill]",
-	 "let a service die in that way, and wait until it is back", command_crash},
+	{"crash", "SERVICE [HOW]",
+	 "let it die and come back; HOW: illegal wild stack assert exit reply error hang kill", command_crash},
 	{"hang", "SERVICE", "let a service stop answering, and wait until it is back", command_hang},
 	{"restart", "SERVICE", "restart it and forget its history", command_restart},
-	{"inject", "SERVICE POINT|any ACTION [PASSAGE [ERROR]]", "arm a fault at a named point", command_inject},
+	{"inject", "SERVICE POINT ACTION [N [ERROR]]", "arm a fault at the N-th passage of a named point, or of `any`",
+	 command_inject},
 	{"points", "SERVICE", "the service's injection points", command_points},
 	{0},
 };

@@ -100,8 +100,10 @@ static int command_bench(int argc, char **argv)
 
 const struct command commands_jobs[] = {
 	{"run", "APP [ARGUMENT..]", "run a program in a domain of its own", command_run},
-	{"storm", "SECONDS [--rate N] [--seed S] [--only A,B] [--keep]",
-	 "work on files while services are killed", command_storm},
-	{"bench", "[TOPIC..]", "measure", command_bench},
+	{"storm", "SECONDS [OPTION..]",
+	 "work on files while services die; --rate N --seed S --only A,B --actions A,B --workers N --count N --keep --quiet",
+	 command_storm},
+	{"bench", "[TOPIC..] [--count N] [--icount]", "measure; topics: doorbell kernel channel switch files crash",
+	 command_bench},
 	{0},
 };

@@ -102,9 +102,10 @@ static int command_run(struct parsed *parsed)
 		return STATUS_UNKNOWN;
 	}
 	int status = command->run(parsed->count, parsed->words);
-	if (status == STATUS_USAGE)
-		printf("usage: %s %s\n", command->name, command->arguments);
-	return status;
+	if (status != STATUS_USAGE)
+		return status;
+	printf("usage: %s %s\n", command->name, command->arguments);
+	return STATUS_MISUSED;
 }
 
 static void line_run(const char *rest)
@@ -116,7 +117,7 @@ static void line_run(const char *rest)
 			return;
 		if (result != PARSE_COMMAND) {
 			printf("%s\n", parse_sentence(result));
-			last_status = STATUS_USAGE;
+			last_status = STATUS_MISUSED;
 			return;
 		}
 		if (parsed.count > 0)

@@ -7,7 +7,8 @@
 
 #define STATUS_OK 0
 #define STATUS_FAILED 1
-#define STATUS_USAGE 2        // the caller prints the usage line
+#define STATUS_MISUSED 2
+#define STATUS_USAGE (-1)     // of a command's function: the caller prints the usage line, and the status is MISUSED
 #define STATUS_UNKNOWN 127    // no such command
 #define STATUS_INTERRUPTED 130
 
