@@ -374,6 +374,15 @@ static void sync_files(void)
 		(void)complain("sync", e);
 }
 
+// One write, and a line of its own even when another client's line is half out: scripts read it.
+static void say_exit_status(uint64_t code)
+{
+	char text[40];
+	int length = snprintf(text, sizeof(text), "\nexit status %" PRIu64 "\n", code);
+	fflush(stdout);
+	console_write(text, (size_t)length);
+}
+
 static int power(int argc, char **argv, bool reboot)
 {
 	uint64_t code = 0;
@@ -381,7 +390,7 @@ static int power(int argc, char **argv, bool reboot)
 		return STATUS_USAGE;
 	sync_files();
 	if (!reboot)
-		printf("exit status %" PRIu64 "\n", code);
+		say_exit_status(code);
 	console_drain();
 	enum error e = supervision_power(reboot, code);
 	return complain("power", e);
