@@ -21,6 +21,9 @@ RESTARTED = re.compile(r"the shell was restarted")
 EXIT_LINE = re.compile(r"^exit status (\d+)\s*$", re.M)
 BOOT_SECONDS = 60      # failsafe: prompt after power-on; 1 s on a quiet host
 COMMAND_SECONDS = 180  # failsafe: one command; callers of long ones (storm, bench) give their own
+ECHO_SECONDS = 5       # then a typed line counts as lost, and is typed again
+ECHO_TRIES = 6
+ERASE_LINE = "\x15\x0b"  # Ctrl-U, Ctrl-K
 
 
 class MachineError(Exception):
@@ -163,15 +166,40 @@ class Machine:
         except OSError as error:
             raise MachineError("QEMU ended while something was typed") from error
 
+    def enter(self, line):
+        """Types a line of the shell and waits for its echo: what a console server had taken from the UART when it died
+        is lost, so a line that does not come back whole is erased and typed again."""
+        for _ in range(ECHO_TRIES):
+            self.type(line)
+            if self._echoed(line):
+                break
+            with self._changed:
+                self.mark = len(self.text)
+            self.type(ERASE_LINE)
+        else:
+            raise MachineError(f"the shell did not echo '{line}'")
+        for _ in range(ECHO_TRIES):
+            self.type("\n")
+            if self._echoed("\n"):
+                return
+        raise MachineError(f"the shell did not take '{line}'")
+
+    def _echoed(self, text):
+        try:
+            self.expect(re.escape(text), ECHO_SECONDS, or_end=True)
+            return True
+        except MachineError:
+            return False
+
     def command(self, text, seconds=COMMAND_SECONDS):
         """Runs a line of the shell; returns (its output, exit status). Status None: the shell died under it."""
         # Numbered: a console server that is restarted may print the end of its text twice.
-        start = self.mark
         self.commands += 1
-        self.type(f'{text}; echo "[{self.commands} status $?]"\n')
+        self.enter(f'{text}; echo "[{self.commands} status $?]"')
+        start = self.mark
         match = self.expect(re.compile(rf"\[{self.commands} status (\d+)\]|{RESTARTED.pattern}"), seconds,
                             f"the end of '{text}'")
-        output = self.text[start:match.start()].partition("\n")[2]
+        output = self.text[start:match.start()]
         self.prompt()
         return output, None if match[1] is None else int(match[1])
 
@@ -185,7 +213,7 @@ class Machine:
         return code
 
     def poweroff(self):
-        self.type("poweroff\n")
+        self.enter("poweroff")
         return self.wait_end()
 
     def qmp(self, command, **arguments):

@@ -74,10 +74,10 @@ def run_command(options, log, text, limit):
 
     with Machine(options, log, show) as machine:
         machine.prompt()
-        machine.type(("" if colours else "color off; ") + text + "; poweroff $?\n")
+        machine.enter(("" if colours else "color off; ") + text + "; poweroff $?")
         # A prompt instead of the end: the shell was restarted, or the line ended in a comment.
         if machine.expect(re.escape(PROMPT), limit, f"the end of '{text}'", or_end=True):
-            machine.type("poweroff $?\n")
+            machine.enter("poweroff $?")
         machine.wait_end(limit)
         codes = EXIT_LINE.findall(machine.text)
         if not codes:
