@@ -4,7 +4,11 @@
 FUZZ_SECONDS ?= $(if $(FULL),300,3)
 JOBS ?= 2
 ALL_SYSTEMS := $(patsubst systems/%.toml,$(B)/boot-%.img,$(wildcard systems/*.toml))
+ifneq ($(FULL),)
 export FULL
+else
+unexport FULL
+endif
 
 ##test: all of the below, with the sum at the end; FULL=1 runs the long sizes
 .PHONY: test

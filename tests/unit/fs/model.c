@@ -77,6 +77,7 @@ void model_free(struct model *m)
 		free(n->entries);
 		free(n);
 	}
+	free(m->payload);
 }
 
 // ---- random choices ----
@@ -116,9 +117,9 @@ static bool differ(const char *what, enum error want, enum error got)
 			return differ(what, want, got);                                                                \
 	} while (0)
 
-static uint8_t *random_bytes(size_t n)
+static uint8_t *random_payload(struct model *m, size_t n)
 {
-	uint8_t *p = malloc(n + 1);
+	uint8_t *p = m->payload = realloc(m->payload, n + 1);
 	uint32_t x = fixture_random();
 	for (size_t i = 0; i < n; i++)
 		p[i] = (uint8_t)((x = x * 1664525 + 1013904223) >> 24);
@@ -162,7 +163,7 @@ static bool step_write(struct model *m, struct host *h)
 	size_t length = R(4) ? R(3000) : R(40000);
 	if (offset + length > m->file_max)
 		return true;
-	uint8_t *data = random_bytes(length);
+	uint8_t *data = random_payload(m, length);
 	enum error got = host_call(h, FS_OP_WRITE, n->handle, append ? FS_APPEND : offset, 0, data, (uint32_t)length, 0);
 	if (got == ERR_OK && length) {
 		if (offset + length > n->size) {
@@ -173,7 +174,6 @@ static bool step_write(struct model *m, struct host *h)
 		}
 		memcpy(n->data + offset, data, length);
 	}
-	free(data);
 	if (got == ERR_NO_SPACE)
 		return true;
 	SAME("write", ERR_OK, got);

@@ -24,6 +24,7 @@ struct model {
 	struct node *keep; // lost+found, or 0
 	size_t file_max; // files stay below that size
 	unsigned ops, changed;
+	uint8_t *payload; // of the operation under way: a death jumps out of it
 };
 
 // Takes over the volume's tree as it is (the root must only hold lost+found).
