@@ -78,6 +78,7 @@ struct core {
 	struct mesh_peer peers[CORE_MAX];
 	struct device_identity device_identity[DEVICE_IDENTITY_MAX];
 	struct complaint_record complaints[COMPLAINT_RECORDS];
+	uint64_t log_shown; // end of what went to the firmware's console
 	struct log log;
 };
 _Static_assert(sizeof(struct core) <= PARTITION_CORE_SLOT, "struct core fits its slot");

@@ -264,6 +264,8 @@ enum error operation_core_log(struct invocation *c)
 	log_read(&c->core->log, c->arg[1], text, sizeof(text), &next);
 	memcpy(c->value, text, sizeof(text));
 	c->value[4] = next;
+	if (c->arg[1] == CORE_LOG_SHOWN)
+		c->value[4] = c->core->log_shown;
 	return ERR_OK;
 }
 

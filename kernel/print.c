@@ -42,8 +42,10 @@ static bool console_is_taken(const struct core *core)
 void kernel_log_text(struct core *core, const char *text, size_t length)
 {
 	log_append(&core->log, text, length);
-	if (!console_is_taken(core))
-		sbi_console_write(text, length);
+	if (console_is_taken(core))
+		return;
+	sbi_console_write(text, length);
+	core->log_shown = core->log.end;
 }
 
 void kernel_print(struct core *core, const char *format, ...)

@@ -5,7 +5,7 @@
 // incarnation begins at the end of what is there.
 #include "supervisor/kernel_log.h"
 #include "abi/layout.h"
-#include "runtime/kernel_call.h"
+#include "runtime/runtime.h"
 #include "supervisor/crash_log.h"
 #include <string.h>
 
@@ -25,8 +25,10 @@ void kernel_log_begin(unsigned cores)
 	if (kernel_log.cores)
 		return;
 	kernel_log.cores = cores < CORE_MAX ? cores : CORE_MAX;
+	// What nobody has shown yet; what came until our former incarnation died, it has.
+	uint64_t from = self_restarted() ? ~0ull : CORE_LOG_SHOWN;
 	for (unsigned core = 0; core < kernel_log.cores; core++)
-		kernel_log.position[core] = kcall(CALL_core_log, core, ~0ull).value[KERNEL_LOG_WORDS]; // its end
+		kernel_log.position[core] = kcall(CALL_core_log, core, from).value[KERNEL_LOG_WORDS];
 }
 
 static void kernel_log_byte(unsigned core, char c)

@@ -63,6 +63,8 @@ enum call {
 	CALL_COUNT
 };
 
+#define CORE_LOG_SHOWN (~1ull) // core_log's offset: nothing is read; the end told is that of what the firmware's console has shown
+
 #define DOMAIN_FLAG_DMA 1u       // may ask for physical addresses of its memory
 #define DOMAIN_FLAG_NO_FILE 2u   // never gets a guest interrupt file (tests of the path through the kernels)
 #define DOMAIN_FLAG_CONSOLE 4u   // owns the UART: the kernels stop printing when it is ready
