@@ -16,7 +16,7 @@ static void memory_is_no_device(void)
 		{RAM + 0x200000, 8},
 		{RAM - PAGE_SIZE, 2 * PAGE_SIZE},
 		{IMSIC, PAGE_SIZE},
-		{IMSIC + PAGE_SIZE, 4},
+		{IMSIC + 8, 4},
 		{IMSIC - 4, 8},
 		{APLIC, PAGE_SIZE},
 		{APLIC + 0x3000, 4},
