@@ -60,7 +60,7 @@
 #define CHANNEL_PRIORITIES 4u  // 0 is looked at first
 // Deaths in one request until it is refused. Kills from outside hit long requests too, so this is more than the
 // two of RECOVERY rule 14, and less than what the usual restart rule allows.
-#define CHANNEL_POISON_DEATHS 5u
+#define CHANNEL_POISON_DEATHS 8u
 
 struct request {
 	uint32_t seq;   // per channel, increasing, never 0; 0 = slot is free
