@@ -11,7 +11,14 @@ _Noreturn void partner_main(uint64_t registers);
 
 struct bare partner_self;
 volatile uint64_t partner_interrupts;
-static uint64_t registers_at_start; // all but sp, together
+static uint64_t registers_at_start; // all but sp, together with state_at_start
+
+#define CSR_SSCRATCH 0x140
+#define CSR_SEPC 0x141
+#define CSR_SCAUSE 0x142
+#define CSR_STVAL 0x143
+#define CSR_SATP 0x180
+#define IMSIC_EIP 0x80
 static volatile uint64_t grown = 0x5eed; // .data: a restart brings it back
 static volatile uint64_t cleared;        // .bss: a restart clears it
 
@@ -49,10 +56,45 @@ static void order_exit(uint64_t argument)
 	partner_exit(argument);
 }
 
+// What a fresh domain must find clear beside its registers: those of VS-mode, and its interrupt file.
+static uint64_t state_at_start(void)
+{
+	uint64_t state = csr_read(CSR_STVEC) | csr_read(CSR_SSCRATCH) | csr_read(CSR_SEPC) | csr_read(CSR_SCAUSE) |
+			 csr_read(CSR_STVAL) | csr_read(CSR_SIE) | csr_read(CSR_SATP);
+	if (kcall(CALL_self).value[4] == 0)
+		return state | kcall(CALL_doorbell_claim).value[0];
+	for (unsigned i = 0; i < 4; i++) {
+		csr_write(CSR_SISELECT, IMSIC_EIE + 2 * i);
+		state |= csr_read(CSR_SIREG);
+		csr_write(CSR_SISELECT, IMSIC_EIP + 2 * i);
+		state |= csr_read(CSR_SIREG);
+	}
+	csr_write(CSR_SISELECT, IMSIC_EIDELIVERY);
+	return state | csr_read(CSR_SIREG);
+}
+
+// Says what it found, and leaves all of it spoilt for the next incarnation.
 static void order_zero(uint64_t argument)
 {
 	(void)argument;
+	csr_write(CSR_STVEC, 0x1000);
+	csr_write(CSR_SSCRATCH, ~0ul);
+	csr_write(CSR_SEPC, 0x2000);
+	csr_write(CSR_SCAUSE, 7);
+	csr_write(CSR_STVAL, 9);
+	for (unsigned i = 0; partner_self.file && i < 4; i++) {
+		csr_write(CSR_SISELECT, IMSIC_EIP + 2 * i);
+		csr_write(CSR_SIREG, ~0ul);
+	}
 	partner_exit(registers_at_start);
+}
+
+// Translation of its own, to nowhere: the next fetch is its last.
+static void order_satp(uint64_t argument)
+{
+	(void)argument;
+	csr_write(CSR_SATP, 8ul << 60);
+	partner_exit(1);
 }
 
 static void order_illegal(uint64_t argument)
@@ -225,12 +267,13 @@ static const struct order orders[] = {
 	{"pongs", partner_pongs},     {"busy", partner_busy},     {"mute", partner_mute},
 	{"denied", partner_denied},   {"quota", partner_quota},   {"own", partner_own_calls},
 	{"uart", partner_uart},       {"server", partner_server}, {"client", partner_client},
+	{"satp", order_satp},
 	{"ring", partner_ring_rounds}, {"echo", partner_echo_rounds}, {"physical", partner_physical},
 };
 
 _Noreturn void partner_main(uint64_t registers)
 {
-	registers_at_start = registers;
+	registers_at_start = registers | state_at_start();
 	partner_self = bare_start();
 	uint64_t name[2];
 	memcpy(name, machine_info(partner_self.core)->domains[partner_self.domain].name, sizeof(name));

@@ -23,6 +23,9 @@ static void registers_are_zero(void)
 		EQUAL(c.epoch, 2);
 		CHECK(child_exits(&c, 0));
 		CHECK(child_destroy(&c));
+		CHECK(child_run_as(&c, core, "zero", ~0ul, 1, DOMAIN_FLAG_NO_FILE));
+		CHECK(child_exits(&c, 0));
+		CHECK(child_destroy(&c));
 	}
 }
 

@@ -44,9 +44,9 @@ static void channels_do_not_leak(void)
 {
 	for (unsigned core = 0; core < test_cores; core++) {
 		struct partner_argument serve = {.service = 'c'};
-		struct partner_argument use = {.service = 'c', .flags = PARTNER_MANY, .rounds = (uint16_t)(100 * test_thousands)};
+		struct partner_argument use = {.service = 'c', .flags = PARTNER_MANY, .rounds = (uint16_t)(300 * test_thousands)};
 		struct child server, client;
-		if (test_thousands > 100)
+		if (test_thousands > 30)
 			use.rounds = 10000;
 		CHECK(child_run(&server, core, "server", test_argument(&serve)));
 		CHECK(child_publish(&server, 'c', SERVICE_UP));
