@@ -74,7 +74,7 @@ static void pairs_everywhere(void)
 	const unsigned flags[] = {0, DOMAIN_FLAG_NO_FILE};
 	for (unsigned server = 0; server < test_cores; server += test_cores > 4 ? 3 : 1)
 		for (unsigned client = 0; client < test_cores; client += test_cores > 4 ? 3 : 1)
-			for (unsigned f = 0; f < 4; f++)
+			for (unsigned f = 0; f < 4 && !test_failed(); f++)
 				pair_works(server, client, flags[f & 1], flags[f >> 1]);
 }
 
@@ -319,7 +319,7 @@ static void trespass_dies(void)
 		bool of_server;
 	} parts[] = {{128, false},        {PAGE_SIZE + 128, true}, {g.requests + 128, false}, {g.records + 128, true},
 		     {g.out + 16, false}, {g.in - 8, false},       {g.in + 16, true},         {g.bytes - 8, true}};
-	for (unsigned i = 0; i < 8; i++) {
+	for (unsigned i = 0; i < 8 && !test_failed(); i++) {
 		trespass_of(true, parts[i].offset, parts[i].of_server);
 		trespass_of(false, parts[i].offset, !parts[i].of_server);
 	}

@@ -56,6 +56,11 @@ bool test_check(bool truth, int line, const char *format, ...)
 	return false;
 }
 
+bool test_failed(void)
+{
+	return failure[0] != 0;
+}
+
 void test_skip(const char *why)
 {
 	skipped = why;

@@ -26,6 +26,8 @@ extern uint64_t test_own;       // a handle to ourselves
 void test_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 // Notes the first failure of the running test. Returns `truth`.
 bool test_check(bool truth, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+// The running test has failed: loops over parts of it end.
+bool test_failed(void);
 // Why the running test could not be made here.
 void test_skip(const char *why);
 
