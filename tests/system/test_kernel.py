@@ -30,7 +30,9 @@ def figures(text, name):
     return [dict(re.findall(r"([a-z]+) (\d+)", line)) | {"line": line} for line in lines]
 
 
-@case(cores=[1, 2, 4, 8], guests=[7, 1, 0])
+@case(cores=[1, 2, 4, 8], guests=[7])
+@case(cores=[2], guests=[1, 0])
+@case(full=True, cores=[1, 4, 8], guests=[1, 0])
 def kernel_all(t, cores, guests):
     run(t, cores=cores, guests=guests)
 
