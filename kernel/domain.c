@@ -196,7 +196,7 @@ static void registers_reset(struct domain *d)
 	d->fp = false;
 	d->hstatus = HSTATUS_VSXL_64 | HSTATUS_SPV | HSTATUS_SPVP | (uint64_t)d->file << HSTATUS_VGEIN_SHIFT;
 	d->vsstatus = SSTATUS_UXL_64 | SSTATUS_FS_INITIAL;
-	d->vsie = d->vstvec = d->vsscratch = d->vsepc = d->vscause = d->vstval = d->vsiselect = 0;
+	d->hvip = d->vsie = d->vstvec = d->vsscratch = d->vsepc = d->vscause = d->vstval = d->vsiselect = 0;
 	d->vstimecmp = DEADLINE_NEVER;
 	d->scounteren = HCOUNTEREN_CY_TM_IR;
 	d->senvcfg = 0;

@@ -124,6 +124,7 @@ struct domain {
 
 	uint64_t hgatp;
 	uint64_t hstatus; // without VTW
+	uint64_t hvip; // VSSIP, which the domain sets and clears by sip; VSEIP is made of `sticky`
 	uint64_t vsstatus, vsie, vstvec, vsscratch, vsepc, vscause, vstval, vsiselect, vstimecmp;
 	uint64_t scounteren, senvcfg; // no VS copies: the domain writes the hart's
 	uint64_t sticky[4]; // identities rung while there is no guest file

@@ -8,6 +8,7 @@
 
 #define SLICE_US 5000 // long against a switch (about 10 us), short against what a person notices
 #define HVIP_VSEIP (1ul << INTERRUPT_VS_EXTERNAL)
+#define HVIP_VSSIP (1ul << INTERRUPT_VS_SOFT)
 
 static bool any_sticky(const struct domain *d)
 {
@@ -74,6 +75,8 @@ static bool has_pending(const struct domain *d)
 		return true;
 	if (external && d->file == 0 && any_sticky(d))
 		return true;
+	if ((enabled & 1ul << INTERRUPT_SOFT) && (csr_read(CSR_HVIP) & HVIP_VSSIP))
+		return true;
 	return (enabled & 1ul << INTERRUPT_TIMER) && csr_read(CSR_VSTIMECMP) <= time_read();
 }
 
@@ -99,8 +102,12 @@ void schedule_yield(struct domain *d)
 
 void schedule_sticky(struct domain *d)
 {
-	if (d->core->current == d)
-		csr_write(CSR_HVIP, any_sticky(d) && d->file == 0 ? HVIP_VSEIP : 0);
+	if (d->core->current != d)
+		return;
+	if (any_sticky(d))
+		csr_set(CSR_HVIP, HVIP_VSEIP);
+	else
+		csr_clear(CSR_HVIP, HVIP_VSEIP);
 }
 
 static void fp_unload(struct domain *d)
@@ -125,6 +132,7 @@ void schedule_unload(struct core *core)
 	struct domain *d = core->current;
 	if (!d)
 		return;
+	d->hvip = csr_read(CSR_HVIP) & HVIP_VSSIP;
 	d->vsstatus = csr_read(CSR_VSSTATUS);
 	d->vsie = csr_read(CSR_VSIE);
 	d->vstvec = csr_read(CSR_VSTVEC);
@@ -157,6 +165,7 @@ static void load(struct core *core, struct domain *d)
 	csr_write(CSR_HGATP, d->hgatp);
 	if (!core->vmid_usable)
 		hfence_gvma_all();
+	csr_write(CSR_HVIP, d->hvip | (any_sticky(d) ? HVIP_VSEIP : 0));
 	csr_write(CSR_VSSTATUS, d->vsstatus);
 	csr_write(CSR_VSIE, d->vsie);
 	csr_write(CSR_VSTVEC, d->vstvec);
@@ -170,7 +179,6 @@ static void load(struct core *core, struct domain *d)
 	csr_write(CSR_SENVCFG, d->senvcfg);
 	fp_reload(d);
 	core->current = d;
-	schedule_sticky(d);
 	d->run_since = time_read();
 	core->info->running_domain = d->index;
 	core->info->running_epoch = d->epoch;

@@ -13,6 +13,7 @@
 #define CSR_STOPEI 0x15c
 
 #define SSTATUS_SIE 2ul
+#define INTERRUPT_SOFT (1ul << 1)
 #define INTERRUPT_TIMER (1ul << 5)
 #define INTERRUPT_EXTERNAL (1ul << 9)
 

@@ -8,6 +8,7 @@
 // Changes the control registers that VS-mode has not copies of, and finds them as it left them whoever runs in between.
 void partner_controls(uint64_t argument)
 {
+	uint64_t soft = argument & 1 ? INTERRUPT_SOFT : 0;
 	uint64_t counters = csr_read(CSR_SCOUNTEREN), environment = csr_read(CSR_SENVCFG);
 	if (environment != 0)
 		partner_exit(PARTNER_FAILED(1, environment));
@@ -16,11 +17,14 @@ void partner_controls(uint64_t argument)
 	for (unsigned i = 0; i < 200; i++) {
 		csr_write(CSR_SCOUNTEREN, argument);
 		csr_write(CSR_SENVCFG, argument & ENVCFG_FIOM);
+		csr_write(CSR_SIP, soft);
 		kcall(CALL_yield);
 		if (csr_read(CSR_SCOUNTEREN) != argument)
 			partner_exit(PARTNER_FAILED(3, csr_read(CSR_SCOUNTEREN)));
 		if (csr_read(CSR_SENVCFG) != (argument & ENVCFG_FIOM))
 			partner_exit(PARTNER_FAILED(4, csr_read(CSR_SENVCFG)));
+		if ((csr_read(CSR_SIP) & INTERRUPT_SOFT) != soft)
+			partner_exit(PARTNER_FAILED(5, csr_read(CSR_SIP)));
 	}
 	partner_exit(0);
 }

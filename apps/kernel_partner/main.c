@@ -60,7 +60,7 @@ static void order_exit(uint64_t argument)
 static uint64_t state_at_start(void)
 {
 	uint64_t state = csr_read(CSR_STVEC) | csr_read(CSR_SSCRATCH) | csr_read(CSR_SEPC) | csr_read(CSR_SCAUSE) |
-			 csr_read(CSR_STVAL) | csr_read(CSR_SIE) | csr_read(CSR_SATP);
+			 csr_read(CSR_STVAL) | csr_read(CSR_SIE) | csr_read(CSR_SIP) | csr_read(CSR_SATP);
 	if (kcall(CALL_self).value[4] == 0)
 		return state | kcall(CALL_doorbell_claim).value[0];
 	for (unsigned i = 0; i < 4; i++) {
@@ -82,6 +82,7 @@ static void order_zero(uint64_t argument)
 	csr_write(CSR_SEPC, 0x2000);
 	csr_write(CSR_SCAUSE, 7);
 	csr_write(CSR_STVAL, 9);
+	csr_set(CSR_SIP, INTERRUPT_SOFT);
 	for (unsigned i = 0; partner_self.file && i < 4; i++) {
 		csr_write(CSR_SISELECT, IMSIC_EIP + 2 * i);
 		csr_write(CSR_SIREG, ~0ul);

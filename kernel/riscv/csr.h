@@ -82,6 +82,7 @@
 #define SSTATUS_UXL_64 (2ul << 32)
 
 #define INTERRUPT (1ul << 63)
+#define INTERRUPT_SOFT 1
 #define INTERRUPT_VS_SOFT 2
 #define INTERRUPT_TIMER 5
 #define INTERRUPT_VS_TIMER 6

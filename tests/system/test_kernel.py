@@ -31,9 +31,8 @@ def figures(text, name):
 
 
 @case(cores=[1, 2, 4, 8], guests=[7])
-@case(cores=[2], guests=[0])
-@case(full=True, cores=[2], guests=[1])
-@case(full=True, cores=[1, 4, 8], guests=[1, 0])
+@case(cores=[2, 4], guests=[1, 0])
+@case(full=True, cores=[1, 8], guests=[1, 0])
 def kernel_all(t, cores, guests):
     run(t, cores=cores, guests=guests)
 
