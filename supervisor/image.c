@@ -67,7 +67,7 @@ bool image_is_whole(const struct image *image)
 	static uint32_t table[256];
 	image_crc_table(table);
 	uint32_t crc = ~0u;
-	for (uint64_t i = PAGE_SIZE; i < image->header->bytes; i++)
+	for (uint64_t i = BOOT_IMAGE_SUMMED; i < image->header->bytes; i++)
 		crc = crc >> 8 ^ table[(crc ^ image->base[i]) & 255];
 	return ~crc == image->header->crc32;
 }

@@ -18,6 +18,7 @@ from manifest import ManifestError, make_blob, read_system  # noqa: E402
 ABI = Abi("layout.h", "info.h", "manifest.h", "boot_image.h", "call.h")
 HEADER = ABI.struct("boot_image")
 PAGE = ABI["PAGE_SIZE"]
+CRC_OFFSET = 12
 MACHINE_RISCV = 243
 PT_LOAD = 1
 ELF_FLAGS = ((4, "PROT_READ"), (2, "PROT_WRITE"), (1, "PROT_EXEC"))
@@ -79,6 +80,12 @@ def fallback_files(folder):
     return files
 
 
+def seal(image):
+    """The image with its checksum made right."""
+    crc = zlib.crc32(image[ABI["BOOT_IMAGE_SUMMED"]:])
+    return image[:CRC_OFFSET] + struct.pack("<I", crc) + image[CRC_OFFSET + 4:]
+
+
 def make_boot_image(system, images, fallback):
     index = next(i for i, s in enumerate(system["services"]) if s["flags"] & ABI["SERVICE_FLAG_FIRST"])
     first = system["services"][index]
@@ -97,13 +104,13 @@ def make_boot_image(system, images, fallback):
     cpio = make_cpio([(name, images[name]) for name in sorted(images)] + fallback_files(fallback))
     cpio_offset = PAGE + len(body)
     body += align(cpio)
-    header = HEADER.pack(
-        magic=ABI["BOOT_IMAGE_MAGIC"], version=ABI["BOOT_IMAGE_VERSION"], crc32=zlib.crc32(body),
+    image = HEADER.pack(
+        magic=ABI["BOOT_IMAGE_MAGIC"], version=ABI["BOOT_IMAGE_VERSION"], crc32=0,
         bytes=PAGE + len(body), manifest_offset=manifest_offset, manifest_bytes=len(manifest),
         cpio_offset=cpio_offset, cpio_bytes=len(cpio), first_entry=entry, first_quota_pages=first["memory_pages"],
         first_service=index, first_segments=len(described), first_priority=first["priority"], first=described,
-        core_weight=system["core_weights"])
-    return header + body
+        core_weight=system["core_weights"]) + body
+    return seal(image)
 
 
 def main():

@@ -7,10 +7,12 @@
 //   cpio                "newc": one stripped ELF for each image name, and files of the fallback file system under fs/
 #pragma once
 #include "layout.h"
+#include <stddef.h>
 #include <stdint.h>
 
 #define BOOT_IMAGE_MAGIC 0x414952414e414c50ull // "PLANARIA"
-#define BOOT_IMAGE_VERSION 1u
+#define BOOT_IMAGE_VERSION 2u
+#define BOOT_IMAGE_SUMMED 16u // offset of the first byte under the checksum
 #define BOOT_SEGMENT_MAX 4
 
 struct boot_segment {
@@ -24,7 +26,7 @@ struct boot_segment {
 struct boot_image {
 	uint64_t magic;
 	uint32_t version;
-	uint32_t crc32;  // IEEE, of all that follows the header page
+	uint32_t crc32;  // IEEE, of all that follows this word
 	uint64_t bytes;  // in all
 	uint64_t manifest_offset;
 	uint64_t manifest_bytes;
@@ -40,3 +42,4 @@ struct boot_image {
 	uint8_t padding[PAGE_SIZE - 88 - BOOT_SEGMENT_MAX * 40 - CORE_MAX];
 };
 _Static_assert(sizeof(struct boot_image) == PAGE_SIZE, "the header is one page");
+_Static_assert(offsetof(struct boot_image, bytes) == BOOT_IMAGE_SUMMED, "all behind crc32 is under the checksum");

@@ -1,6 +1,7 @@
 // Reading the machine (plan.h). The device tree is the firmware's, but it is checked like a stranger's: every
 // property's length, every count, every address before it is used.
 #include "kernel/boot/plan.h"
+#include "abi/call.h"
 #include "core-local/format.h"
 #include <libfdt.h>
 #include <string.h>
@@ -309,6 +310,9 @@ static bool segments_check(const struct boot_image *b, char *complaint)
 		if (!range_inside(s->offset, s->length, b->bytes) || s->gpa % PAGE_SIZE != 0 || s->pages == 0 ||
 		    s->pages > 0x10000 || s->length > s->pages * PAGE_SIZE)
 			return complain(complaint, "segment %u of the first domain lies outside the boot image or its pages", i);
+		if (s->prot != PROT_READ && s->prot != (PROT_READ | PROT_WRITE) && s->prot != (PROT_READ | PROT_EXEC))
+			return complain(complaint, "segment %u of the first domain has the rights %lx: r, rw or rx are possible",
+					i, s->prot);
 	}
 	return true;
 }
@@ -322,7 +326,7 @@ bool plan_check_boot_image(const struct boot_image *b, uint64_t room, char compl
 				BOOT_IMAGE_VERSION);
 	if (b->bytes < sizeof(*b) || b->bytes > room)
 		return complain(complaint, "the boot image is truncated: it says %lu bytes, %lu are there", b->bytes, room);
-	uint32_t crc = crc32_compute((const uint8_t *)b + sizeof(*b), b->bytes - sizeof(*b));
+	uint32_t crc = crc32_compute((const uint8_t *)b + BOOT_IMAGE_SUMMED, b->bytes - BOOT_IMAGE_SUMMED);
 	if (crc != b->crc32)
 		return complain(complaint, "the boot image is corrupt: its checksum is %x, its header says %x", crc, b->crc32);
 	if (!range_inside(b->manifest_offset, b->manifest_bytes, b->bytes) ||

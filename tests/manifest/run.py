@@ -63,7 +63,7 @@ def check_boot_image():
     image = make_boot_image(system, {"supervisor": elf}, None)
     header = HEADER.unpack(image)
     cpio = image[header["cpio_offset"]:header["cpio_offset"] + header["cpio_bytes"]]
-    return (header["bytes"] == len(image) and header["crc32"] == zlib.crc32(image[4096:])
+    return (header["bytes"] == len(image) and header["crc32"] == zlib.crc32(image[16:])
             and header["first_segments"] == 3 and header["first_entry"] == ABI["GPA_IMAGE"]
             and image[4096:4100] == b"text" and cpio[:6] == b"070701" and b"TRAILER!!!" in cpio)
 

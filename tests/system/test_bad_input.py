@@ -9,6 +9,7 @@ from framework import ROOT, case
 BOOT = ROOT / "build/boot-default.img"
 MAGIC, VERSION, CRC, BYTES = 0, 8, 12, 16  # offsets in struct boot_image
 MANIFEST_OFFSET = 24
+FIRST_QUOTA = 64
 
 
 def refused(t, sentence, **options):
@@ -23,7 +24,7 @@ def changed_boot(t, change, crc=True):
     data = bytearray(BOOT.read_bytes())
     data = change(data) or data
     if crc:
-        struct.pack_into("<I", data, CRC, zlib.crc32(data[4096:]))
+        struct.pack_into("<I", data, CRC, zlib.crc32(data[16:]))
     path = t.folder / "changed.img"
     path.write_bytes(data)
     return str(path)
@@ -58,6 +59,10 @@ def bad_boot_corrupt(t):
     def flip(data):
         data[len(data) // 2] ^= 0x10
     refused(t, "the boot image is corrupt: its checksum is", boot=changed_boot(t, flip, crc=False))
+
+    def flip_quota(data):
+        data[FIRST_QUOTA] ^= 0x10
+    refused(t, "the boot image is corrupt: its checksum is", boot=changed_boot(t, flip_quota, crc=False))
 
 
 @case

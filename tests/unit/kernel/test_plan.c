@@ -379,6 +379,11 @@ static uint32_t crc_of(const uint8_t *data, size_t bytes)
 	return ~crc;
 }
 
+static void image_seal(void)
+{
+	image[0].crc32 = crc_of((const uint8_t *)image + BOOT_IMAGE_SUMMED, sizeof(image) - BOOT_IMAGE_SUMMED);
+}
+
 static void image_make(void)
 {
 	memset(image, 0, sizeof(image));
@@ -393,7 +398,7 @@ static void image_make(void)
 	image[0].cpio_bytes = PAGE_SIZE;
 	image[0].first_segments = 1;
 	image[0].first[0] = (struct boot_segment){GPA_IMAGE, 1, PROT_READ, PAGE_SIZE, 100};
-	image[0].crc32 = crc_of((const uint8_t *)image + PAGE_SIZE, sizeof(image) - PAGE_SIZE);
+	image_seal();
 }
 
 static void image_refused(const char *words)
@@ -416,15 +421,19 @@ static void image_headers(void **state)
 	image[0].magic++;
 	image_refused("not one of ours");
 	image[0].version++;
-	image_refused("has version 2, this kernel reads version 1");
+	image_refused("has version 3, this kernel reads version 2");
 	image[0].bytes = PAGE_SIZE - 1;
 	image_refused("truncated");
 	image[0].bytes = UINT64_MAX;
 	image_refused("truncated");
 	image[0].crc32 ^= 1;
 	image_refused("checksum");
-	((uint8_t *)image)[PAGE_SIZE + 5] ^= 4;
-	image_refused("checksum");
+	for (size_t i = BOOT_IMAGE_SUMMED; i < sizeof(image); i += 61) { // the header's own numbers too
+		if (i >= offsetof(struct boot_image, bytes) && i < offsetof(struct boot_image, manifest_offset))
+			continue; // another size is found first
+		((uint8_t *)image)[i] ^= 4;
+		image_refused("checksum");
+	}
 }
 
 static void image_ranges(void **state)
@@ -432,31 +441,51 @@ static void image_ranges(void **state)
 	(void)state;
 	image_make();
 	image[0].manifest_offset = UINT64_MAX;
+	image_seal();
 	image_refused("manifest or cpio");
 	image[0].manifest_bytes = UINT64_MAX;
+	image_seal();
 	image_refused("manifest or cpio");
 	image[0].cpio_offset = sizeof(image);
+	image_seal();
 	image_refused("manifest or cpio");
 	image[0].cpio_bytes = UINT64_MAX - 2 * PAGE_SIZE;
+	image_seal();
 	image_refused("manifest or cpio");
 	image[0].first_service = 100;
+	image_seal();
 	image_refused("manifest or cpio");
 	image[0].first_service = UINT64_MAX / 512;
+	image_seal();
 	image_refused("manifest or cpio");
 	image[0].first_segments = 0;
+	image_seal();
 	image_refused("segments");
 	image[0].first_segments = BOOT_SEGMENT_MAX + 1;
+	image_seal();
 	image_refused("segments");
 	image[0].first[0].offset = UINT64_MAX;
+	image_seal();
 	image_refused("segment 0");
 	image[0].first[0].length = PAGE_SIZE + 1; // more than its pages
+	image_seal();
 	image_refused("segment 0");
 	image[0].first[0].gpa++;
+	image_seal();
 	image_refused("segment 0");
 	image[0].first[0].pages = 0;
+	image_seal();
 	image_refused("segment 0");
 	image[0].first[0].pages = UINT64_MAX;
+	image_seal();
 	image_refused("segment 0");
+	for (unsigned prot = 0; prot < 16; prot++) {
+		if (prot == PROT_READ || prot == (PROT_READ | PROT_WRITE) || prot == (PROT_READ | PROT_EXEC))
+			continue;
+		image[0].first[0].prot = prot;
+		image_seal();
+		image_refused("segment 0 of the first domain has the rights");
+	}
 }
 
 // ---- partitions

@@ -222,7 +222,8 @@ struct build build_image(const struct manifest_service *services, unsigned count
 	build_add(&b, cpio.data, cpio.bytes);
 	build_align(&b, PAGE_SIZE);
 	header.bytes = b.bytes;
-	header.crc32 = build_crc(b.data + PAGE_SIZE, b.bytes - PAGE_SIZE);
+	memcpy(b.data, &header, sizeof header);
+	header.crc32 = build_crc(b.data + BOOT_IMAGE_SUMMED, b.bytes - BOOT_IMAGE_SUMMED);
 	memcpy(b.data, &header, sizeof header);
 	build_free(&manifest);
 	build_free(&cpio);
