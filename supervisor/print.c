@@ -68,11 +68,23 @@ static void print_completed(struct client_request *request)
 		print.failed = true;
 }
 
+// What ends in the middle of a line waits: another client's output would come in between.
+static size_t print_whole_lines(size_t length)
+{
+	size_t whole = length;
+	while (whole > 0 && print.chunk[whole - 1] != '\n')
+		whole--;
+	if (whole == 0) // a line longer than we ever make
+		return length;
+	print.position -= length - whole;
+	return whole;
+}
+
 static size_t print_take(void)
 {
 	uint64_t lost;
 	size_t used = 0;
-	size_t length = crash_log_read(&print.position, print.chunk, PRINT_CHUNK - 64, &lost);
+	size_t length = print_whole_lines(crash_log_read(&print.position, print.chunk, PRINT_CHUNK - 64, &lost));
 	if (lost) { // say it before the text that comes after the gap
 		char note[64];
 		used = (size_t)snprintf(note, sizeof note, "... %lu bytes of the log were lost\n", (unsigned long)lost);

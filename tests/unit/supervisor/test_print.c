@@ -146,6 +146,24 @@ static void test_print_story(void **state)
 			    "third\nfourth\nfifth\nfs: nobody listens\nfs: the disk is old and has seen many things\n");
 }
 
+// Another client's output comes between two writes, so each of ours ends with its line.
+static void test_print_whole_lines(void **state)
+{
+	(void)state;
+	size_t from = strlen(shown_by_console), lines = 0;
+	say("first");
+	print_pump();
+	for (unsigned i = 0; i < 100; i++)
+		say("line %u of some length, which does not divide the bytes of one write", i);
+	while (in_flight) {
+		assert_int_equal(((const char *)in_flight->out)[in_flight->out_length - 1], '\n');
+		console_takes(ERR_OK);
+	}
+	for (const char *c = shown_by_console + from; *c; c++)
+		lines += *c == '\n';
+	assert_int_equal(lines, 101);
+}
+
 static void test_print_overrun_is_said(void **state)
 {
 	(void)state;
@@ -193,6 +211,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_print_story),
+		cmocka_unit_test(test_print_whole_lines),
 		cmocka_unit_test(test_print_overrun_is_said),
 		cmocka_unit_test(test_print_console_is_lost),
 	};
