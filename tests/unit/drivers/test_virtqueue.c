@@ -64,6 +64,22 @@ static bool add(unsigned count, void *owner)
 	return virtqueue_add(&queue, segments, count, owner);
 }
 
+// A queue of 8 with one chain that the device has been told of.
+static void begin_with(unsigned count)
+{
+	begin(8, false);
+	add(count, &owners[0]);
+	virtqueue_publish(&queue);
+}
+
+static void take(enum virtqueue_look expected)
+{
+	void *owner;
+	uint32_t length;
+
+	assert_int_equal(virtqueue_take(&queue, &owner, &length), expected);
+}
+
 static void a_chain_goes_and_comes_back(void **state)
 {
 	void *owner = 0;
@@ -140,70 +156,46 @@ static void random_order_all_sizes(void **state)
 
 static void used_id_out_of_range(void **state)
 {
-	void *owner;
-	uint32_t length;
-
 	(void)state;
-	begin(8, false);
-	add(2, &owners[0]);
-	virtqueue_publish(&queue);
+	begin_with(2);
 	device_push(8, 0);
-	assert_int_equal(virtqueue_take(&queue, &owner, &length), VIRTQUEUE_HOSTILE);
-	begin(8, false);
-	add(2, &owners[0]);
-	virtqueue_publish(&queue);
+	take(VIRTQUEUE_HOSTILE);
+	begin_with(2);
 	device_push(0xffffffff, 0);
-	assert_int_equal(virtqueue_take(&queue, &owner, &length), VIRTQUEUE_HOSTILE);
+	take(VIRTQUEUE_HOSTILE);
 }
 
 static void used_id_not_in_flight(void **state)
 {
-	void *owner;
-	uint32_t length;
-
 	(void)state;
-	begin(8, false);
-	add(2, &owners[0]);
-	virtqueue_publish(&queue);
+	begin_with(2);
 	device_push(1, 0); // the middle of a chain
-	assert_int_equal(virtqueue_take(&queue, &owner, &length), VIRTQUEUE_HOSTILE);
-	begin(8, false);
-	add(2, &owners[0]);
-	virtqueue_publish(&queue);
+	take(VIRTQUEUE_HOSTILE);
+	begin_with(2);
 	uint16_t head = device_pop();
 
 	device_push(head, 0);
 	device_push(head, 0); // twice
-	assert_int_equal(virtqueue_take(&queue, &owner, &length), VIRTQUEUE_USED);
-	assert_int_equal(virtqueue_take(&queue, &owner, &length), VIRTQUEUE_HOSTILE);
+	take(VIRTQUEUE_USED);
+	take(VIRTQUEUE_HOSTILE);
 }
 
 static void used_length_beyond_the_buffers(void **state)
 {
-	void *owner;
-	uint32_t length;
-
 	(void)state;
-	begin(8, false);
-	add(3, &owners[0]);
-	virtqueue_publish(&queue);
+	begin_with(3);
 	device_push(device_pop(), 1025);
-	assert_int_equal(virtqueue_take(&queue, &owner, &length), VIRTQUEUE_HOSTILE);
+	take(VIRTQUEUE_HOSTILE);
 }
 
 static void used_index_jumps(void **state)
 {
-	void *owner;
-	uint32_t length;
-
 	(void)state;
-	begin(8, false);
-	add(3, &owners[0]);
-	virtqueue_publish(&queue);
+	begin_with(3);
 	memory.used.index = 9;
-	assert_int_equal(virtqueue_take(&queue, &owner, &length), VIRTQUEUE_HOSTILE);
+	take(VIRTQUEUE_HOSTILE);
 	memory.used.index = 0xffff;
-	assert_int_equal(virtqueue_take(&queue, &owner, &length), VIRTQUEUE_HOSTILE);
+	take(VIRTQUEUE_HOSTILE);
 }
 
 // The device may write over descriptors and available ring: our own copy of the chains is what counts.
@@ -214,9 +206,7 @@ static void scribbled_descriptors_do_no_harm(void **state)
 	uint16_t head;
 
 	(void)state;
-	begin(8, false);
-	add(3, &owners[0]);
-	virtqueue_publish(&queue);
+	begin_with(3);
 	head = device_pop();
 	memset(memory.descriptors, 0xff, sizeof(memory.descriptors));
 	device_push(head, 0);

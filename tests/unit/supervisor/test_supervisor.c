@@ -78,6 +78,14 @@ static void boot_whole(const struct manifest_service s[BOOT_COUNT])
 	assert_true(services_settled());
 }
 
+// The default records, all up.
+static void boot_default(void)
+{
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_whole(s);
+}
+
 static struct service *boot_service(const char *name)
 {
 	return services_by_name(name, strlen(name));
@@ -225,9 +233,7 @@ static void test_boot_no_memory(void **state)
 static void test_restart_after_crash(void **state)
 {
 	(void)state;
-	struct manifest_service s[BOOT_COUNT];
-	boot_records(s);
-	boot_whole(s);
+	boot_default();
 	fake_trace[0] = 0;
 	fake_crash(fake_find("blk"), FAULT_EXCEPTION, 2);
 	boot_event("blk");
@@ -407,9 +413,7 @@ static void test_restart_on_request_is_not_counted(void **state)
 static void test_restart_after_complaints(void **state)
 {
 	(void)state;
-	struct manifest_service s[BOOT_COUNT];
-	boot_records(s);
-	boot_whole(s);
+	boot_default();
 	struct fake_domain *fs = fake_find("fs");
 	uint64_t who = (uint64_t)fs->core << 32 | fs->index;
 	for (unsigned i = 0; i < 2; i++)
@@ -427,9 +431,7 @@ static void test_restart_after_complaints(void **state)
 static void test_restart_device_that_does_not_stop(void **state)
 {
 	(void)state;
-	struct manifest_service s[BOOT_COUNT];
-	boot_records(s);
-	boot_whole(s);
+	boot_default();
 	fake_trace[0] = 0;
 	fake_quiesce_error = ERR_TIMEOUT;
 	fake_crash(fake_find("blk"), FAULT_EXCEPTION, 2);
@@ -447,9 +449,7 @@ static void test_restart_device_that_does_not_stop(void **state)
 static void test_restart_core_lost(void **state)
 {
 	(void)state;
-	struct manifest_service s[BOOT_COUNT];
-	boot_records(s);
-	boot_whole(s);
+	boot_default();
 	fake_lost[2] = true;
 	watch_event(EVENT_CORE, 2, 0, 0);
 	assert_int_equal(boot_service("fs")->phase, PHASE_LOST);
@@ -543,9 +543,7 @@ static void test_restart_hang_in_start(void **state)
 static void test_restart_again_while_starting(void **state)
 {
 	(void)state;
-	struct manifest_service s[BOOT_COUNT];
-	boot_records(s);
-	boot_whole(s);
+	boot_default();
 	fake_crash(fake_find("fs"), FAULT_EXCEPTION, 2);
 	boot_event("fs");
 	fake_crash(fake_find("fs"), FAULT_HANG, 0);
