@@ -48,7 +48,7 @@ static void write_record(const struct server_request *request, const struct page
 {
 	struct completion record = {.seq = seq, .status = status};
 	struct kernel_result name = kcall(CALL_channel_name, server_channel_slot(request->channel));
-	record.digest = channel_record_digest(&record, name.value[3]);
+	record.digest = channel_record_digest(&record, name.value[4]);
 	pages->records[request->slot] = record;
 	fence_publish();
 }

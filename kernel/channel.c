@@ -326,6 +326,7 @@ enum error channel_connect(struct invocation *c)
 	    .bytes = g.bytes,
 	    .memory = c->arg[1],
 	    .key = c->arg[4],
+	    .secret = channel_mix(channel_mix(c->core->plan->seed, time_read()), c->arg[4]),
 	    .request = c->origin.request,
 	};
 	const struct info_page *page = partition_info(c->core->plan->cores[peer].partition);
@@ -428,6 +429,7 @@ enum error channel_call_name(struct invocation *c)
 	c->value[1] = e->name[1];
 	c->value[2] = c->caller->flags & DOMAIN_FLAG_DMA ? e->memory : 0;
 	c->value[3] = e->key;
+	c->value[4] = e->secret;
 	return ERR_OK;
 }
 

@@ -67,6 +67,7 @@ struct channel_end {
 	uint64_t bytes; // in all
 	paddr_t memory;
 	uint64_t key;
+	uint64_t secret; // server end: of its incarnations alone (RECOVERY rule 6)
 	uint64_t name[2];
 	uint32_t request; // server end in CHANNEL_REQUESTED: the call to answer; client end: that it was opened by
 };

@@ -32,6 +32,7 @@ enum error channel_view_load(struct channel_view *view, unsigned slot)
 		return name.error;
 	view->physical = name.value[2];
 	view->key = name.value[3];
+	view->secret = name.value[4];
 	uint8_t *memory = machine_channel(slot);
 	view->client = (struct channel_client_page *)memory;
 	view->server = (struct channel_server_page *)(memory + PAGE_SIZE);

@@ -17,7 +17,8 @@ struct channel_view {
 	volatile uint32_t *doorbell; // 0: ring through the kernel
 	uint32_t peer_identity;
 	uint32_t own_identity;
-	uint64_t key;
+	uint64_t key;    // both ends have it
+	uint64_t secret; // of a server's end; 0 at a client's
 	uint64_t physical; // of the memory, 0: no DMA right
 	uint64_t peer; // CHANNEL_PEER
 	unsigned slot; // of the domain, for kernel calls

@@ -504,7 +504,6 @@ static inline void request_write(struct client *client, const struct client_requ
 	to->out_length = request->out_length;
 	to->in_offset = in_offset;
 	to->in_length = request->in_length;
-	to->digest = 0;
 }
 
 // Into the slot, and out.

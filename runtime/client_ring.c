@@ -77,10 +77,15 @@ unsigned client_ring_commit_look(struct client_ring *ring)
 	uint64_t committed = load64(&page->committed);
 	if (committed == ring->committed_seen)
 		return 0;
-	fence_take(); // partner: fence_publish between check word and committed in server_ring_commit
-	if (load64(&page->committed_check) != channel_committed_check(committed))
+	fence_take(); // partner: fence_publish before committed in server_ring_commit
+	uint64_t recorded = load64(&page->recorded);
+	if (load64(&page->committed_check) != channel_committed_check(committed, recorded, ring->view.key))
 		return 0; // torn, or nonsense: looked at again
 	ring->committed_seen = committed;
+	if (committed > recorded) {
+		ring->offence = OFFENCE_INDEX; // nobody can have committed that: nothing is freed
+		return 0;
+	}
 	if (committed <= ring->committed)
 		return 0;
 	ring->committed = committed;

@@ -77,6 +77,7 @@ static void completion_fill(struct server_request *request, enum error status, c
 	completion->seq = request->copy.seq;
 	completion->status = status;
 	completion->serial = 0;
+	completion->request_digest = 0;
 	if (!result)
 		result = no_result;
 #pragma GCC unroll 5
@@ -106,6 +107,7 @@ uint64_t server_record(struct server_request *request, const uint64_t result[5])
 		return request->former.serial;
 	}
 	request->completion.serial = ++this.serial;
+	request->completion.request_digest = server_ring_request_digest(&request->channel->ring, &request->copy);
 	server_ring_record(&request->channel->ring, request->slot, &request->completion, true);
 	return request->completion.serial;
 }
@@ -152,10 +154,11 @@ void server_complete(struct server_request *request, enum error status, const ui
 
 void server_committed(uint64_t serial)
 {
+	invariant(serial <= this.serial); // RECOVERY rule 8: what was never recorded is not durable
 	if (serial > this.mark)
 		this.mark = serial;
 	for (struct server_channel *channel = this.channels; channel; channel = channel->next) {
-		server_ring_commit(&channel->ring, this.mark);
+		server_ring_commit(&channel->ring, this.mark, this.serial);
 		channel_view_ring(&channel->ring.view, &channel->ring.view.client->want_doorbell);
 	}
 }
@@ -451,7 +454,7 @@ static void channel_accept(unsigned slot)
 	}
 	server_ring_adopt(&channel->ring, self_epoch());
 	channel->ring.rescan = 0; // the client runs since CALL_channel_accept: its first request may be before our head
-	server_ring_commit(&channel->ring, this.mark);
+	server_ring_commit(&channel->ring, this.mark, this.serial);
 	channel->floor = this.clock;
 	channel_insert(channel);
 }
@@ -501,19 +504,14 @@ static void adopted_insert(struct server_channel *channel, struct server_request
 	*at = request;
 }
 
-// A replay that kills is given up like a request that does: one operation is lost, and not the service (RECOVERY rule 14).
 static void slot_adopt_recorded(struct server_request *request, bool deadly)
 {
 	uint64_t serial = request->former.serial;
 	this.statistics.recorded++;
 	if (serial > this.serial) // INV-27
 		this.serial = serial;
-	if (!deadly) {
-		replay_add(request);
-		return;
-	}
-	this.statistics.lost++;
-	log_line("serial %lu: its replay is poisonous, it is left out", (unsigned long)serial);
+	request->deadly = deadly;
+	replay_add(request);
 }
 
 static void slot_adopt(struct server_channel *channel, unsigned slot)
@@ -551,8 +549,8 @@ static void channel_adopt(unsigned slot)
 	invariant(channel != 0); // without it requests would be lost; the restart rule decides
 	inject("runtime.adopt");
 	server_ring_adopt(&channel->ring, self_epoch());
-	if (server_ring_committed(&channel->ring) > this.mark)
-		this.mark = server_ring_committed(&channel->ring);
+	if (server_ring_recorded(&channel->ring) > this.serial)
+		this.serial = server_ring_recorded(&channel->ring); // serials never restart (INV-27)
 	channel_insert(channel);
 	this.statistics.adopted++;
 	for (unsigned i = 0; i < channel->ring.view.geometry.slots; i++)
@@ -581,10 +579,32 @@ static int replay_order(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+// One operation is lost, not the service, and not silently.
+static void replay_lose(const struct server_request *request, const char *why)
+{
+	this.statistics.lost++;
+	log_line("serial %lu of channel %u: %s", (unsigned long)request->former.serial,
+		 request->channel->ring.view.slot, why);
+	if (this.server->lost)
+		this.server->lost(request);
+}
+
+// INV-34: the request and its payload are those that were performed. Only valid ones have a digest, so offsets are in range.
+static bool replay_is_true(const struct server_request *request)
+{
+	const struct server_ring *ring = &request->channel->ring;
+	return server_ring_validate(ring, this.server->protocol, &request->copy) == ERR_OK &&
+	       server_ring_request_digest(ring, &request->copy) == request->former.request_digest;
+}
+
 static void replay_one(struct server_request *request)
 {
-	if (server_ring_validate(&request->channel->ring, this.server->protocol, &request->copy) != ERR_OK) {
-		this.statistics.lost++;
+	if (request->deadly) { // given up like a request that kills (RECOVERY rule 14)
+		replay_lose(request, "its replay is poisonous, it is left out");
+		return;
+	}
+	if (!replay_is_true(request)) {
+		replay_lose(request, "its client has changed it since, it is left out");
 		return;
 	}
 	inject("runtime.replay");
@@ -595,14 +615,17 @@ static void replay_one(struct server_request *request)
 	request_perform(request);
 	while (request->owned)
 		loop_turn(true);
+	// Changed while it was performed: it did something else than what others saw. (Once committed, the slot is free.)
+	if (request->former.serial > this.mark && !replay_is_true(request))
+		replay_lose(request, "its client has changed it during the replay");
 }
 
-static void server_replay(void)
+static void server_replay(uint64_t mark)
 {
 	if (replays.count)
 		qsort(replays.list, replays.count, sizeof(*replays.list), replay_order);
 	for (unsigned i = 0; i < replays.count; i++)
-		if (replays.list[i].serial > this.mark)
+		if (replays.list[i].serial > mark)
 			replay_one(replays.list[i].request);
 	free(replays.list);
 	replays.list = 0;
@@ -681,14 +704,10 @@ enum error server_run(const struct server *server)
 		log_line("start failed: error %u", (unsigned)e);
 		return e;
 	}
-	// A client has freed its slots up to what it was told, so a mark that went astray must not lead below it again: new
-	// serials would be taken for committed ones.
-	if (this.mark < mark)
-		this.mark = mark;
-	if (this.serial < this.mark)
-		this.serial = this.mark;
-	server_replay();
-	server_committed(this.mark);
+	if (this.serial < mark)
+		this.serial = mark;
+	server_replay(mark); // the program's mark alone decides: what clients were told may be a dying server's last lie
+	server_committed(mark);
 	if (server->replayed)
 		server->replayed();
 	this.serving = true;

@@ -29,6 +29,7 @@ struct server_request {
 	bool owned; // by the program, until server_complete
 	bool once;  // OP_ONCE
 	bool logged;
+	bool deadly; // recorded, but too many incarnations died in its replay
 	struct completion completion;
 };
 
@@ -40,6 +41,10 @@ struct server {
 	// A request. Runs in a fiber if `fibers` > 0 (that many at once, more wait in the ring, oldest time stamp of the
 	// best priority first), else on the loop. It ends by server_complete, then or later (console input).
 	void (*request)(struct server_request *request);
+	// Among the replays, in its place: one that cannot be performed again, since the client has changed its request or
+	// payload since then, or since it killed too many incarnations. `former` is what was recorded, and true; the copy may be
+	// anything. Whoever uses what it had changed is to hear of it. Counted and logged already. May be 0.
+	void (*lost)(const struct server_request *request);
 	// All replays are done, before requests that were never performed. May be 0.
 	void (*replayed)(void);
 	// A client has gone, and requests of it are still being performed: complete those that wait for something (input).

@@ -43,11 +43,13 @@ enum adopted server_ring_adopt_slot(struct server_ring *ring, unsigned slot, con
 static inline int server_ring_take(struct server_ring *ring, void *copies, size_t stride);
 // As above, for all that is not the plain next entry of the ring.
 int server_ring_take_slowly(struct server_ring *ring, void *copies, size_t stride);
-void server_ring_commit(struct server_ring *ring, uint64_t committed);
-// What a former incarnation has told the client by server_ring_commit; 0: nothing, or nonsense.
-uint64_t server_ring_committed(const struct server_ring *ring);
+void server_ring_commit(struct server_ring *ring, uint64_t committed, uint64_t recorded);
+// Of a validated request and its payload as they are now, for the record of an operation that is logged.
+uint32_t server_ring_request_digest(const struct server_ring *ring, const struct request *copy);
+// The highest serial that a former incarnation had given when it last called server_ring_commit; 0: none, or nonsense.
+uint64_t server_ring_recorded(const struct server_ring *ring);
 
-// Writes the record of a busy slot, with a digest if it must be provable (OP_ONCE).
+// Writes the record of a busy slot, with a digest if it must be provable (OP_ONCE). Its request_digest is the caller's.
 static inline void server_ring_record(struct server_ring *ring, unsigned slot, const struct completion *record, bool digest)
 {
 	struct completion *to = &ring->view.records[slot];
@@ -56,7 +58,8 @@ static inline void server_ring_record(struct server_ring *ring, unsigned slot, c
 		store64(&to->result[i], record->result[i]);
 	store64(&to->serial, record->serial);
 	store32(&to->status, record->status);
-	store64(&to->digest, digest ? channel_record_digest(record, ring->view.key) : 0);
+	store32(&to->request_digest, record->request_digest);
+	store32(&to->digest, digest ? channel_record_digest(record, ring->view.secret) : 0);
 	fence_publish(); // INV-23: all before seq; partner: fence_take in client_ring_take, and the successor's scan
 	store32(&to->seq, record->seq);
 }
@@ -71,7 +74,8 @@ static inline void server_ring_record_plain(struct server_ring *ring, unsigned s
 		store64(&to->result[i], result[i]);
 	store64(&to->serial, 0);
 	store32(&to->status, status);
-	store64(&to->digest, 0);
+	store32(&to->digest, 0);
+	store32(&to->request_digest, 0);
 	fence_publish(); // as in server_ring_record
 	store32(&to->seq, seq);
 }

@@ -29,7 +29,7 @@
 	X(channel_close, P, "slot -> ; client: server is told, slot is free after its release; "                      \
 			    "server: release after EVENT_CHANNEL_CLOSED")                                                    \
 	X(channel_info, P, "slot -> state and role, slots << 32 | identity, out bytes, in bytes, peer (struct channel_peer)") \
-	X(channel_name, P, "slot -> service name (2 words), physical address of the memory (DMA right) or 0, key")              \
+	X(channel_name, P, "slot -> service name (2 words), physical address of the memory (DMA right) or 0, key, secret (server) or 0") \
 	X(channel_complain, P, "slot, reason (enum complaint) -> ")                                                    \
 	X(device_info, P, "index -> gpa, bytes, identity of its interrupt, physical MSI address, MSI data")            \
 	X(memory_physical, P, "gpa -> physical address; only for domains with the DMA right")                          \

@@ -19,12 +19,17 @@
 // without wrapping; its place in a ring is index % CHANNEL_SLOTS_MAX, whatever the number of slots.
 // A record lives in the slot of its request. seq == 0 in a request: the slot is free.
 //
-// The digest of a record covers it for operations that are logged (OP_ONCE); it is 0 for idempotent ones, whose
-// record is believed by its seq alone: performing them again would do no harm.
+// The digests of a record are for operations that must be provable (OP_ONCE): `digest` covers the record, and
+// `request_digest`, for what is logged (serial != 0), the request and its payload as they were when it was performed. Both
+// are keyed with a secret that the kernel gives to the server's end alone, so that a client cannot make its own log say
+// something else: what does not match at replay is not performed. They are fast mixes, cut to half of their words, and no
+// cryptography. Idempotent operations have neither: their record is believed by its seq alone, for performing them again
+// would do no harm.
 //
 // Logged operations (serial != 0 in the record) keep slot, out data and record in place until committed >= serial.
-// Others are free when consumed. The client frees by fence rw,w and seq = 0. committed is published as: check word,
-// fence w,w, committed; read as: committed, fence r,r, check word; a pair that does not match is read again later.
+// Others are free when consumed. The client frees by fence rw,w and seq = 0. committed is published as: recorded, check
+// word, fence w,w, committed; read as: committed, fence r,r, check word and recorded; a pair that does not match is read
+// again later, and a committed above recorded is refused (a server cannot have committed what it never recorded).
 //
 // Adoption. A new incarnation of the server maps the same memory and believes records, not tails:
 //   1. read submit_tail T; submit_head := T; complete_tail := complete_head (of the client's page); fence w,w; epoch := own;
@@ -72,7 +77,7 @@ struct request {
 	uint32_t out_length;
 	uint32_t in_offset;  // where the client wants the answer's payload, bytes from the start of in
 	uint32_t in_length;  // room there
-	uint64_t digest;     // channel_request_digest, keyed; 0 in this version: see CAVEATS
+	uint64_t reserved;   // not looked at
 };
 _Static_assert(sizeof(struct request) == 64, "a request is 64 bytes");
 
@@ -84,7 +89,8 @@ struct completion {
 	uint32_t status; // enum error
 	uint64_t serial; // 0: not logged
 	uint64_t result[5];
-	uint64_t digest; // channel_record_digest, keyed (channel_name, a4); 0: an idempotent operation
+	uint32_t digest;         // channel_record_digest; 0: an idempotent operation
+	uint32_t request_digest; // of the request and its payload (server_ring_request_digest); 0: not logged
 };
 _Static_assert(sizeof(struct completion) == 64, "a completion is 64 bytes");
 
@@ -106,11 +112,12 @@ struct channel_server_page {
 	uint32_t want_doorbell; // server sleeps: ring me at a submission
 	uint32_t epoch;         // of the incarnation that serves
 	uint64_t committed;     // highest serial that is durable
-	uint64_t committed_check; // channel_committed_check(committed)
+	uint64_t committed_check; // channel_committed_check
+	uint64_t recorded;        // highest serial that was given, on any channel, when `committed` was stored
 	uint32_t working;       // slot + 1 that is being performed now, 0: none (RECOVERY rule 14)
 	uint32_t suspect_seq;   // request in which the last incarnation died
 	uint32_t suspect_deaths; // how many incarnations in a row; CHANNEL_POISON_DEATHS: it is answered ERR_LOST
-	uint32_t padding[5];
+	uint32_t padding[3];
 	uint16_t complete_ring[CHANNEL_SLOTS_MAX] __attribute__((aligned(512)));
 } __attribute__((aligned(PAGE_SIZE)));
 _Static_assert(sizeof(struct channel_server_page) == PAGE_SIZE, "page 1 is one page");
@@ -155,16 +162,35 @@ static inline uint64_t channel_mix(uint64_t h, uint64_t w)
 	return h ^ h >> 29;
 }
 
-static inline uint64_t channel_record_digest(const struct completion *c, uint64_t key)
+// Half of the mix: the reader of a digest sees too little of it to run it backwards from one record.
+static inline uint32_t channel_digest_end(uint64_t h, uint64_t secret)
 {
-	uint64_t h = channel_mix(key, (uint64_t)c->seq << 32 | c->status);
+	return (uint32_t)(channel_mix(channel_mix(h, ~secret), h) >> 32);
+}
+
+static inline uint32_t channel_record_digest(const struct completion *c, uint64_t secret)
+{
+	uint64_t h = channel_mix(secret, (uint64_t)c->seq << 32 | c->status);
 	h = channel_mix(h, c->serial);
 	for (int i = 0; i < 5; i++)
 		h = channel_mix(h, c->result[i]);
-	return h;
+	return channel_digest_end(channel_mix(h, c->request_digest), secret);
 }
 
-static inline uint64_t channel_committed_check(uint64_t committed)
+// Of the fields of a request but `reserved`, and the flag that only a server's copy has. The payload's digest is mixed in
+// by runtime/server_ring.c.
+static inline uint64_t channel_request_mix(const struct request *r, uint64_t secret)
 {
-	return channel_mix(0x636f6d6d69747465ull, committed);
+	uint64_t h = channel_mix(secret, r->seq | (uint64_t)r->op << 32 | (uint64_t)(r->flags & ~REQUEST_REPLAYED) << 48);
+	h = channel_mix(h, r->time);
+	for (int i = 0; i < 3; i++)
+		h = channel_mix(h, r->arg[i]);
+	h = channel_mix(h, r->out_offset | (uint64_t)r->out_length << 32);
+	return channel_mix(h, r->in_offset | (uint64_t)r->in_length << 32);
+}
+
+// `key`: the channel's, which both sides know. Stores that went astray do not make the three fit.
+static inline uint64_t channel_committed_check(uint64_t committed, uint64_t recorded, uint64_t key)
+{
+	return channel_mix(channel_mix(channel_mix(0x636f6d6d69747465ull, committed), recorded), key);
 }

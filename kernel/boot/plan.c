@@ -248,10 +248,13 @@ static bool address_property(const void *fdt, int node, const char *name, uint64
 	return true;
 }
 
-static void boot_image_read(struct plan *plan, const void *fdt)
+static void chosen_read(struct plan *plan, const void *fdt)
 {
-	int chosen = fdt_path_offset(fdt, "/chosen");
+	int chosen = fdt_path_offset(fdt, "/chosen"), length = 0;
 	uint64_t start, end;
+	const fdt32_t *seed = chosen < 0 ? 0 : fdt_getprop(fdt, chosen, "rng-seed", &length);
+	if (seed && length >= 8)
+		plan->seed = cells_read(seed, 2);
 	if (chosen < 0 || !address_property(fdt, chosen, "linux,initrd-start", &start) ||
 	    !address_property(fdt, chosen, "linux,initrd-end", &end))
 		return;
@@ -277,7 +280,7 @@ bool plan_read(struct plan *plan, const void *fdt, size_t room, uint64_t boot_ha
 	    !imsic_read(plan, fdt, complaint))
 		return false;
 	aplic_read(plan, fdt);
-	boot_image_read(plan, fdt);
+	chosen_read(plan, fdt);
 	return true;
 }
 

@@ -42,6 +42,7 @@ struct plan {
 	paddr_t free; // memory that is divided: [free, free_end)
 	paddr_t free_end;
 	struct plan_core cores[CORE_MAX];
+	uint64_t seed; // of this boot, from the firmware; 0: it gives none
 };
 
 // Reads cores, memory, interrupt controllers, time base and the place of the boot image. `boot_hart` becomes core 0.

@@ -84,7 +84,7 @@ bool commit_known(const struct disk *disk)
 static void set_last_mark(struct commit_header *h, uint64_t mark)
 {
 	h->last_mark = mark;
-	h->last_mark_check = channel_committed_check(mark);
+	h->last_mark_check = channel_committed_check(mark, 0, COMMIT_DIGEST_SEED);
 }
 
 void commit_format(struct disk *disk)
@@ -124,7 +124,7 @@ uint64_t commit_flags(const struct disk *disk)
 
 static uint64_t last_mark(const struct commit_header *h)
 {
-	return h->last_mark_check == channel_committed_check(h->last_mark) ? h->last_mark : 0;
+	return h->last_mark_check == channel_committed_check(h->last_mark, 0, COMMIT_DIGEST_SEED) ? h->last_mark : 0;
 }
 
 static uint32_t capacity_of(uint64_t log_bytes, uint32_t block_size, uint32_t *data_offset)

@@ -137,16 +137,30 @@ static void logged_slots_stay_until_committed(void **state)
 	assert_int_equal(client.view.client->want_commit, wanted + 1);
 	assert_true(server_ring_commit_wanted(&server));
 	assert_false(server_ring_commit_wanted(&server));
-	server_ring_commit(&server, 3);
+	server_ring_commit(&server, 3, 4);
 	assert_int_equal(client_ring_commit_look(&client), 3);
 	assert_int_equal(client.held, 1);
 	client.view.server->committed = 100; // a check word that does not fit
 	assert_int_equal(client_ring_commit_look(&client), 0);
-	server_ring_commit(&server, 4);
+	server_ring_commit(&server, 4, 4);
 	assert_int_equal(client_ring_commit_look(&client), 1);
-	server_ring_commit(&server, 2); // backwards: of no effect
+	server_ring_commit(&server, 2, 4); // backwards: of no effect
+	assert_int_equal(client_ring_commit_look(&client), 0);
+	assert_int_equal(client.offence, OFFENCE_NONE);
+	submit(OP_LOGGED, 5);
+	serve(5);
+	assert_true(take(&result) >= 0);
+	server_ring_commit(&server, 9, 8); // more than was ever recorded, and the check word is right
+	assert_int_equal(client_ring_commit_look(&client), 0);
+	assert_int_equal(client.held, 1);
+	assert_int_equal(client.offence, OFFENCE_INDEX);
+	client.view.server->committed_check = channel_committed_check(5, 8, ~WORLD_KEY); // another channel's pair
+	client.view.server->committed = 5;
 	assert_int_equal(client_ring_commit_look(&client), 0);
 	assert_int_equal(client.committed, 4);
+	server_ring_commit(&server, 5, 5);
+	assert_int_equal(client_ring_commit_look(&client), 1);
+	assert_int_equal(client.committed, 5);
 	assert_int_equal(client.free_count, 4);
 }
 

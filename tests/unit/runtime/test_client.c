@@ -43,9 +43,9 @@ static void serve_all(void)
 		server_ring_publish(&server, (unsigned)slot);
 	}
 	if (commit_lag != ~0ull && serial > commit_lag)
-		server_ring_commit(&server, serial - commit_lag);
+		server_ring_commit(&server, serial - commit_lag, serial);
 	if (server_ring_commit_wanted(&server))
-		server_ring_commit(&server, serial);
+		server_ring_commit(&server, serial, serial);
 }
 
 static void turn(bool may_sleep)

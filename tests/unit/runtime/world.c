@@ -96,6 +96,7 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 		memcpy(r.value, world.name, NAME_SIZE);
 		r.value[2] = 0x80000000;
 		r.value[3] = WORLD_KEY;
+		r.value[4] = a0 == WORLD_SERVER ? WORLD_SECRET : 0;
 		break;
 	case CALL_channel_open:
 		r.error = world.open_error;

@@ -20,6 +20,7 @@
 #define WORLD_CLIENT 5u
 #define WORLD_SERVER 3u
 #define WORLD_KEY 0x1234567890abcdefull
+#define WORLD_SECRET 0xfedcba0987654321ull
 
 struct world {
 	uint8_t *memory;
