@@ -42,3 +42,10 @@ endef
 $(foreach f,$(FUZZERS),$(eval $(call fuzz_rule,$(f))))
 
 -include $(shell find $(B)/host -name '*.d' 2>/dev/null)
+
+# The file server's core for the power-cut harness (tests/power/host.py): many thousands of mounts, so optimized.
+POWER_SOURCES := tests/power/fs_host.c tests/unit/fs/fixture.c $(FS_CORE)
+$(B)/power/fs_host: $(POWER_SOURCES) $(wildcard servers/fs/*.h tests/unit/fs/*.h include/*/*.h runtime/*.h) tools/host.mk
+	@mkdir -p $(@D)
+	$(call say,HOSTCC,$@)
+	$(Q)$(HOST_CC) $(HOST_FLAGS) -O2 $(SANITIZERS) $(filter %.c,$^) -MF /dev/null -o $@

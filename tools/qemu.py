@@ -44,6 +44,7 @@ class Options:
     flags: list = field(default_factory=list)
     drive: str = "cache=writeback"  # more of -drive, for blkdebug and the like
     snapshot: bool = False        # writes to the disk are dropped at the end
+    write_log: str | None = None  # existing file for a record of all writes and flushes (tests/power/recording.py)
 
 
 def qemu_program():
@@ -76,7 +77,11 @@ def qemu_command(options):
     if options.disk:
         snapshot = ",snapshot=on" if options.snapshot else ""
         drive = options.disk if options.disk.startswith("blkdebug:") else escape(options.disk)
-        command += ["-drive", f"file={drive},if=none,format=raw,id=disk0,{options.drive}{snapshot}",
+        drive = f"file={drive},format=raw"
+        if options.write_log:
+            drive = (f"driver=blklogwrites,file.driver=file,file.filename={escape(options.disk)},log.driver=file,"
+                     f"log.filename={escape(options.write_log)}")
+        command += ["-drive", f"{drive},if=none,id=disk0,{options.drive}{snapshot}",
                     "-device", "virtio-blk-pci,drive=disk0,disable-legacy=on"]
     return command + list(options.flags)
 

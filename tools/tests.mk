@@ -13,7 +13,7 @@ endif
 ##test: all of the below, with the sum at the end; FULL=1 runs the long sizes
 .PHONY: test
 test: setup-test
-	$(Q)python3 tools/test_all.py '$(MAKE)' lint docs manifest unit model fuzz system fault
+	$(Q)python3 tools/test_all.py '$(MAKE)' lint docs manifest unit model fuzz power system fault
 
 ##lint: layers, headers alone, unique names, unfinished work, lengths
 .PHONY: lint
@@ -56,6 +56,12 @@ system: all $(ALL_SYSTEMS)
 .PHONY: fault
 fault: all $(ALL_SYSTEMS)
 	$(Q)python3 tests/system/run.py --kind fault --jobs $(JOBS) $(if $(T),$(call quote,$(T)))
+
+##power: power cuts at every write, on the host and in QEMU; T=word, SEED=n, FULL=1; ID=id replays one image
+.PHONY: power
+power: $(B)/power/fs_host $(if $(ID),,all $(ALL_SYSTEMS))
+	$(Q)$(if $(ID),python3 tests/power/host.py --id $(call quote,$(ID)),POWER_SEED='$(SEED)' python3 tests/system/run.py \
+		--kind power --jobs $(JOBS) $(if $(T),$(call quote,$(T))))
 
 ##bench: the benchmarks, in one run of 4 cores (README says how to read them)
 .PHONY: bench
