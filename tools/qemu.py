@@ -86,6 +86,13 @@ def qemu_command(options):
     return command + list(options.flags)
 
 
+def tied(command):
+    """The command, such that it ends when we do, however that comes: a machine that nobody sees goes on for ever."""
+    if not shutil.which(command[0]):
+        raise MachineError(f"{command[0]} cannot be run: there is no such program")
+    return ["setpriv", "--pdeathsig", "KILL"] + command
+
+
 class Machine:
     """A running QEMU whose console we read and write. Use as a context manager; leaving kills it."""
 
@@ -110,7 +117,7 @@ class Machine:
         self._ended = False
         self._qmp = None
         try:
-            self.process = subprocess.Popen(self.command_line, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            self.process = subprocess.Popen(tied(self.command_line), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                             stderr=subprocess.STDOUT, start_new_session=True)
         except OSError as error:
             raise MachineError(f"{self.command_line[0]} cannot be run: {error.strerror}") from error

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from disk import default_disk  # noqa: E402
-from qemu import ANSI, EXIT_LINE, PROMPT, Machine, MachineError, Options, qemu_command  # noqa: E402
+from qemu import ANSI, EXIT_LINE, PROMPT, Machine, MachineError, Options, qemu_command, tied  # noqa: E402
 
 LOGS_KEPT = 20
 
@@ -91,7 +91,7 @@ def run_gdb(options, log):
     port = 1234 + os.getpid() % 1000
     command = qemu_command(options) + ["-S", "-gdb", f"tcp:127.0.0.1:{port}", "-chardev",
                                        f"file,id=console,path={log}", "-serial", "chardev:console", "-monitor", "none"]
-    machine = subprocess.Popen(command, start_new_session=True)
+    machine = subprocess.Popen(tied(command), start_new_session=True)
     symbols = [f"add-symbol-file {path}" for path in sorted(Path("build/images").glob("*.elf"))]
     script = ["set confirm off", "set pagination off", f"target remote 127.0.0.1:{port}"]
     print(f"console: {log}; a domain's symbols: one of\n  " + "\n  ".join(symbols))

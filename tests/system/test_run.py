@@ -1,6 +1,9 @@
 """`make run CMD=...`: commands are typed, the machine powers off, the last command's status comes back."""
+import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 from framework import ROOT, case
 
@@ -38,3 +41,19 @@ def run_past_its_limit(t):
     code, output = run_py(t, "--disk", "none", "--limit", "2", "--command", "sleep 60000")
     t.equal(code, 1, "exit status")
     t.check("the end of 'sleep 60000' did not appear within 2 s" in output, f"it says {output[-300:]!r}")
+
+
+@case
+def run_that_is_killed_takes_its_machine_along(t):
+    command = [sys.executable, "tools/run.py", "--disk", "none", "--cores", "1", "--command", "echo begun; sleep 600000"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as runner:
+        for line in runner.stdout:
+            if line.startswith("begun"):
+                break
+        machine = Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split()
+        t.equal(len(machine), 1, "machines that it runs")
+        runner.kill()
+    end = time.monotonic() + 60
+    while os.path.exists(f"/proc/{machine[0]}/exe") and time.monotonic() < end:
+        time.sleep(0.01)
+    t.check(not os.path.exists(f"/proc/{machine[0]}/exe"), "QEMU goes on")
