@@ -266,6 +266,7 @@ static const struct call_entry calls[CALL_COUNT] = {
     [CALL_domain_status] = {operation_status, TARGET_DOMAIN, true},
     [CALL_domain_publish] = {operation_publish, TARGET_DOMAIN, true},
     [CALL_domain_watch] = {operation_watch, TARGET_DOMAIN, true},
+    [CALL_domain_poke] = {operation_poke, TARGET_DOMAIN, true},
     [CALL_domain_ping] = {operation_ping, TARGET_DOMAIN, true},
     [CALL_device_map] = {operation_device_map, TARGET_DOMAIN_OR_SELF, true},
     [CALL_interrupt_bind] = {operation_interrupt_bind, TARGET_DOMAIN, true},

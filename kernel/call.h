@@ -40,6 +40,7 @@ enum error operation_destroy(struct invocation *c);
 enum error operation_status(struct invocation *c);
 enum error operation_publish(struct invocation *c);
 enum error operation_watch(struct invocation *c);
+enum error operation_poke(struct invocation *c);
 enum error operation_ping(struct invocation *c);
 enum error operation_device_map(struct invocation *c);
 enum error operation_interrupt_bind(struct invocation *c);

@@ -177,6 +177,36 @@ enum error operation_ping(struct invocation *c)
 	return ERR_OK;
 }
 
+// A word of its image, stack, channels or heap that lies in frames of this partition. What it cannot write must be content:
+// only that is compared when it is restored (page_is_pristine).
+static uint64_t *poke_word(struct domain *d, uint64_t gpa)
+{
+	const struct plan_core *own = &d->core->plan->cores[d->core->id];
+	bool image = gpa >= GPA_IMAGE && gpa < GPA_IMAGE_END, rest = gpa >= GPA_DEVICE_END && gpa < GPA_HEAP_END, content = false;
+	paddr_t pa;
+	unsigned prot = 0;
+	if (gpa % sizeof(uint64_t) || !(image || rest) || !table_lookup(&d->table, gpa, &pa, &prot) ||
+	    pa - own->partition >= own->partition_bytes)
+		return 0;
+	for (unsigned i = 0; i < d->segment_count; i++) {
+		const struct segment *s = &d->segments[i];
+		content |= gpa >= s->gpa && gpa - s->gpa + sizeof(uint64_t) <= s->length;
+	}
+	return content || (prot & PROT_WRITE) ? (uint64_t *)pa : 0;
+}
+
+enum error operation_poke(struct invocation *c)
+{
+	struct domain *d = c->target;
+	uint64_t *word = c->arg[1] < 32 ? &d->x[c->arg[1]] : poke_word(d, c->arg[1]);
+	if (!word || d->job.kind != JOB_NONE)
+		return word ? ERR_STATE : ERR_INVALID;
+	c->value[0] = *word;
+	*word ^= c->arg[2];
+	instruction_fence(); // it may be text, and runs on this hart only
+	return ERR_OK;
+}
+
 static bool overlaps(uint64_t a, uint64_t a_end, uint64_t b, uint64_t b_end)
 {
 	return a < b_end && b < a_end;

@@ -197,6 +197,34 @@ enum error supervision_mark(const char *text)
 	return ask_text(SUPERVISOR_OP_MARK, text);
 }
 
+// --- damage
+
+enum error supervision_segment(const struct supervision_victim *victim, unsigned number, uint64_t offset, void *content,
+			       size_t room, struct supervision_segment *segment)
+{
+	struct client_request request = {.op = SUPERVISOR_OP_SEGMENT,
+					 .arg = {number, offset, victim->job},
+					 .out = victim->name,
+					 .out_length = (uint32_t)strlen(victim->name),
+					 .in = content,
+					 .in_length = (uint32_t)(room < SUPERVISION_ROOM ? room : SUPERVISION_ROOM)};
+	enum error e = ask(&request);
+	const uint64_t *result = request.completion.result;
+	*segment = (struct supervision_segment){result[0], result[1], result[2], result[3]};
+	return e == ERR_OK && segment->got > room ? ERR_PROTOCOL : e;
+}
+
+enum error supervision_poke(const struct supervision_victim *victim, uint64_t place, uint64_t mask, uint64_t *was)
+{
+	struct client_request request = {.op = SUPERVISOR_OP_POKE,
+					 .arg = {place, mask, victim->job},
+					 .out = victim->name,
+					 .out_length = (uint32_t)strlen(victim->name)};
+	enum error e = ask(&request);
+	*was = request.completion.result[0];
+	return e;
+}
+
 // --- services' runtimes
 
 // A channel of a service that was given up is closed: it may have been started again since, by somebody's wish.

@@ -36,6 +36,25 @@ enum error supervision_times(uint64_t first, struct supervisor_restart *times, u
 enum error supervision_power(bool reboot, uint64_t code);
 enum error supervision_mark(const char *text);
 
+// Who is harmed: a service by its name, or a job by its number (then the name counts for nothing).
+struct supervision_victim {
+	char name[NAME_SIZE + 1];
+	uint64_t job;
+};
+// One segment of its program by number, the stack last; ERR_NOT_FOUND behind that.
+struct supervision_segment {
+	uint64_t gpa;
+	uint64_t bytes;
+	uint64_t prot; // PROT_*
+	size_t got;    // bytes of pristine content that were given
+};
+// `room`: at most SUPERVISION_ROOM.
+enum error supervision_segment(const struct supervision_victim *victim, unsigned number, uint64_t offset, void *content,
+			       size_t room, struct supervision_segment *segment);
+// Damage on purpose: 8 bytes at a guest-physical address, or saved register 0 (pc) to 31, are xored with `mask` (0: only
+// read). *was: what stood there. ERR_INVALID: not a place of its own; ERR_STATE: it is not up.
+enum error supervision_poke(const struct supervision_victim *victim, uint64_t place, uint64_t mask, uint64_t *was);
+
 // A channel to the service published under `served`, opened once and kept. Small: payloads up to SUPERVISION_ROOM.
 #define SUPERVISION_ROOM 4096u
 enum error supervision_channel(const char *served, struct client **client);

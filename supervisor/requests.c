@@ -215,6 +215,62 @@ static void requests_mark(struct server_request *r)
 	requests_done(r, 0);
 }
 
+// A service by name, or, when arg[2] says so, a job by its number.
+static struct service *requests_victim(const struct server_request *r)
+{
+	struct service *s = 0;
+	if (!r->copy.arg[2])
+		return requests_named(r);
+	for (unsigned i = 0; (s = services_at(i)) != 0 && (!s->record || s->job != r->copy.arg[2]); i++)
+		;
+	return s;
+}
+
+static void requests_segment(struct server_request *r)
+{
+	char why[CRASH_LINE_MAX];
+	const struct service *s = requests_victim(r);
+	struct image_program program;
+	enum error error = s ? image_program(services_image(), s->image, &program, why, sizeof why) : ERR_NOT_FOUND;
+	uint64_t number = r->copy.arg[0], offset = r->copy.arg[1], result[5] = {0};
+	if (!error && number > program.elf.count)
+		error = ERR_NOT_FOUND;
+	if (!error && number == program.elf.count) {
+		result[1] = (uint64_t)s->record->stack_pages << PAGE_SHIFT;
+		result[0] = GPA_STACK_TOP - result[1];
+		result[2] = PROT_READ | PROT_WRITE;
+	} else if (!error) {
+		const struct elf_segment *segment = &program.elf.segments[number];
+		uint64_t left = offset < segment->length ? segment->length - offset : 0;
+		result[0] = segment->gpa;
+		result[1] = segment->pages << PAGE_SHIFT;
+		result[2] = segment->prot;
+		result[3] = left < r->copy.in_length ? left : r->copy.in_length;
+		if (result[3])
+			memcpy(r->in, services_image()->base + program.offset + segment->offset + offset, result[3]);
+	}
+	server_complete(r, error, result);
+}
+
+// Recorded before the damage is done: it may be our own end, and must not be done again then.
+static void requests_poke(struct server_request *r)
+{
+	const struct service *s = requests_victim(r);
+	uint64_t place = r->copy.arg[0], mask = r->copy.arg[1];
+	if (!s || (s->phase != PHASE_UP && s->phase != PHASE_STARTING)) {
+		requests_complete(r, s ? ERR_STATE : ERR_NOT_FOUND, 0, 0);
+		return;
+	}
+	struct kernel_result word = kcall(CALL_domain_poke, s->domain.handle, place, 0);
+	if (word.error) {
+		requests_complete(r, word.error, 0, 0);
+		return;
+	}
+	requests_certain(r, word.value[0]);
+	(void)kcall(CALL_domain_poke, s->domain.handle, place, mask);
+	requests_done(r, word.value[0]);
+}
+
 static void requests_power(struct server_request *r)
 {
 	uint64_t how = r->copy.arg[0], code = r->copy.arg[1];
@@ -293,6 +349,7 @@ static void (*const requests_handlers[SUPERVISOR_OPS])(struct server_request *re
 	[SUPERVISOR_OP_ARGUMENT] = requests_argument, [SUPERVISOR_OP_LOG] = requests_log,
 	[SUPERVISOR_OP_TIMES] = requests_times,     [SUPERVISOR_OP_POWER] = requests_power,
 	[SUPERVISOR_OP_MEMORY] = requests_memory,   [SUPERVISOR_OP_MARK] = requests_mark,
+	[SUPERVISOR_OP_SEGMENT] = requests_segment, [SUPERVISOR_OP_POKE] = requests_poke,
 };
 
 // A recorded operation of our former incarnation: its effect is in the kernels, its answer in the record.

@@ -35,7 +35,9 @@ static enum error restart_quiesce(struct service *s)
 
 static enum error restart_unregister(struct service *s)
 {
-	return kcall(CALL_domain_unregister, s->domain.handle, 0).error;
+	enum error error = kcall(CALL_domain_unregister, s->domain.handle, 0).error;
+	s->times.fenced = time_now();
+	return error;
 }
 
 // For a kernel that cannot forget segments: another domain, at the price that the clients are told.

@@ -306,8 +306,13 @@ static void watch_complaint(uint64_t who, uint64_t reason)
 		return;
 	bool stops = policy_complaint_stops((enum complaint)reason, s->history.complaints);
 	s->history.complaints++;
-	if (!stops || (s->record->flags & SERVICE_FLAG_FIRST))
+	if (!stops)
 		return;
+	if (s->record->flags & SERVICE_FLAG_FIRST) { // about ourselves: our next incarnation answers what we did not
+		say("supervisor: a client complains about the supervisor, which ends itself");
+		kcall(CALL_exit, WATCH_EXIT_COMPLAINT);
+		return;
+	}
 	s->complaint = (enum complaint)reason;
 	watch_stop(s, FAULT_COMPLAINT);
 }

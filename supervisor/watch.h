@@ -6,6 +6,7 @@
 #define WATCH_TICKS 4u
 
 // ms from start to ready, while all that a service uses is there. 10 s: a file system replays a full log in less.
+#define WATCH_EXIT_COMPLAINT 76 // exit code of a supervisor that a client complained about
 #define WATCH_START_MS 10000u
 
 // Gives it that time to become ready.

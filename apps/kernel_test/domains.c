@@ -160,6 +160,46 @@ static void image_is_exchanged(void)
 	}
 }
 
+// A poked word of text is what runs, and is pristine again after a restore; nothing but the domain's own can be poked.
+static void words_are_poked(void)
+{
+	const struct test_segment *text = &test_segments[0];
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child c;
+		CHECK(child_create(&c, core, "exit", 5, 1, 0));
+		CHECK(child_load(&c));
+		struct kernel_result was = kcall(CALL_domain_poke, c.handle, test_entry, 0);
+		EQUAL(was.error, ERR_OK);
+		WORKS(CALL_domain_poke, c.handle, test_entry, was.value[0]); // zero: defined to be illegal
+		CHECK(child_begin(&c));
+		struct domain_status s;
+		CHECK(child_wait(&c, &s));
+		EQUAL(s.cause, 2);
+		EQUAL(s.pc, test_entry);
+		CHECK(child_restore(&c));
+		EQUAL(kcall(CALL_domain_poke, c.handle, test_entry, 0).value[0], was.value[0]);
+		CHECK(child_begin(&c));
+		CHECK(child_exits(&c, 5));
+		EQUAL(kcall(CALL_domain_poke, c.handle, GPA_STACK_TOP - 8, 7).error, ERR_OK);
+		EQUAL(kcall(CALL_domain_poke, c.handle, GPA_STACK_TOP - 8, 0).value[0] & 7, 7);
+		FAILS(ERR_INVALID, CALL_domain_poke, c.handle, test_entry + 4, 0);
+		FAILS(ERR_INVALID, CALL_domain_poke, c.handle, text->gpa + (text->length & ~7ul), 0); // behind its content
+		FAILS(ERR_INVALID, CALL_domain_poke, c.handle, GPA_STACK_TOP, 0);
+		FAILS(ERR_INVALID, CALL_domain_poke, c.handle, GPA_INFO, 0);
+		FAILS(ERR_INVALID, CALL_domain_poke, c.handle, GPA_STARTUP, 0);
+		FAILS(ERR_INVALID, CALL_domain_poke, c.handle, GPA_DOORBELL, 0);
+		FAILS(ERR_INVALID, CALL_domain_poke, c.handle, GPA_HEAP, 0);
+		FAILS(ERR_INVALID, CALL_domain_poke, c.handle, 32, 0);
+		FAILS(ERR_INVALID, CALL_domain_poke, c.handle, ~7ul, 0);
+		CHECK(child_destroy(&c));
+		CHECK(child_run(&c, core, "spin", 0));
+		WORKS(CALL_domain_poke, c.handle, 0, 1ul << 40); // its pc
+		CHECK(child_wait(&c, &s));
+		EQUAL(s.cause, 20);
+		CHECK(child_destroy(&c));
+	}
+}
+
 const struct kernel_test domain_tests[] = {
 	{"domain.exit", exit_on_every_core},
 	{"domain.registers", registers_are_zero},
@@ -171,5 +211,6 @@ const struct kernel_test domain_tests[] = {
 	{"domain.many", many_at_once},
 	{"domain.info", info_page_tells},
 	{"domain.exchange", image_is_exchanged},
+	{"domain.poke", words_are_poked},
 	{0, 0},
 };

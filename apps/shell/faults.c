@@ -1,4 +1,4 @@
-// Commands that do harm on purpose: crash, hang, restart, inject, points.
+// Commands that do harm on purpose: crash, hang, restart, inject, flip, points.
 //
 // Asks the service's runtime (RUNTIME_OP_INJECT) or the supervisor; owns nothing. A crash is awaited by a ping through
 // the ring of the service, which the next incarnation answers: no sleeping, no guessing. If the shell dies here, the
@@ -130,6 +130,20 @@ static int command_inject(int argc, char **argv)
 	return e == ERR_OK ? STATUS_OK : complain(argv[1], e);
 }
 
+static int command_flip(int argc, char **argv)
+{
+	struct supervision_victim victim = {.job = 0};
+	uint64_t place, mask, was;
+	if (argc != 4 || strlen(argv[1]) > NAME_SIZE || !number_parse(argv[2], &place) || !number_parse(argv[3], &mask))
+		return STATUS_USAGE;
+	strcpy(victim.name, argv[1]);
+	enum error e = supervision_poke(&victim, place, mask, &was);
+	if (e != ERR_OK)
+		return complain(argv[1], e);
+	printf("%s: %#" PRIx64 " was %#018" PRIx64 ", is %#018" PRIx64 "\n", argv[1], place, was, was ^ mask);
+	return STATUS_OK;
+}
+
 static int points_print(const char *served)
 {
 	static struct inject_point_info points[SUPERVISION_ROOM / sizeof(struct inject_point_info)];
@@ -162,6 +176,8 @@ const struct command commands_faults[] = {
 	{"restart", "SERVICE", "restart it and forget its history", command_restart},
 	{"inject", "SERVICE POINT ACTION [N [ERROR]]", "arm a fault at the N-th passage of a named point, or of `any`",
 	 command_inject},
+	{"flip", "SERVICE PLACE MASK",
+	 "turn bits of a running service over: 8 bytes at an address, or register 0 (pc) to 31", command_flip},
 	{"points", "SERVICE", "the service's injection points", command_points},
 	{0},
 };

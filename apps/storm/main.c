@@ -1,9 +1,13 @@
 // storm: a workload on files and the console while services are killed at random, and a check of every byte.
 //
 //   storm SECONDS [--rate N] [--seed S] [--only A,B] [--actions A,B] [--workers N] [--count N] [--keep] [--quiet]
+//   storm SECONDS --faults N [--classes A,B] [--work OPERATIONS] [--seed S] [--only A,B,client] [--workers N]
+//
+// The second is a campaign: N faults one after another, each judged by itself (campaign.c, damage.c).
 //
 // Owns the fibers: workers (work.c), one injector for each service (injector.c), the progress line. Exit status 0 only
 // when no operation failed and no byte was wrong. If this domain dies, the shell that waits says so; the files stay.
+#include "apps/storm/damage.h"
 #include "apps/storm/storm.h"
 #include "runtime/console.h"
 #include "runtime/error_text.h"
@@ -22,6 +26,9 @@
 	(ACTION(INJECT_ILLEGAL) | ACTION(INJECT_WILD) | ACTION(INJECT_STACK) | ACTION(INJECT_ASSERT) |                 \
 	 ACTION(INJECT_HANG) | ACTION(INJECT_REPLY) | ACTION(INJECT_EXIT) | ACTION(STORM_KILL))
 #define RATE_DEFAULT_MILLE 8000u // some points are not passed again before something else fires: 5 a second remain
+#define WORK_DEFAULT 30u // operations: enough that most points of fs and blk are passed once
+#define FAULTS_MAX 100000u
+#define CLASSES_DEFAULT ((1ull << DAMAGE_CLASSES) - 1)
 #define PROGRESS_US 250000u
 
 struct storm_options storm_options;
@@ -50,12 +57,30 @@ static bool read_services(char *list)
 {
 	char *rest = list;
 	storm_options.services = 0;
+	storm_options.clients = false;
 	for (char *word; (word = strtok_r(rest, ",", &rest)) != 0;) {
+		if (strcmp(word, "client") == 0) {
+			storm_options.clients = true;
+			continue;
+		}
 		if (storm_options.services == STORM_SERVICES || strlen(word) > NAME_SIZE)
 			return false;
 		strcpy(storm_options.service[storm_options.services++], word);
 	}
-	return storm_options.services > 0;
+	return storm_options.services > 0 || storm_options.clients;
+}
+
+static bool read_classes(char *list)
+{
+	char *rest = list;
+	storm_options.classes = 0;
+	for (char *word; (word = strtok_r(rest, ",", &rest)) != 0;) {
+		unsigned class = damage_from_word(word);
+		if (class == DAMAGE_CLASSES)
+			return false;
+		storm_options.classes |= 1ull << class;
+	}
+	return storm_options.classes != 0;
 }
 
 static bool read_actions(char *list)
@@ -100,12 +125,18 @@ static bool read_valued(const char *option, char *value)
 		return read_services(value);
 	if (strcmp(option, "--actions") == 0)
 		return read_actions(value);
+	if (strcmp(option, "--classes") == 0)
+		return read_classes(value);
 	if (!read_number(value, &number))
 		return false;
 	if (strcmp(option, "--seed") == 0)
 		storm_options.seed = number;
 	else if (strcmp(option, "--count") == 0)
 		storm_options.count = number;
+	else if (strcmp(option, "--faults") == 0 && number <= FAULTS_MAX)
+		storm_options.faults = number;
+	else if (strcmp(option, "--work") == 0)
+		storm_options.work = number;
 	else if (strcmp(option, "--workers") == 0 && number >= 1 && number <= STORM_WORKERS_MAX)
 		storm_options.workers = (unsigned)number;
 	else
@@ -120,6 +151,8 @@ static bool read_options(char *text)
 	storm_options = (struct storm_options){.rate_mille = RATE_DEFAULT_MILLE,
 					       .seed = time_now() % 1000000,
 					       .actions = ACTIONS_DEFAULT,
+					       .classes = CLASSES_DEFAULT,
+					       .work = WORK_DEFAULT,
 					       .workers = 3};
 	(void)read_services(services);
 	for (char *word; (word = strtok_r(rest, " ", &rest)) != 0;) {
@@ -154,6 +187,13 @@ static void worker_body(void *argument)
 	fiber_finished();
 }
 
+static void campaign_body(void *argument)
+{
+	(void)argument;
+	storm_campaign();
+	fiber_finished();
+}
+
 static void injector_body(void *argument)
 {
 	storm_inject((unsigned)(uintptr_t)argument);
@@ -175,6 +215,8 @@ static bool start_all(void)
 	for (unsigned i = 0; i < storm_options.workers; i++)
 		if (!start_fiber(worker_body, i, "worker"))
 			return false;
+	if (storm_options.faults > 0)
+		return start_fiber(campaign_body, 0, "campaign");
 	for (unsigned i = 0; i < storm_options.services && storm_options.rate_mille > 0; i++)
 		if (!start_fiber(injector_body, i, "injector"))
 			return false;
@@ -213,6 +255,25 @@ static void run_until_end(void)
 		fiber_park();
 }
 
+// The lines of the faults are the report.
+static int run_campaign(void)
+{
+	enum error e = storm_work_begin();
+	if (e != ERR_OK || !start_all()) {
+		printf("storm: a campaign cannot begin: %s\n", error_sentence(e));
+		return 1;
+	}
+	while (fibers_running > 0)
+		fiber_park();
+	if (storm_campaign_status() != 0)
+		return 1;
+	storm_counts.errors = storm_counts.wrong_bytes = 0; // those of the faults have been printed
+	storm_work_verify();
+	printf("CAMPAIGN verified files %" PRIu64 " errors %" PRIu64 " wrong %" PRIu64 "\n", storm_counts.files_verified,
+	       storm_counts.errors, storm_counts.wrong_bytes);
+	return 0;
+}
+
 static int run(void)
 {
 	storm_report_collect();
@@ -248,10 +309,12 @@ int program_main(void)
 	}
 	if (!read_options(arguments)) {
 		printf("usage: storm SECONDS [--rate N] [--seed S] [--only A,B] [--actions A,B] [--workers N] [--count N] "
-		       "[--keep] [--quiet]\n");
+		       "[--keep] [--quiet]\n"
+		       "       storm SECONDS --faults N [--classes A,B] [--work OPERATIONS] [--seed S] [--only A,B,client] "
+		       "[--workers N]\n");
 		return 2;
 	}
-	int code = run();
+	int code = storm_options.faults > 0 ? run_campaign() : run();
 	console_drain();
 	return code;
 }

@@ -22,6 +22,10 @@ struct storm_options {
 	unsigned workers;
 	bool keep;            // leave the files
 	bool quiet;           // no progress lines
+	uint64_t faults;      // campaign: so many faults one after another in place of a storm; 0: a storm
+	uint64_t classes;     // campaign: bit for each enum damage_class
+	uint64_t work;        // campaign: operations that a fault is given to show itself
+	bool clients;         // campaign: a client is among those that are harmed
 	unsigned services;
 	char service[STORM_SERVICES][NAME_SIZE + 1]; // manifest names
 };
@@ -36,6 +40,7 @@ struct storm_counts {
 	uint64_t wrong_bytes;  // reads that differ from the model, bytes
 	uint64_t console_writes;
 	uint64_t ticks;        // of the workload
+	enum error last_error;
 };
 
 extern struct storm_options storm_options;
@@ -57,6 +62,9 @@ void storm_work(unsigned worker);
 // After the workload: sync, and every file byte by byte against the model.
 void storm_work_verify(void);
 void storm_work_remove(void);
+// Asks every worker to read all its files before it goes on; whether all have.
+void storm_work_check(void);
+bool storm_work_checked(void);
 
 // --- injector.c
 
@@ -67,6 +75,13 @@ void storm_inject(unsigned service);
 // Disarms what has not fired, by one last kill each, and waits until all are back.
 void storm_inject_end(void);
 uint64_t storm_injected(void);
+
+// --- campaign.c
+
+// Body of the fiber that injects storm_options.faults faults; sets storm_stopping at the end.
+void storm_campaign(void);
+// 0: every fault was injected and what was asked of the services afterwards was answered.
+int storm_campaign_status(void);
 
 // --- report.c
 

@@ -19,6 +19,7 @@
 #define CHUNKS 384u // 192 KiB: through the single and into the double indirect blocks of a 1 KiB file system
 #define FILE_LIMIT (CHUNK * CHUNKS)
 #define PIECE 32768u // largest single write
+#define ERROR_PAUSE_US 2000u // after an error in a campaign, which goes on
 
 struct model {
 	bool exists;
@@ -32,6 +33,8 @@ struct worker {
 	unsigned number;
 	uint64_t random;
 	unsigned next_name;
+	unsigned checked;   // the last check that it has made
+	unsigned abandoned; // files of unknown content that a campaign left behind
 	char directory[64];
 	struct model files[FILES];
 	uint8_t buffer[PIECE];
@@ -40,6 +43,7 @@ struct worker {
 };
 
 static struct worker workers[STORM_WORKERS_MAX];
+static unsigned check_wanted; // number of the last check that somebody wants
 static char base[32];
 
 const char *storm_work_directory(void)
@@ -95,9 +99,13 @@ static bool succeeded(struct worker *w, struct model *m, const char *what, enum 
 	if (e == ERR_OK)
 		return true;
 	storm_counts.errors++;
-	printf("storm: worker %u: %s file %u: %s\n", w->number, what, m ? m->name : 0, error_sentence(e));
+	storm_counts.last_error = e;
 	if (m)
 		m->broken = true;
+	if (storm_options.faults > 0) // its line has the error
+		fiber_sleep_us(ERROR_PAUSE_US);
+	else
+		printf("storm: worker %u: %s file %u: %s\n", w->number, what, m ? m->name : 0, error_sentence(e));
 	return false;
 }
 
@@ -105,6 +113,8 @@ static void wrong_bytes(struct worker *w, struct model *m, const char *what, uin
 {
 	storm_counts.wrong_bytes += count;
 	m->broken = true;
+	if (storm_options.faults > 0)
+		return;
 	printf("storm: worker %u: %s file %u: %" PRIu64 " wrong bytes from offset %" PRIu64 " (size %" PRIu64 ")\n",
 	       w->number, what, m->name, count, offset, m->size);
 }
@@ -264,10 +274,17 @@ static void work_list(struct worker *w)
 		expected += w->files[i].exists && !w->files[i].broken;
 		unknown += w->files[i].broken;
 	}
-	if (unknown == 0 && seen != expected) {
+	if (unknown == 0 && (seen < expected || seen > expected + w->abandoned)) {
 		storm_counts.wrong_bytes++;
 		printf("storm: worker %u: the directory has %u names, not %u\n", w->number, seen, expected);
 	}
+}
+
+// What a fault has spoilt is counted with that fault; the next one meets files that are right.
+static void work_abandon(struct worker *w, struct model *m)
+{
+	w->abandoned++;
+	m->exists = m->broken = false;
 }
 
 static void work_step(struct worker *w)
@@ -279,7 +296,9 @@ static void work_step(struct worker *w)
 	};
 	struct model *m = &w->files[storm_random_below(&w->random, FILES)];
 	unsigned which = (unsigned)storm_random_below(&w->random, 40);
-	if (m->broken)
+	if (m->broken && storm_options.faults > 0)
+		work_abandon(w, m);
+	else if (m->broken)
 		fiber_yield();
 	else if (!m->exists)
 		work_create(w, m);
@@ -291,6 +310,14 @@ static void work_step(struct worker *w)
 		operations[which % (sizeof(operations) / sizeof(operations[0]))](w, m);
 }
 
+static void verify_worker(struct worker *w)
+{
+	for (unsigned i = 0; i < FILES; i++)
+		if (w->files[i].exists && !w->files[i].broken)
+			work_verify(w, &w->files[i]);
+	work_list(w);
+}
+
 void storm_work(unsigned worker)
 {
 	struct worker *w = &workers[worker];
@@ -299,14 +326,31 @@ void storm_work(unsigned worker)
 	snprintf(w->directory, sizeof(w->directory), "%s/w%u", base, worker);
 	if (!succeeded(w, 0, "make directory of", file_make_directory(w->directory, 0755)))
 		return;
-	while (!storm_stopping)
+	while (!storm_stopping) {
+		if (w->checked != check_wanted)
+			verify_worker(w);
+		w->checked = check_wanted;
 		work_step(w);
+	}
+}
+
+void storm_work_check(void)
+{
+	check_wanted++;
+}
+
+bool storm_work_checked(void)
+{
+	bool all = true;
+	for (unsigned i = 0; i < storm_options.workers; i++)
+		all &= workers[i].checked == check_wanted;
+	return all;
 }
 
 enum error storm_work_begin(void)
 {
 	enum error e = ERR_EXISTS;
-	for (unsigned i = 0; i < 100 && e == ERR_EXISTS; i++) {
+	for (unsigned i = 0; i < 1000 && e == ERR_EXISTS; i++) {
 		snprintf(base, sizeof(base), "/storm%u", i);
 		e = file_make_directory(base, 0755);
 	}
@@ -314,14 +358,6 @@ enum error storm_work_begin(void)
 }
 
 // --- the end
-
-static void verify_worker(struct worker *w)
-{
-	for (unsigned i = 0; i < FILES; i++)
-		if (w->files[i].exists && !w->files[i].broken)
-			work_verify(w, &w->files[i]);
-	work_list(w);
-}
 
 void storm_work_verify(void)
 {

@@ -46,6 +46,7 @@
 	X(domain_status, S, "D, group -> 5 words of struct domain_status (fault.h)")                                   \
 	X(domain_publish, S, "D, name (2 words), state -> ; a line in its core's info page")                           \
 	X(domain_watch, S, "D, tick in us, ticks -> ; ping, report EVENT_DOMAIN/hang if not answered within")          \
+	X(domain_poke, S, "D, place, mask -> the word as it was ; fault injection: 8 bytes of its memory at that gpa, or saved register 0 (pc) to 31, are xored")  \
 	X(domain_ping, S, "D -> ; one ping now, under the watch's tick and count")                                     \
 	X(device_map, S, "D, physical address, bytes -> gpa ; D = 0: the caller itself")                               \
 	X(interrupt_bind, S, "D, device index, source (0: MSI) -> identity, MSI address, MSI data")                    \

@@ -14,7 +14,10 @@
 	X(TIMES, IDEMPOTENT, "first restart number -> number given, next ; in: struct supervisor_restart[]")           \
 	X(POWER, ONCE, "0 off 1 reboot, exit code -> ")                                                                \
 	X(MEMORY, IDEMPOTENT, "core -> free frames, all frames, quarantined")                                          \
-	X(MARK, ONCE, "; out: text -> ; a line into the crash log")
+	X(MARK, ONCE, "; out: text -> ; a line into the crash log")                                                    \
+	X(SEGMENT, IDEMPOTENT, "number, offset, job; out: service name -> gpa, bytes, protection, bytes given; "       \
+			       "in: pristine content from there on; the stack comes last and has none")               \
+	X(POKE, ONCE, "place, mask, job; out: service name -> the word as it was; damage on purpose (domain_poke)")
 
 enum supervisor_op {
 	SUPERVISOR_OP_NONE,
@@ -48,7 +51,8 @@ struct supervisor_restart { // one line of the history, for distributions
 	uint32_t epoch; // of the new incarnation
 	uint64_t fault;    // rdtime: last sign of life of the old one (a fault: the trap)
 	uint64_t detected; // the supervisor knew
+	uint64_t fenced;   // it was off its hart, its device reset, its mappings of clients gone
 	uint64_t started;  // the new one ran
 	uint64_t ready;    // it had adopted and served
 };
-_Static_assert(sizeof(struct supervisor_restart) == 56, "supervisor_restart is 56 bytes");
+_Static_assert(sizeof(struct supervisor_restart) == 64, "supervisor_restart is 64 bytes");

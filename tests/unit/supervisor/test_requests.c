@@ -65,6 +65,25 @@ static struct service ask_service[3]; // fs, hello's record, a job of hello
 static enum job_state ask_job_state;
 static enum error ask_spawn_error;
 static char ask_spawned[64];
+static uint64_t ask_poked[3];
+static struct image ask_image;
+
+const struct image *services_image(void)
+{
+	return &ask_image;
+}
+
+// One program: ten bytes of text at the start of the image, and two pages.
+enum error image_program(const struct image *image, const char name[NAME_SIZE], struct image_program *program, char *why,
+			 size_t why_size)
+{
+	(void)image, (void)why, (void)why_size;
+	*program = (struct image_program){.offset = 4, .length = 100};
+	program->elf.count = 1;
+	program->elf.segments[0] =
+		(struct elf_segment){.gpa = GPA_IMAGE, .pages = 2, .prot = PROT_READ | PROT_EXEC, .offset = 3, .length = 10};
+	return name[0] ? ERR_OK : ERR_NOT_FOUND;
+}
 
 struct service *services_at(unsigned index)
 {
@@ -163,7 +182,12 @@ unsigned restart_times(uint64_t *first, struct supervisor_restart *out, unsigned
 struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
 				 uint64_t a5)
 {
-	(void)a2, (void)a3, (void)a4, (void)a5;
+	(void)a3, (void)a4, (void)a5;
+	if (number == CALL_domain_poke) {
+		strcat(ask_done, a2 ? "poke" : "look ");
+		ask_poked[0] = a0, ask_poked[1] = a1, ask_poked[2] = a2;
+		return (struct kernel_result){.error = a1 == 13 ? ERR_INVALID : ERR_OK, .value = {0xabc}};
+	}
 	if (number == CALL_memory_count)
 		return (struct kernel_result){.value = {100 + a0, 200, 3}};
 	assert_int_equal(number, CALL_power);
@@ -327,6 +351,64 @@ static void test_requests_read(void **state)
 	assert_memory_equal(ask_in, "storm begins\n", 13);
 }
 
+static enum error ask_of(uint16_t op, uint64_t a, uint64_t b, uint64_t job, const char *name, uint32_t room)
+{
+	struct server_request r = ask_make(op, a, name, (uint32_t)strlen(name));
+	r.copy.arg[1] = b;
+	r.copy.arg[2] = job;
+	r.copy.in_length = room;
+	ask_answer_count = 0;
+	ask_done[0] = 0;
+	memset(ask_in, 0, sizeof ask_in);
+	requests_server.request(&r);
+	assert_int_equal(ask_answer_count, 1);
+	return ask_answers[0].status;
+}
+
+static void test_requests_segment(void **state)
+{
+	(void)state;
+	static const uint8_t boot_image[] = "0123456abcdefghijklm";
+	const uint64_t *result = ask_answers[0].result;
+	ask_image.base = boot_image;
+	strcpy(ask_service[0].image, "fs");
+	ask_record[0].stack_pages = 3;
+	assert_int_equal(ask_of(SUPERVISOR_OP_SEGMENT, 0, 2, 0, "fs", 4), ERR_OK);
+	assert_true(result[0] == GPA_IMAGE && result[1] == 2 * PAGE_SIZE && result[2] == (PROT_READ | PROT_EXEC));
+	assert_int_equal(result[3], 4);
+	assert_string_equal((char *)ask_in, "cdef");
+	assert_int_equal(ask_of(SUPERVISOR_OP_SEGMENT, 0, 8, 0, "fs", 100), ERR_OK);
+	assert_int_equal(result[3], 2);
+	assert_string_equal((char *)ask_in, "ij");
+	assert_int_equal(ask_of(SUPERVISOR_OP_SEGMENT, 0, ~0ull, 0, "fs", 100), ERR_OK);
+	assert_int_equal(result[3], 0);
+	assert_int_equal(ask_of(SUPERVISOR_OP_SEGMENT, 1, 0, 0, "fs", 100), ERR_OK); // the stack
+	assert_true(result[0] == GPA_STACK_TOP - 3 * PAGE_SIZE && result[1] == 3 * PAGE_SIZE && result[3] == 0);
+	assert_int_equal(ask_of(SUPERVISOR_OP_SEGMENT, 2, 0, 0, "fs", 100), ERR_NOT_FOUND);
+	assert_int_equal(ask_of(SUPERVISOR_OP_SEGMENT, 0, 0, 0, "nobody", 100), ERR_NOT_FOUND);
+	assert_int_equal(ask_of(SUPERVISOR_OP_SEGMENT, 0, 0, 78, "fs", 100), ERR_NOT_FOUND); // no such job
+}
+
+// Read, then recorded, then done: a supervisor that damages itself must not do so again when it is replayed.
+static void test_requests_poke(void **state)
+{
+	(void)state;
+	ask_service[0].domain.handle = 5;
+	ask_service[2].domain.handle = 6;
+	assert_int_equal(ask_of(SUPERVISOR_OP_POKE, 0x200008, 0x10, 0, "fs", 0), ERR_OK);
+	assert_string_equal(ask_done, "look record poke");
+	assert_true(ask_poked[0] == 5 && ask_poked[1] == 0x200008 && ask_poked[2] == 0x10);
+	assert_int_equal(ask_answers[0].result[0], 0xabc);
+	assert_int_equal(ask_of(SUPERVISOR_OP_POKE, 7, 1, 77, "", 0), ERR_OK); // a job
+	assert_true(ask_poked[0] == 6 && ask_poked[1] == 7);
+	assert_int_equal(ask_of(SUPERVISOR_OP_POKE, 13, 1, 0, "fs", 0), ERR_INVALID); // not a place of its own
+	assert_string_equal(ask_done, "look ");
+	assert_int_equal(ask_of(SUPERVISOR_OP_POKE, 7, 1, 0, "nobody", 0), ERR_NOT_FOUND);
+	ask_service[0].phase = PHASE_HELD;
+	assert_int_equal(ask_of(SUPERVISOR_OP_POKE, 7, 1, 0, "fs", 0), ERR_STATE);
+	assert_string_equal(ask_done, "");
+}
+
 // Room that the client gives is a bound, whatever it is.
 static void test_requests_small_room(void **state)
 {
@@ -375,6 +457,8 @@ int main(void)
 		cmocka_unit_test_setup(test_requests_jobs, ask_setup),
 		cmocka_unit_test_setup(test_requests_wait, ask_setup),
 		cmocka_unit_test_setup(test_requests_read, ask_setup),
+		cmocka_unit_test_setup(test_requests_segment, ask_setup),
+		cmocka_unit_test_setup(test_requests_poke, ask_setup),
 		cmocka_unit_test_setup(test_requests_small_room, ask_setup),
 		cmocka_unit_test_setup(test_requests_power, ask_setup),
 		cmocka_unit_test_setup(test_requests_replayed, ask_setup),

@@ -428,6 +428,22 @@ static void test_restart_after_complaints(void **state)
 	watch_event(EVENT_COMPLAINT, 77, 0, COMPLAINT_NO_ANSWER); // of nobody that we know
 }
 
+// Nobody can stop the supervisor but itself; its kernel starts the next one, which answers.
+static void test_complaint_about_the_supervisor(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_whole(s);
+	const struct loader_domain *own = &boot_service("supervisor")->domain;
+	uint64_t who = (uint64_t)own->core << 32 | own->domain;
+	watch_event(EVENT_COMPLAINT, who, 0, COMPLAINT_BAD_COMPLETION); // one is not believed
+	assert_null(strstr(fake_trace, "exit:supervisor"));
+	watch_event(EVENT_COMPLAINT, who, 0, COMPLAINT_NO_ANSWER);
+	assert_non_null(strstr(fake_trace, "exit:supervisor"));
+	assert_non_null(strstr(boot_said(), "a client complains about the supervisor"));
+}
+
 static void test_restart_device_that_does_not_stop(void **state)
 {
 	(void)state;
@@ -705,6 +721,7 @@ int main(void)
 		cmocka_unit_test_setup(test_restart_escalates, boot_setup),
 		cmocka_unit_test_setup(test_restart_on_request_is_not_counted, boot_setup),
 		cmocka_unit_test_setup(test_restart_after_complaints, boot_setup),
+		cmocka_unit_test_setup(test_complaint_about_the_supervisor, boot_setup),
 		cmocka_unit_test_setup(test_restart_device_that_does_not_stop, boot_setup),
 		cmocka_unit_test_setup(test_restart_core_lost, boot_setup),
 		cmocka_unit_test_setup(test_restart_each_step_repeated, boot_setup),
