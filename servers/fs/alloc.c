@@ -39,29 +39,91 @@ static uint32_t bit_find_zero(const uint8_t *map, uint32_t from, uint32_t to)
 	return to;
 }
 
-static uint32_t group_start(const struct volume *v, uint32_t group)
+static void bits_set(uint8_t *map, uint32_t from, uint32_t to)
 {
-	return v->first_data_block + group * v->blocks_per_group;
+	for (uint32_t i = from; i < to; i++)
+		map[i / 8] |= (uint8_t)(1u << i % 8);
 }
 
-static uint32_t group_length(const struct volume *v, uint32_t group)
+// ---- bitmaps that were never written (the descriptor says so) are made when they are first needed ----
+
+static bool group_says(struct volume *v, uint32_t group, uint16_t flag)
 {
-	uint32_t left = v->blocks - group_start(v, group);
-	return left < v->blocks_per_group ? left : v->blocks_per_group;
+	return v->group_checksums && volume_group(v, group)->flags & flag;
+}
+
+static enum error make_block_bitmap(struct volume *v, uint32_t group)
+{
+	struct buffer *b;
+	uint32_t start = volume_group_first(v, group), length = volume_group_blocks(v, group);
+	enum error error = volume_modify_group(v, group);
+	if (error == ERR_OK)
+		error = cache_create(&v->cache, v->places[group].block_bitmap, &b);
+	if (error != ERR_OK)
+		return error;
+	for (uint32_t i = 0; i < length;) {
+		uint32_t data = volume_data_run(v, start + i, length - i);
+		bits_set(b->data, i, i + (data == 0));
+		i += data ? data : 1;
+	}
+	bits_set(b->data, length, v->block_size * 8);
+	checksum_claim(b, BLOCK_BLOCK_BITMAP, group);
+	cache_put(&v->cache, b);
+	volume_group(v, group)->flags &= (uint16_t)~EXT4_GROUP_BLOCKS_UNUSED;
+	return ERR_OK;
+}
+
+// Linux wants the block bitmap of a group in which there are inodes.
+static enum error make_inode_bitmap(struct volume *v, uint32_t group)
+{
+	struct buffer *b;
+	enum error error = volume_modify_group(v, group);
+	if (error == ERR_OK && group_says(v, group, EXT4_GROUP_BLOCKS_UNUSED))
+		error = make_block_bitmap(v, group);
+	if (error == ERR_OK)
+		error = cache_create(&v->cache, v->places[group].inode_bitmap, &b);
+	if (error != ERR_OK)
+		return error;
+	bits_set(b->data, v->inodes_per_group, v->block_size * 8);
+	checksum_claim(b, BLOCK_INODE_BITMAP, group);
+	cache_put(&v->cache, b);
+	struct ext2_group *g = volume_group(v, group);
+	g->flags &= (uint16_t)~EXT4_GROUP_INODES_UNUSED;
+	g->unused_inodes = (uint16_t)v->inodes_per_group;
+	return ERR_OK;
+}
+
+// The group's bitmap of either kind, checked; ERR_CORRUPT once with a line in the log, and then without.
+static enum error get_bitmap(struct volume *v, uint32_t group, bool inodes, struct buffer **b)
+{
+	struct group_place *p = &v->places[group];
+	bool *bad = inodes ? &p->bad_inodes : &p->bad_blocks;
+	*b = 0;
+	if (*bad)
+		return ERR_CORRUPT;
+	enum error error = cache_get(&v->cache, inodes ? p->inode_bitmap : p->block_bitmap, b);
+	if (error != ERR_OK || checksum_good(v, *b, inodes ? BLOCK_INODE_BITMAP : BLOCK_BLOCK_BITMAP, group))
+		return error;
+	*bad = true;
+	cache_put(&v->cache, *b);
+	return volume_corrupt(v, "group %u: the %s bitmap's checksum is wrong; the group is left alone", group,
+			      inodes ? "inode" : "block");
 }
 
 // Takes a free block of the group, at or after `from` (an index in the group). ERR_NO_SPACE: none there.
 static enum error take_block(struct volume *v, uint32_t group, uint32_t from, uint32_t *block)
 {
 	struct buffer *b;
-	uint32_t length = group_length(v, group);
-	enum error error = cache_get(&v->cache, v->places[group].block_bitmap, &b);
+	uint32_t length = volume_group_blocks(v, group);
+	enum error error = group_says(v, group, EXT4_GROUP_BLOCKS_UNUSED) ? make_block_bitmap(v, group) : ERR_OK;
+	if (error == ERR_OK)
+		error = get_bitmap(v, group, false, &b);
 	if (error != ERR_OK)
-		return error;
+		return error == ERR_CORRUPT ? ERR_NO_SPACE : error;
 	uint32_t i = bit_find_zero(b->data, from, length);
-	while (i < length && !volume_block_is_data(v, group_start(v, group) + i)) {
+	while (i < length && !volume_block_is_data(v, volume_group_first(v, group) + i)) {
 		volume_corrupt(v, "group %u: the bitmap calls block %u free, which holds metadata", group,
-			       group_start(v, group) + i);
+			       volume_group_first(v, group) + i);
 		i = bit_find_zero(b->data, i + 1, length);
 	}
 	error = i < length ? cache_modify(&v->cache, b) : ERR_NO_SPACE;
@@ -73,7 +135,7 @@ static enum error take_block(struct volume *v, uint32_t group, uint32_t from, ui
 		bit_flip(b->data, i);
 		volume_group(v, group)->free_blocks_count--;
 		v->super->free_blocks_count--;
-		*block = group_start(v, group) + i;
+		*block = volume_group_first(v, group) + i;
 	}
 	cache_put(&v->cache, b);
 	return error;
@@ -94,7 +156,7 @@ enum error alloc_block(struct volume *v, uint32_t goal, uint32_t *block)
 		uint32_t group = (first + i) % v->groups;
 		if (volume_group(v, group)->free_blocks_count == 0)
 			continue;
-		error = take_block(v, group, i == 0 ? goal - group_start(v, group) : 0, block);
+		error = take_block(v, group, i == 0 ? goal - volume_group_first(v, group) : 0, block);
 		if (error != ERR_NO_SPACE)
 			return error;
 	}
@@ -104,8 +166,10 @@ enum error alloc_block(struct volume *v, uint32_t goal, uint32_t *block)
 static enum error free_in_group(struct volume *v, uint32_t group, uint32_t block, uint32_t count)
 {
 	struct buffer *b;
-	uint32_t first = block - group_start(v, group);
-	enum error error = cache_get(&v->cache, v->places[group].block_bitmap, &b);
+	uint32_t first = block - volume_group_first(v, group);
+	if (group_says(v, group, EXT4_GROUP_BLOCKS_UNUSED))
+		return volume_corrupt(v, "block %u is to be freed, but its group was never used", block);
+	enum error error = get_bitmap(v, group, false, &b);
 	if (error != ERR_OK)
 		return error;
 	error = cache_modify(&v->cache, b);
@@ -113,19 +177,21 @@ static enum error free_in_group(struct volume *v, uint32_t group, uint32_t block
 		error = volume_modify_group(v, group);
 	if (error == ERR_OK)
 		error = volume_modify_super(v);
+	if (error == ERR_OK && volume_data_run(v, block, count) != count)
+		error = volume_corrupt(v, "%u blocks from %u on are to be freed, but there is metadata among them", count,
+				       block);
 	for (uint32_t i = first; i < first + count && error == ERR_OK; i++) {
-		if (!bit_get(b->data, i) || !volume_block_is_data(v, group_start(v, group) + i)) {
-			error = volume_corrupt(v, "block %u is to be freed, but it is free or metadata",
-					       group_start(v, group) + i);
+		if (!bit_get(b->data, i)) {
+			error = volume_corrupt(v, "block %u is to be freed, but it is free", volume_group_first(v, group) + i);
 			break;
 		}
 		bit_flip(b->data, i);
-		cache_freed(&v->cache, group_start(v, group) + i);
+		cache_freed(&v->cache, volume_group_first(v, group) + i);
 	}
 	if (error == ERR_OK) {
 		volume_group(v, group)->free_blocks_count = (uint16_t)(volume_group(v, group)->free_blocks_count + count);
 		v->super->free_blocks_count += count;
-		if (volume_group(v, group)->free_blocks_count > group_length(v, group) ||
+		if (volume_group(v, group)->free_blocks_count > volume_group_blocks(v, group) ||
 		    v->super->free_blocks_count > v->blocks)
 			error = volume_corrupt(v, "group %u counts more free blocks than it has", group);
 	}
@@ -139,7 +205,7 @@ enum error alloc_free_blocks(struct volume *v, uint32_t block, uint32_t count)
 		if (!volume_block_is_data(v, block))
 			return volume_corrupt(v, "block %u is to be freed, but it is no data block", block);
 		uint32_t group = volume_block_group(v, block);
-		uint32_t here = group_start(v, group) + group_length(v, group) - block;
+		uint32_t here = volume_group_first(v, group) + volume_group_blocks(v, group) - block;
 		here = here < count ? here : count;
 		here = here < FREE_AT_ONCE ? here : FREE_AT_ONCE;
 		if (v->disk->breathe)
@@ -181,20 +247,44 @@ static enum error change_inode_bit(struct volume *v, uint32_t group, struct buff
 	return ERR_OK;
 }
 
-static enum error take_inode(struct volume *v, uint32_t group, bool directory, uint32_t *number)
+uint32_t alloc_inodes_used(struct volume *v, uint32_t group)
+{
+	if (group_says(v, group, EXT4_GROUP_INODES_UNUSED))
+		return 0;
+	return v->inodes_per_group - (v->group_checksums ? volume_group(v, group)->unused_inodes : 0);
+}
+
+// Inodes behind those that were ever used may hold anything on the disk: the border moves one inode at a time.
+static enum error move_border(struct volume *v, uint32_t group, uint32_t i, bool *fresh)
+{
+	uint32_t used = alloc_inodes_used(v, group);
+	*fresh = i >= used;
+	if (i < used)
+		return ERR_OK;
+	if (i > used && i != first_usable(v, group))
+		return volume_corrupt(v, "group %u: inode %u is free, but %u are said to be used", group, i, used);
+	volume_group(v, group)->unused_inodes = (uint16_t)(v->inodes_per_group - i - 1);
+	return ERR_OK;
+}
+
+static enum error take_inode(struct volume *v, uint32_t group, bool directory, uint32_t *number, bool *fresh)
 {
 	struct buffer *b;
-	enum error error = cache_get(&v->cache, v->places[group].inode_bitmap, &b);
+	enum error error = group_says(v, group, EXT4_GROUP_INODES_UNUSED) ? make_inode_bitmap(v, group) : ERR_OK;
+	if (error == ERR_OK)
+		error = get_bitmap(v, group, true, &b);
 	if (error != ERR_OK)
-		return error;
+		return error == ERR_CORRUPT ? ERR_NO_SPACE : error;
 	uint32_t i = bit_find_zero(b->data, first_usable(v, group), v->inodes_per_group);
 	error = i < v->inodes_per_group ? change_inode_bit(v, group, b, i, -1, directory) : ERR_NO_SPACE;
+	if (error == ERR_OK)
+		error = move_border(v, group, i, fresh);
 	*number = group * v->inodes_per_group + i + 1;
 	cache_put(&v->cache, b);
 	return error;
 }
 
-enum error alloc_inode(struct volume *v, uint32_t parent, bool directory, uint32_t *number)
+enum error alloc_inode(struct volume *v, uint32_t parent, bool directory, uint32_t *number, bool *fresh)
 {
 	uint32_t first = (parent - 1) / v->inodes_per_group;
 	if (v->super->free_inodes_count == 0)
@@ -203,7 +293,7 @@ enum error alloc_inode(struct volume *v, uint32_t parent, bool directory, uint32
 		uint32_t group = (first + i) % v->groups;
 		if (volume_group(v, group)->free_inodes_count == 0)
 			continue;
-		enum error error = take_inode(v, group, directory, number);
+		enum error error = take_inode(v, group, directory, number, fresh);
 		if (error != ERR_NO_SPACE)
 			return error;
 	}
@@ -215,7 +305,7 @@ enum error alloc_free_inode(struct volume *v, uint32_t number, bool directory)
 	struct buffer *b;
 	uint32_t group = (number - 1) / v->inodes_per_group;
 	uint32_t i = (number - 1) % v->inodes_per_group;
-	enum error error = cache_get(&v->cache, v->places[group].inode_bitmap, &b);
+	enum error error = get_bitmap(v, group, true, &b);
 	if (error != ERR_OK)
 		return error;
 	if (!bit_get(b->data, i) || number < v->first_inode)

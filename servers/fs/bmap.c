@@ -66,10 +66,8 @@ static uint32_t run_length(const uint32_t *p, uint32_t left, uint32_t most)
 
 static enum error check_run(struct volume *v, const struct inode *inode, uint32_t block, uint32_t run)
 {
-	enum error error = ERR_OK;
-	for (uint32_t i = 0; block && i < run && error == ERR_OK; i++)
-		error = check_pointer(v, inode, block + i);
-	return error;
+	uint32_t good = block ? volume_data_run(v, block, run) : run;
+	return good == run ? ERR_OK : check_pointer(v, inode, block + good);
 }
 
 enum error bmap_find(struct volume *v, const struct inode *inode, uint32_t index, uint32_t most, uint32_t *block,
@@ -117,8 +115,7 @@ static enum error fill_pointer(struct volume *v, struct inode *inode, struct buf
 	if (error != ERR_OK)
 		return error;
 	*p = block;
-	inode->raw->blocks += v->block_size / 512;
-	return ERR_OK;
+	return inode_count(v, inode, 1);
 }
 
 // Where to look for a block: behind the nearest one before it in the same array, else behind the array's own block.
@@ -134,7 +131,7 @@ static uint32_t goal_near(const uint32_t *array, uint32_t index, uint32_t own)
 static uint32_t inode_goal(const struct volume *v, const struct inode *inode)
 {
 	uint32_t group = (inode->number - 1) / v->inodes_per_group;
-	return v->places[group].inode_table + v->inode_table_blocks - 1;
+	return v->flex ? volume_group_first(v, group) : v->places[group].inode_table + v->inode_table_blocks - 1;
 }
 
 enum error bmap_allocate(struct volume *v, struct inode *inode, uint32_t index, uint32_t *block, bool *fresh)
@@ -189,11 +186,7 @@ static enum error free_later(struct volume *v, struct inode *inode, uint32_t blo
 	if (v->free_count == 0)
 		v->free_start = block;
 	v->free_count++;
-	uint32_t sectors = v->block_size / 512;
-	if (inode->raw->blocks < sectors)
-		return volume_corrupt(v, "inode %u has more blocks than it counts", inode->number);
-	inode->raw->blocks -= sectors;
-	return error;
+	return error == ERR_OK ? inode_count(v, inode, -1) : error;
 }
 
 // Frees what lies below `block` (a tree of `level` levels of indirect blocks) from file index `from` of that tree on;

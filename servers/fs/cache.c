@@ -111,6 +111,13 @@ static struct buffer *lookup(struct cache *cache, uint32_t block)
 	return b;
 }
 
+// Nothing is known of the content any more.
+static void forget_kind(struct buffer *b)
+{
+	b->kind = 0;
+	b->checked = b->stale = 0;
+}
+
 static void unhash(struct cache *cache, struct buffer *b)
 {
 	struct buffer **p = hash_slot(cache, b->block);
@@ -164,6 +171,7 @@ static struct buffer *take_any(struct cache *cache)
 	if (b->flags & BUFFER_HASHED)
 		unhash(cache, b);
 	b->flags = 0;
+	forget_kind(b);
 	return b;
 }
 
@@ -342,6 +350,7 @@ void cache_mark_dirty(struct cache *cache, struct buffer *b)
 void cache_overwritten(struct cache *cache, struct buffer *b)
 {
 	b->flags |= BUFFER_VALID;
+	forget_kind(b);
 	set_dirty(cache, b);
 }
 
@@ -405,6 +414,7 @@ enum error cache_create(struct cache *cache, uint32_t block, struct buffer **buf
 static void drop_content(struct cache *cache, struct buffer *b)
 {
 	clear_dirty(cache, b);
+	forget_kind(b);
 	if (!(b->flags & BUFFER_READING))
 		b->flags &= (uint8_t)~BUFFER_VALID;
 }

@@ -225,8 +225,7 @@ enum error content_truncate(struct volume *v, struct inode *inode, uint64_t size
 
 static bool is_fast(const struct volume *v, const struct inode *inode)
 {
-	uint32_t attributes = inode->raw->file_acl ? v->block_size / 512 : 0;
-	return inode->raw->size < EXT2_FAST_SYMLINK && inode->raw->blocks <= attributes;
+	return inode->raw->size < EXT2_FAST_SYMLINK && !inode_has_content(v, inode);
 }
 
 enum error content_read_link(struct volume *v, const struct inode *inode, uint8_t *to, uint32_t room, uint32_t *bytes)

@@ -1,9 +1,10 @@
 // Directories: linear entries, as ext2 has them.
 //
 // Owns: the content of directory blocks. Every entry is checked before it is believed (record length, name length,
-// inode number), so a damaged block is an error for that directory and nothing else. A directory with hashed index
-// blocks (dir_index) reads as linear, for the index hides in entries that look unused; when such a directory is changed
-// its index flag is cleared, since the index would be wrong from then on.
+// inode number), so a damaged block is an error for that directory and nothing else. With checksums a block ends in a
+// tail that looks like an unused entry and is never given out.
+// A directory with hashed index blocks (dir_index) reads as linear, for the index hides in entries that look unused.
+// Removing and changing entries leaves the index right; when a name is added, the index is dropped (index.c).
 // Read cookies are byte offsets: they survive a restart, and entries do not move but by being removed.
 #include "servers/fs/volume.h"
 #include <string.h>
@@ -14,7 +15,7 @@ static uint32_t directory_blocks(const struct volume *v, const struct inode *dir
 }
 
 // Directories can be long: once in 16 blocks the event loop has its turn.
-static enum error get_block(struct volume *v, const struct inode *directory, uint32_t index, struct buffer **b)
+enum error directory_block(struct volume *v, const struct inode *directory, uint32_t index, struct buffer **b)
 {
 	uint32_t block, run;
 	*b = 0;
@@ -25,17 +26,30 @@ static enum error get_block(struct volume *v, const struct inode *directory, uin
 		return error;
 	if (block == 0)
 		return volume_corrupt(v, "directory inode %u has a hole at block %u", directory->number, index);
-	return cache_get(&v->cache, block, b);
+	error = cache_get(&v->cache, block, b);
+	if (error == ERR_OK && !checksum_good(v, *b, index_kind(v, directory, index, *b), checksum_owner(v, directory))) {
+		cache_put(&v->cache, *b);
+		*b = 0;
+		error = volume_corrupt(v, "directory inode %u: the checksum of block %u is wrong", directory->number, index);
+	}
+	return error;
+}
+
+// Where the block's entries end. Those of index blocks cover the index.
+static uint32_t entries_end(const struct volume *v, const struct buffer *b)
+{
+	return v->checksums && b->kind == BLOCK_DIRECTORY ? v->block_size - sizeof(struct ext4_entry_tail) : v->block_size;
 }
 
 // The entry at that byte of the block, or 0 when it is not sound.
 static struct ext2_entry *entry_at(struct volume *v, const struct buffer *b, uint32_t offset)
 {
 	struct ext2_entry *e = (struct ext2_entry *)(void *)(b->data + offset);
-	if (v->block_size - offset < 12)
+	uint32_t end = entries_end(v, b);
+	if (end - offset < 12)
 		return 0;
 	unsigned length = e->name_length;
-	if (e->record < 12 || e->record % 4 || e->record > v->block_size - offset)
+	if (e->record < 12 || e->record % 4 || e->record > end - offset)
 		return 0;
 	if (e->inode && (length == 0 || EXT2_ENTRY_SIZE(length) > e->record || e->inode > v->inodes))
 		return 0;
@@ -65,7 +79,7 @@ static enum error find_in_block(struct volume *v, const struct inode *directory,
 {
 	struct ext2_entry *before = 0;
 	*room = false;
-	for (uint32_t offset = 0; offset < v->block_size;) {
+	for (uint32_t offset = 0; offset < entries_end(v, b);) {
 		struct ext2_entry *e = entry_at(v, b, offset);
 		if (!e)
 			return entry_bad(v, directory, index, offset);
@@ -88,7 +102,7 @@ enum error directory_find(struct volume *v, const struct inode *directory, const
 	for (uint32_t i = 0; i < blocks; i++) {
 		struct buffer *b;
 		bool room;
-		enum error error = get_block(v, directory, i, &b);
+		enum error error = directory_block(v, directory, i, &b);
 		if (error != ERR_OK)
 			return error;
 		error = find_in_block(v, directory, i, b, name, length, place, &room);
@@ -135,13 +149,11 @@ static void entry_fill(struct volume *v, struct ext2_entry *e, uint16_t record, 
 	memcpy(entry_name(e), name, length);
 }
 
-// The directory's inode for any change of its entries: times, and the index is void.
 static enum error touch_directory(struct volume *v, struct inode *directory)
 {
 	enum error error = inode_modify(v, directory);
 	if (error != ERR_OK)
 		return error;
-	directory->raw->flags &= ~EXT2_FLAG_INDEX;
 	inode_touch(v, directory, true);
 	return ERR_OK;
 }
@@ -150,7 +162,7 @@ static enum error add_in_block(struct volume *v, struct inode *directory, uint32
 			       const uint8_t *name, unsigned length, const struct inode *target)
 {
 	unsigned need = EXT2_ENTRY_SIZE(length);
-	for (uint32_t offset = 0; offset < v->block_size;) {
+	for (uint32_t offset = 0; offset < entries_end(v, b);) {
 		struct ext2_entry *e = entry_at(v, b, offset);
 		if (!e)
 			return entry_bad(v, directory, index, offset);
@@ -169,6 +181,13 @@ static enum error add_in_block(struct volume *v, struct inode *directory, uint32
 		offset += e->record;
 	}
 	return ERR_NO_SPACE;
+}
+
+// A block that is to hold entries.
+static void make_block(const struct volume *v, const struct inode *directory, struct buffer *b)
+{
+	checksum_claim(b, BLOCK_DIRECTORY, checksum_owner(v, directory));
+	checksum_make_tail(v, b);
 }
 
 static enum error append_block(struct volume *v, struct inode *directory, const uint8_t *name, unsigned length,
@@ -190,7 +209,8 @@ static enum error append_block(struct volume *v, struct inode *directory, const 
 	if (error != ERR_OK)
 		return error;
 	directory->raw->size += v->block_size;
-	entry_fill(v, (struct ext2_entry *)(void *)b->data, (uint16_t)v->block_size, name, length, target);
+	make_block(v, directory, b);
+	entry_fill(v, (struct ext2_entry *)(void *)b->data, (uint16_t)entries_end(v, b), name, length, target);
 	cache_put(&v->cache, b);
 	return ERR_OK;
 }
@@ -199,9 +219,11 @@ enum error directory_add(struct volume *v, struct inode *directory, const uint8_
 			 const struct inode *target)
 {
 	enum error error = touch_directory(v, directory);
+	if (error == ERR_OK && directory->raw->flags & EXT2_FLAG_INDEX)
+		error = index_drop(v, directory);
 	for (uint32_t i = directory->first_room; error == ERR_OK && i < directory_blocks(v, directory); i++) {
 		struct buffer *b;
-		error = get_block(v, directory, i, &b);
+		error = directory_block(v, directory, i, &b);
 		if (error != ERR_OK)
 			return error;
 		error = add_in_block(v, directory, i, b, name, length, target);
@@ -249,8 +271,8 @@ enum error directory_empty(struct volume *v, const struct inode *directory)
 {
 	for (uint32_t i = 0; i < directory_blocks(v, directory); i++) {
 		struct buffer *b;
-		enum error error = get_block(v, directory, i, &b);
-		for (uint32_t offset = 0; error == ERR_OK && offset < v->block_size;) {
+		enum error error = directory_block(v, directory, i, &b);
+		for (uint32_t offset = 0; error == ERR_OK && offset < entries_end(v, b);) {
 			struct ext2_entry *e = entry_at(v, b, offset);
 			if (!e)
 				error = entry_bad(v, directory, i, offset);
@@ -277,11 +299,12 @@ enum error directory_create(struct volume *v, struct inode *directory, uint32_t 
 	if (error != ERR_OK)
 		return error;
 	directory->raw->size = v->block_size;
+	make_block(v, directory, b);
 	struct ext2_entry *dot = (struct ext2_entry *)(void *)b->data;
 	struct ext2_entry *dots = (struct ext2_entry *)(void *)(b->data + 12);
 	struct inode up = {.number = parent, .raw = directory->raw};
 	entry_fill(v, dot, 12, (const uint8_t *)".", 1, directory);
-	entry_fill(v, dots, (uint16_t)(v->block_size - 12), (const uint8_t *)"..", 2, &up);
+	entry_fill(v, dots, (uint16_t)(entries_end(v, b) - 12), (const uint8_t *)"..", 2, &up);
 	cache_put(&v->cache, b);
 	return ERR_OK;
 }
@@ -327,10 +350,10 @@ enum error directory_read(struct volume *v, const struct inode *directory, uint6
 	while (*cookie < size) {
 		struct buffer *b;
 		uint32_t index = (uint32_t)(*cookie >> v->block_shift), base = index << v->block_shift;
-		enum error error = get_block(v, directory, index, &b);
+		enum error error = directory_block(v, directory, index, &b);
 		if (error != ERR_OK)
 			return error;
-		for (uint32_t offset = 0; offset < v->block_size;) {
+		for (uint32_t offset = 0; offset < entries_end(v, b);) {
 			struct ext2_entry *e = entry_at(v, b, offset);
 			uint32_t used = 0;
 			if (!e)
@@ -347,6 +370,7 @@ enum error directory_read(struct volume *v, const struct inode *directory, uint6
 			if (base + offset > *cookie)
 				*cookie = base + offset;
 		}
+		*cookie = base + v->block_size; // the tail is not listed
 		cache_put(&v->cache, b);
 	}
 	*end = true;

@@ -1,8 +1,9 @@
-// On-disk structures of ext2 (revision 0 and 1), little-endian as both our machines are.
+// On-disk structures of ext2 (revision 0 and 1) and of ext4, little-endian as both our machines are.
 //
-// Owns: numbers and layouts only; no code that touches a disk. Source: the ext2 layout as Linux and e2fsprogs write it
-// (documentation "The Second Extended File System", filesystems/ext2 and filesystems/ext4 of the Linux kernel).
-// Everything read through these structures is a claim of the disk; super.c, inode.c, bmap.c and dir.c check it.
+// Owns: numbers and layouts only; no code that touches a disk. Source: the layouts as Linux and e2fsprogs write them
+// (documentation "The Second Extended File System", filesystems/ext2 and filesystems/ext4 of the Linux kernel). What
+// both have is called ext2, what only ext4 has ext4.
+// Everything read through these structures is a claim of the disk; super.c, inode.c, bmap.c, extent.c and dir.c check it.
 #pragma once
 #include <stdint.h>
 
@@ -13,6 +14,7 @@
 #define EXT2_FIRST_INODE_OLD 11u // first inode for files in revision 0
 #define EXT2_INODE_SIZE_OLD 128u
 #define EXT2_LINK_MAX 32000u
+#define EXT4_LINK_MAX 65000u // with dir_nlink a directory with more of them counts 1
 #define EXT2_DIRECT 12u
 #define EXT2_POINTERS 15u
 #define EXT2_BLOCK_MAX 4096u
@@ -25,15 +27,34 @@
 #define EXT2_COMPAT_EXT_ATTR 0x0008u
 #define EXT2_COMPAT_RESIZE_INODE 0x0010u
 #define EXT2_COMPAT_DIR_INDEX 0x0020u
+#define EXT4_COMPAT_SPARSE_SUPER2 0x0200u
 
 #define EXT2_INCOMPAT_FILETYPE 0x0002u
+#define EXT4_INCOMPAT_EXTENTS 0x0040u
+#define EXT4_INCOMPAT_64BIT 0x0080u
+#define EXT4_INCOMPAT_FLEX_BG 0x0200u
+#define EXT4_INCOMPAT_CSUM_SEED 0x2000u
 
 #define EXT2_RO_SPARSE_SUPER 0x0001u
 #define EXT2_RO_LARGE_FILE 0x0002u
+#define EXT4_RO_HUGE_FILE 0x0008u
+#define EXT4_RO_GROUP_CHECKSUM 0x0010u // "uninit_bg": CRC-16 of group descriptors
+#define EXT4_RO_DIR_NLINK 0x0020u
+#define EXT4_RO_EXTRA_ISIZE 0x0040u
+#define EXT4_RO_BIGALLOC 0x0200u
+#define EXT4_RO_METADATA_CHECKSUM 0x0400u // CRC-32C of all metadata
+
+#define EXT4_CHECKSUM_CRC32C 1u
+
+#define EXT4_GROUP_INODES_UNUSED 1u // inode bitmap and table were never written
+#define EXT4_GROUP_BLOCKS_UNUSED 2u // the block bitmap was never written
+#define EXT4_GROUP_ZEROED 4u        // the inode table was zeroed
 
 #define EXT2_FLAG_IMMUTABLE 0x00000010u
 #define EXT2_FLAG_APPEND 0x00000020u
 #define EXT2_FLAG_INDEX 0x00001000u // directory with hashed index blocks
+#define EXT4_FLAG_HUGE_FILE 0x00040000u // blocks are counted in blocks of the file system
+#define EXT4_FLAG_EXTENTS 0x00080000u
 
 #define EXT2_XATTR_MAGIC 0xea020000u
 
@@ -94,9 +115,24 @@ struct ext2_super {
 	uint16_t min_extra_isize;
 	uint16_t want_extra_isize;
 	uint32_t flags;
-	uint8_t rest[1024 - 356];
+	uint16_t raid_stride;
+	uint16_t mmp_interval;
+	uint64_t mmp_block;
+	uint32_t raid_stripe_width;
+	uint8_t log_groups_per_flex;
+	uint8_t checksum_type;
+	uint8_t unused_376[2];
+	uint64_t kbytes_written;
+	uint8_t unused_384[204];
+	uint32_t backup_groups[2]; // with sparse_super2
+	uint8_t unused_596[28];
+	uint32_t checksum_seed; // with metadata_csum_seed
+	uint8_t unused_628[392];
+	uint32_t checksum; // of all before it
 } __attribute__((packed, aligned(4)));
 _Static_assert(sizeof(struct ext2_super) == 1024, "an ext2 superblock is 1024 bytes");
+_Static_assert(__builtin_offsetof(struct ext2_super, backup_groups) == 0x24c, "the backup groups are at byte 588");
+_Static_assert(__builtin_offsetof(struct ext2_super, checksum_seed) == 0x270, "the checksum seed is at byte 624");
 
 struct ext2_group {
 	uint32_t block_bitmap;
@@ -105,10 +141,28 @@ struct ext2_group {
 	uint16_t free_blocks_count;
 	uint16_t free_inodes_count;
 	uint16_t used_dirs_count;
-	uint16_t flags;
-	uint32_t reserved[3];
+	uint16_t flags; // EXT4_GROUP_*, this and all below: only with checksums of descriptors
+	uint32_t exclude_bitmap;
+	uint16_t block_bitmap_checksum;
+	uint16_t inode_bitmap_checksum;
+	uint16_t unused_inodes; // at the end of the table, never used
+	uint16_t checksum;
+	// With 64bit. No volume that we serve has so many of anything that the high halves are used.
+	uint32_t block_bitmap_hi;
+	uint32_t inode_bitmap_hi;
+	uint32_t inode_table_hi;
+	uint16_t free_blocks_count_hi;
+	uint16_t free_inodes_count_hi;
+	uint16_t used_dirs_count_hi;
+	uint16_t unused_inodes_hi;
+	uint32_t exclude_bitmap_hi;
+	uint16_t block_bitmap_checksum_hi;
+	uint16_t inode_bitmap_checksum_hi;
+	uint32_t reserved;
 };
-_Static_assert(sizeof(struct ext2_group) == 32, "a group descriptor is 32 bytes");
+#define EXT2_GROUP_SIZE 32u // of it without 64bit
+_Static_assert(sizeof(struct ext2_group) == 64, "a group descriptor is 32 bytes and 32 with 64bit");
+_Static_assert(__builtin_offsetof(struct ext2_group, block_bitmap_hi) == EXT2_GROUP_SIZE, "the high halves come second");
 
 struct ext2_inode {
 	uint16_t mode;
@@ -128,12 +182,12 @@ struct ext2_inode {
 	uint32_t file_acl;
 	uint32_t size_high; // of regular files
 	uint32_t faddr;
-	uint8_t frag;
-	uint8_t fsize;
-	uint16_t pad1;
+	uint16_t blocks_high; // with huge_file
+	uint16_t file_acl_high; // with 64bit
 	uint16_t uid_high;
 	uint16_t gid_high;
-	uint32_t reserved2;
+	uint16_t checksum_lo;
+	uint16_t reserved2;
 	// Inodes larger than 128 bytes, up to extra_isize:
 	uint16_t extra_isize;
 	uint16_t checksum_hi;
@@ -153,6 +207,17 @@ struct ext2_entry { // followed by the name
 };
 _Static_assert(sizeof(struct ext2_entry) == 8, "a directory entry is 8 bytes before its name");
 
+// At the end of a directory's block, with metadata_csum: looks like an unused entry.
+struct ext4_entry_tail {
+	uint32_t inode;  // 0
+	uint16_t record; // 12
+	uint8_t name_length; // 0
+	uint8_t type; // EXT4_TAIL_TYPE
+	uint32_t checksum;
+};
+_Static_assert(sizeof(struct ext4_entry_tail) == 12, "the tail of a directory block is 12 bytes");
+#define EXT4_TAIL_TYPE 0xdeu
+
 #define EXT2_ENTRY_SIZE(name_length) ((8u + (name_length) + 3u) & ~3u)
 
 enum ext2_type {
@@ -165,4 +230,41 @@ enum ext2_type {
 	EXT2_TYPE_SOCKET,
 	EXT2_TYPE_SYMLINK,
 	EXT2_TYPES
+};
+
+struct ext2_attributes { // head of a block of extended attributes
+	uint32_t magic;
+	uint32_t references;
+	uint32_t blocks;
+	uint32_t hash;
+	uint32_t checksum;
+};
+_Static_assert(sizeof(struct ext2_attributes) == 20, "the attribute header is 20 bytes");
+
+// ---- hashed index of a directory: root in its first block, behind '.' and '..', nodes behind an entry that looks unused ----
+
+#define EXT4_INDEX_INFO_AT 24u
+#define EXT4_INDEX_ROOT_AT 32u
+#define EXT4_INDEX_NODE_AT 8u
+
+struct ext4_index_root {
+	uint32_t reserved;
+	uint8_t hash_version;
+	uint8_t length; // 8
+	uint8_t levels; // of nodes below the root
+	uint8_t flags;
+};
+_Static_assert(sizeof(struct ext4_index_root) == 8, "the head of an index root is 8 bytes");
+
+struct ext4_index_entry {
+	uint32_t hash; // smallest hash in the block, bit 0: its first name's hash is the last one of the block before; in the first entry struct ext4_index_count
+	uint32_t block; // of the directory
+};
+struct ext4_index_count {
+	uint16_t limit;
+	uint16_t count; // the first included
+};
+struct ext4_index_tail { // behind `limit` entries, with metadata_csum
+	uint32_t reserved;
+	uint32_t checksum;
 };

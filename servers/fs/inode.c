@@ -64,12 +64,26 @@ static enum error check_used(struct volume *v, const struct inode *inode)
 	return ERR_OK;
 }
 
+// Not what the table never held, nor zeroes.
+static bool was_used(struct volume *v, const struct inode *inode)
+{
+	uint32_t group = (inode->number - 1) / v->inodes_per_group, i = (inode->number - 1) % v->inodes_per_group;
+	const uint8_t *bytes = (const uint8_t *)inode->raw;
+	if (i >= alloc_inodes_used(v, group))
+		return false;
+	return inode->raw->links_count || bytes[0] || memcmp(bytes, bytes + 1, v->inode_size - 1) != 0;
+}
+
 enum error inode_get_used(struct volume *v, uint32_t number, struct inode *inode)
 {
 	enum error error = inode_get(v, number, inode);
 	if (error != ERR_OK)
 		return error;
-	if (inode->raw->links_count == 0)
+	if (!was_used(v, inode))
+		error = ERR_STALE;
+	else if (!checksum_inode_good(v, inode))
+		error = volume_corrupt(v, "inode %u: the checksum is wrong", number);
+	else if (inode->raw->links_count == 0)
 		error = ERR_STALE;
 	else if (number < v->first_inode && number != EXT2_ROOT_INODE)
 		error = volume_corrupt(v, "inode %u is reserved, no entry may name it", number);
@@ -106,7 +120,44 @@ enum error inode_open_directory(struct volume *v, uint64_t handle, struct inode 
 
 enum error inode_modify(struct volume *v, struct inode *inode)
 {
-	return cache_modify(&v->cache, inode->buffer);
+	enum error error = cache_modify(&v->cache, inode->buffer);
+	if (error == ERR_OK)
+		checksum_inode_stale(v, inode);
+	return error;
+}
+
+// ---- the count of blocks: 32 bits, with huge_file 48, and in a flagged inode of another unit ----
+
+static unsigned count_shift(const struct volume *v, const struct ext2_inode *raw)
+{
+	return v->huge_counts && raw->flags & EXT4_FLAG_HUGE_FILE ? v->block_shift - 9 : 0;
+}
+
+uint64_t inode_blocks(const struct volume *v, const struct inode *inode)
+{
+	const struct ext2_inode *raw = inode->raw;
+	uint64_t n = raw->blocks | (v->huge_counts ? (uint64_t)raw->blocks_high << 32 : 0);
+	return n << count_shift(v, raw);
+}
+
+enum error inode_count(struct volume *v, struct inode *inode, int64_t blocks)
+{
+	struct ext2_inode *raw = inode->raw;
+	int64_t n = (int64_t)inode_blocks(v, inode) + blocks * (v->block_size / 512);
+	if (n < 0)
+		return volume_corrupt(v, "inode %u has more blocks than it counts", inode->number);
+	n >>= count_shift(v, raw);
+	if (n >> (v->huge_counts ? 48 : 32))
+		return ERR_TOO_BIG;
+	raw->blocks = (uint32_t)n;
+	if (v->huge_counts)
+		raw->blocks_high = (uint16_t)(n >> 32);
+	return ERR_OK;
+}
+
+bool inode_has_content(const struct volume *v, const struct inode *inode)
+{
+	return inode_blocks(v, inode) > (inode->raw->file_acl ? v->block_size / 512 : 0);
 }
 
 uint64_t inode_handle(const struct inode *inode)
@@ -177,7 +228,7 @@ void inode_stat(const struct volume *v, const struct inode *inode, struct fs_sta
 	*stat = (struct fs_stat){
 		.handle = inode_handle(inode),
 		.size = inode_size(inode),
-		.blocks = raw->blocks,
+		.blocks = inode_blocks(v, inode),
 		.mode = raw->mode,
 		.links = raw->links_count,
 		.uid = (uint32_t)raw->uid_high << 16 | raw->uid,
@@ -191,16 +242,25 @@ void inode_stat(const struct volume *v, const struct inode *inode, struct fs_sta
 
 // ---- making and destroying ----
 
-static void fill_new(struct volume *v, struct inode *inode, uint16_t mode)
+static uint16_t extra_size(const struct volume *v)
+{
+	uint16_t wanted = v->super->want_extra_isize;
+	if (v->inode_size < 128 + INODE_EXTRA_DEFAULT)
+		return 0;
+	bool sound = wanted >= INODE_EXTRA_DEFAULT && wanted <= v->inode_size - 128 && wanted % 4 == 0;
+	return sound ? wanted : INODE_EXTRA_DEFAULT;
+}
+
+static void fill_new(struct volume *v, struct inode *inode, uint16_t mode, bool fresh)
 {
 	struct ext2_inode *raw = inode->raw;
-	uint32_t generation = raw->generation + 1;
+	uint32_t generation = fresh ? 1 : raw->generation + 1;
 	memset(raw, 0, v->inode_size);
 	raw->mode = mode;
 	raw->links_count = (mode & FS_MODE_TYPE) == FS_MODE_DIRECTORY ? 2 : 1;
 	raw->generation = generation ? generation : 1;
-	if (v->inode_size >= 128 + INODE_EXTRA_DEFAULT)
-		raw->extra_isize = INODE_EXTRA_DEFAULT;
+	if (v->inode_size > 128)
+		raw->extra_isize = extra_size(v);
 	bool extra = has_extra(v, raw);
 	if (extra)
 		time_set(&raw->crtime, true, &raw->crtime_extra, v->now);
@@ -211,28 +271,23 @@ static void fill_new(struct volume *v, struct inode *inode, uint16_t mode)
 enum error inode_create(struct volume *v, uint32_t parent, uint16_t mode, struct inode *inode)
 {
 	uint32_t number;
-	enum error error = alloc_inode(v, parent, (mode & FS_MODE_TYPE) == FS_MODE_DIRECTORY, &number);
+	bool fresh = false;
+	enum error error = alloc_inode(v, parent, (mode & FS_MODE_TYPE) == FS_MODE_DIRECTORY, &number, &fresh);
 	if (error != ERR_OK)
 		return error;
 	error = inode_get(v, number, inode);
 	if (error != ERR_OK)
 		return error;
-	if (inode->raw->links_count != 0)
+	if (!fresh && inode->raw->links_count != 0)
 		error = volume_corrupt(v, "inode %u has links, but the bitmap calls it free", number);
 	if (error == ERR_OK)
 		error = inode_modify(v, inode);
 	if (error == ERR_OK)
-		fill_new(v, inode, mode);
+		fill_new(v, inode, mode, fresh);
 	else
 		inode_put(v, inode);
 	return error;
 }
-
-struct xattr_header {
-	uint32_t magic;
-	uint32_t references;
-	uint32_t blocks;
-};
 
 // Extended attributes in a block of their own, which several inodes may share.
 static enum error drop_attributes(struct volume *v, struct inode *inode)
@@ -244,8 +299,10 @@ static enum error drop_attributes(struct volume *v, struct inode *inode)
 	enum error error = cache_get(&v->cache, block, &b);
 	if (error != ERR_OK)
 		return error;
-	struct xattr_header *h = (struct xattr_header *)(void *)b->data;
-	if (h->magic != EXT2_XATTR_MAGIC || h->references == 0)
+	struct ext2_attributes *h = (struct ext2_attributes *)(void *)b->data;
+	if (!checksum_good(v, b, BLOCK_ATTRIBUTES, 0))
+		error = volume_corrupt(v, "attribute block %u: the checksum is wrong", block);
+	else if (h->magic != EXT2_XATTR_MAGIC || h->references == 0)
 		error = volume_corrupt(v, "block %u is no attribute block", block);
 	else if (h->references == 1)
 		error = alloc_free_blocks(v, block, 1);
@@ -258,9 +315,8 @@ static enum error drop_attributes(struct volume *v, struct inode *inode)
 
 static bool has_blocks(const struct volume *v, const struct inode *inode)
 {
-	const struct ext2_inode *raw = inode->raw;
 	if (inode_is(inode, FS_MODE_SYMLINK))
-		return raw->blocks > (raw->file_acl ? v->block_size / 512 : 0);
+		return inode_has_content(v, inode);
 	return inode_is(inode, FS_MODE_FILE) || inode_is(inode, FS_MODE_DIRECTORY);
 }
 
@@ -277,6 +333,7 @@ enum error inode_destroy(struct volume *v, struct inode *inode)
 	inode->raw->links_count = 0;
 	inode->raw->dtime = (uint32_t)v->now;
 	inode->raw->blocks = 0;
+	inode->raw->blocks_high = 0;
 	inode->raw->size = 0;
 	inode->raw->size_high = 0;
 	return alloc_free_inode(v, inode->number, directory);

@@ -128,15 +128,34 @@ enum error name_create(struct volume *v, uint64_t directory, struct name name, u
 	return error;
 }
 
+// ---- links of a directory: two, and one for each directory in it; with dir_nlink 1 stands for too many ----
+
+static bool can_hold_directory(const struct volume *v, const struct inode *d)
+{
+	return v->many_links || d->raw->links_count < v->link_max;
+}
+
+static void gain_directory(const struct volume *v, struct inode *d)
+{
+	uint16_t links = d->raw->links_count;
+	d->raw->links_count = links == 1 || links >= v->link_max ? 1 : (uint16_t)(links + 1);
+}
+
+static void lose_directory(struct inode *d)
+{
+	if (d->raw->links_count > 2)
+		d->raw->links_count--;
+}
+
 static enum error make_in(struct volume *v, struct inode *d, struct name name, struct inode *inode)
 {
-	if (d->raw->links_count >= EXT2_LINK_MAX)
+	if (!can_hold_directory(v, d))
 		return ERR_LINKS;
 	enum error error = directory_create(v, inode, d->number);
 	if (error == ERR_OK)
 		error = directory_add(v, d, name.bytes, name.length, inode);
 	if (error == ERR_OK)
-		d->raw->links_count++;
+		gain_directory(v, d);
 	return error;
 }
 
@@ -185,7 +204,7 @@ enum error name_link(struct volume *v, uint64_t handle, uint64_t directory, stru
 		return error;
 	if (inode_is(&inode, FS_MODE_DIRECTORY))
 		error = ERR_IS_DIRECTORY;
-	else if (inode.raw->links_count >= EXT2_LINK_MAX)
+	else if (inode.raw->links_count >= v->link_max)
 		error = ERR_LINKS;
 	else
 		error = open_for_new(v, directory, name, &d);
@@ -223,8 +242,7 @@ static enum error drop_directory(struct volume *v, struct inode *d, struct inode
 	enum error error = inode_modify(v, d);
 	if (error != ERR_OK)
 		return error;
-	if (d->raw->links_count > 2)
-		d->raw->links_count--;
+	lose_directory(d);
 	return inode_destroy(v, inode);
 }
 
@@ -338,7 +356,7 @@ static enum error check_rename(struct volume *v, struct rename *r)
 	enum error error = directory && apart ? check_not_below(v, r->moved.number, r->to.number) : ERR_OK;
 	if (error == ERR_OK)
 		error = check_target(v, r);
-	if (error == ERR_OK && directory && apart && !r->replaces && r->to.raw->links_count >= EXT2_LINK_MAX)
+	if (error == ERR_OK && directory && apart && !r->replaces && !can_hold_directory(v, &r->to))
 		error = ERR_LINKS;
 	return error;
 }
@@ -352,9 +370,8 @@ static enum error change_parent(struct volume *v, struct rename *r)
 	error = cache_modify(&v->cache, place.buffer);
 	if (error == ERR_OK) {
 		place.entry->inode = r->to.number;
-		r->to.raw->links_count++;
-		if (r->from.raw->links_count > 2)
-			r->from.raw->links_count--;
+		gain_directory(v, &r->to);
+		lose_directory(&r->from);
 	}
 	directory_put(v, &place);
 	return error;

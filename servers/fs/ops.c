@@ -447,6 +447,7 @@ enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
 		v->super->wtime = (uint32_t)v->now;
 		cache_mark_dirty(&v->cache, v->super_buffer);
 	}
+	checksum_seal(v);
 	return commit_copy(&v->log, &v->cache, mark, count);
 }
 

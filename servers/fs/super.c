@@ -19,19 +19,23 @@ struct feature_name {
 	const char *name;
 };
 
+#define INCOMPAT_SUPPORTED                                                                                             \
+	(EXT2_INCOMPAT_FILETYPE | EXT4_INCOMPAT_64BIT | EXT4_INCOMPAT_FLEX_BG | EXT4_INCOMPAT_CSUM_SEED)
+#define RO_SUPPORTED                                                                                                   \
+	(EXT2_RO_SPARSE_SUPER | EXT2_RO_LARGE_FILE | EXT4_RO_HUGE_FILE | EXT4_RO_GROUP_CHECKSUM | EXT4_RO_DIR_NLINK |  \
+	 EXT4_RO_EXTRA_ISIZE | EXT4_RO_METADATA_CHECKSUM)
+
 static const struct feature_name incompat_names[] = {
 	{0x0001, "compression"}, {0x0004, "needs_recovery"}, {0x0008, "journal_dev"}, {0x0010, "meta_bg"},
-	{0x0040, "extent"},	 {0x0080, "64bit"},	     {0x0100, "mmp"},	      {0x0200, "flex_bg"},
-	{0x0400, "ea_inode"},	 {0x1000, "dirdata"},	     {0x2000, "metadata_csum_seed"},
+	{0x0040, "extent"},	 {0x0100, "mmp"},	     {0x0400, "ea_inode"},    {0x1000, "dirdata"},
 	{0x4000, "large_dir"},	 {0x8000, "inline_data"},    {0x10000, "encrypt"},    {0x20000, "casefold"},
 	{0, 0},
 };
 
 static const struct feature_name ro_names[] = {
-	{0x0004, "btree_dir"},	{0x0008, "huge_file"},	{0x0010, "uninit_bg"},	   {0x0020, "dir_nlink"},
-	{0x0040, "extra_isize"}, {0x0100, "quota"},	{0x0200, "bigalloc"},	   {0x0400, "metadata_csum"},
-	{0x0800, "replica"},	{0x1000, "readonly"},	{0x2000, "project"},	   {0x4000, "shared_blocks"},
-	{0x8000, "verity"},	{0x10000, "orphan_present"}, {0, 0},
+	{0x0004, "btree_dir"}, {0x0080, "has_snapshot"}, {0x0100, "quota"},	    {0x0200, "bigalloc"},
+	{0x0800, "replica"},   {0x1000, "readonly"},	 {0x2000, "project"},	    {0x4000, "shared_blocks"},
+	{0x8000, "verity"},    {0x10000, "orphan_present"}, {0, 0},
 };
 
 static void __attribute__((format(printf, 2, 3))) say(struct volume *v, const char *format, ...)
@@ -117,17 +121,43 @@ static enum error check_features(struct volume *v, const struct ext2_super *s)
 	if (s->rev_level > 1)
 		return REFUSE(ERR_UNSUPPORTED, "the volume is ext2 revision %u; revisions 0 and 1 are supported",
 			      s->rev_level);
-	uint32_t incompat = s->rev_level ? s->feature_incompat & ~EXT2_INCOMPAT_FILETYPE : 0;
+	uint32_t incompat = s->rev_level ? s->feature_incompat & ~INCOMPAT_SUPPORTED : 0;
 	if (incompat) {
 		list_features(incompat, incompat_names, names, sizeof(names));
 		return REFUSE(ERR_UNSUPPORTED, "the volume needs features that are not supported: %s", names);
 	}
-	uint32_t ro = s->rev_level ? s->feature_ro_compat & ~(EXT2_RO_SPARSE_SUPER | EXT2_RO_LARGE_FILE) : 0;
+	uint32_t ro = s->rev_level ? s->feature_ro_compat & ~RO_SUPPORTED : 0;
+	if (ro & EXT4_RO_BIGALLOC) // its bitmaps count other units
+		return REFUSE(ERR_UNSUPPORTED, "the volume needs features that are not supported: bigalloc");
 	if (ro) {
 		list_features(ro, ro_names, names, sizeof(names));
 		log_line("fs: the volume has features that allow reading only: %s", names);
 		v->read_only = true;
 	}
+	return ERR_OK;
+}
+
+static void take_features(struct volume *v, const struct ext2_super *s)
+{
+	uint32_t incompat = s->rev_level ? s->feature_incompat : 0, ro = s->rev_level ? s->feature_ro_compat : 0;
+	v->has_type = incompat & EXT2_INCOMPAT_FILETYPE;
+	v->flex = incompat & EXT4_INCOMPAT_FLEX_BG;
+	v->sparse_super = ro & EXT2_RO_SPARSE_SUPER;
+	v->huge_counts = ro & EXT4_RO_HUGE_FILE;
+	v->many_links = ro & EXT4_RO_DIR_NLINK;
+	v->link_max = v->many_links ? EXT4_LINK_MAX : EXT2_LINK_MAX;
+	v->descriptor_size = incompat & EXT4_INCOMPAT_64BIT ? s->desc_size : EXT2_GROUP_SIZE;
+}
+
+static enum error check_checksums(struct volume *v, const struct ext2_super *s)
+{
+	uint32_t ro = s->rev_level ? s->feature_ro_compat : 0;
+	if (ro & EXT4_RO_METADATA_CHECKSUM && s->checksum_type != EXT4_CHECKSUM_CRC32C)
+		return REFUSE(ERR_UNSUPPORTED, "metadata has checksums of type %u; type 1 (crc32c) is supported",
+			      s->checksum_type);
+	if (!checksum_super_good(s))
+		return REFUSE(ERR_CORRUPT, "the superblock's checksum is 0x%08x, but its content has another", s->checksum);
+	checksum_open(v, s);
 	return ERR_OK;
 }
 
@@ -153,9 +183,20 @@ static enum error check_geometry(struct volume *v, const struct ext2_super *s)
 	if (s->log_frag_size != s->log_block_size || s->frags_per_group != s->blocks_per_group)
 		return REFUSE(ERR_UNSUPPORTED, "fragments differ from blocks: %u and %u in a group", s->frags_per_group,
 			      s->blocks_per_group);
-	if (v->blocks <= v->first_data_block || (uint64_t)v->blocks << v->block_shift > v->disk->bytes)
-		return REFUSE(ERR_CORRUPT, "the volume claims %u blocks of %u bytes, the disk has %llu bytes", v->blocks,
-			      v->block_size, (unsigned long long)v->disk->bytes);
+	uint64_t blocks = v->blocks;
+	if (s->rev_level && s->feature_incompat & EXT4_INCOMPAT_64BIT)
+		blocks |= (uint64_t)s->blocks_count_hi << 32;
+	if (blocks <= v->first_data_block || blocks > v->disk->bytes >> v->block_shift)
+		return REFUSE(ERR_CORRUPT, "the volume claims %llu blocks of %u bytes, the disk has %llu bytes",
+			      (unsigned long long)blocks, v->block_size, (unsigned long long)v->disk->bytes);
+	if (blocks >> 32)
+		return REFUSE(ERR_UNSUPPORTED, "the volume has %llu blocks; less than 4294967296 are supported",
+			      (unsigned long long)blocks);
+	if (v->descriptor_size < EXT2_GROUP_SIZE || v->descriptor_size > v->block_size ||
+	    v->descriptor_size & (v->descriptor_size - 1) ||
+	    (v->descriptor_size == EXT2_GROUP_SIZE && s->rev_level && s->feature_incompat & EXT4_INCOMPAT_64BIT))
+		return REFUSE(ERR_CORRUPT, "group descriptors have %u bytes; powers of two from 64 on are possible",
+			      v->descriptor_size);
 	return ERR_OK;
 }
 
@@ -184,71 +225,74 @@ static enum error check_inodes(struct volume *v, const struct ext2_super *s)
 	return ERR_OK;
 }
 
-static bool is_power_of(uint32_t n, uint32_t base)
-{
-	while (n % base == 0)
-		n /= base;
-	return n == 1;
-}
-
-static bool group_has_super(const struct volume *v, uint32_t group)
-{
-	if (!v->sparse_super || group <= 1)
-		return true;
-	return group & 1 && (is_power_of(group, 3) || is_power_of(group, 5) || is_power_of(group, 7));
-}
-
-static uint32_t group_first(const struct volume *v, uint32_t group)
-{
-	return v->first_data_block + group * v->blocks_per_group;
-}
-
-static uint32_t group_blocks(const struct volume *v, uint32_t group)
-{
-	uint32_t left = v->blocks - group_first(v, group);
-	return left < v->blocks_per_group ? left : v->blocks_per_group;
-}
-
 static bool in_group(const struct volume *v, uint32_t group, uint32_t block, uint32_t count)
 {
-	uint32_t first = group_first(v, group);
-	return block >= first && count <= group_blocks(v, group) && block - first <= group_blocks(v, group) - count;
+	uint32_t first = volume_group_first(v, group), blocks = volume_group_blocks(v, group);
+	return block >= first && count <= blocks && block - first <= blocks - count;
 }
 
-static uint32_t head_blocks(const struct volume *v, uint32_t group)
+static bool group_has_high(const struct volume *v, const struct ext2_group *g)
 {
-	return group_has_super(v, group) ? 1 + v->descriptor_blocks + v->reserved_descriptors : 0;
+	return v->descriptor_size > EXT2_GROUP_SIZE &&
+	       (g->block_bitmap_hi || g->inode_bitmap_hi || g->inode_table_hi || g->free_blocks_count_hi ||
+		g->free_inodes_count_hi || g->used_dirs_count_hi || g->unused_inodes_hi);
+}
+
+// Without flex_bg all is in the group itself, behind its head; with it, anywhere in the volume. Overlaps are looked for
+// later.
+static bool group_in_place(const struct volume *v, uint32_t group, const struct group_place *p)
+{
+	if (v->flex)
+		return p->block_bitmap < v->blocks && p->inode_bitmap < v->blocks && p->inode_table < v->blocks &&
+		       v->inode_table_blocks <= v->blocks - p->inode_table;
+	uint32_t head = volume_group_first(v, group) + volume_group_head(v, group);
+	return in_group(v, group, p->block_bitmap, 1) && in_group(v, group, p->inode_bitmap, 1) &&
+	       in_group(v, group, p->inode_table, v->inode_table_blocks) && p->block_bitmap >= head &&
+	       p->inode_bitmap >= head && p->inode_table >= head;
 }
 
 static enum error check_group(struct volume *v, uint32_t group)
 {
 	const struct ext2_group *g = volume_group(v, group);
 	struct group_place *p = &v->places[group];
-	*p = (struct group_place){g->block_bitmap, g->inode_bitmap, g->inode_table};
-	uint32_t head = group_first(v, group) + head_blocks(v, group);
-	bool ok = in_group(v, group, p->block_bitmap, 1) && in_group(v, group, p->inode_bitmap, 1) &&
-		  in_group(v, group, p->inode_table, v->inode_table_blocks) && p->block_bitmap != p->inode_bitmap;
-	if (!ok || p->block_bitmap < head || p->inode_bitmap < head || p->inode_table < head ||
-	    p->block_bitmap - p->inode_table < v->inode_table_blocks ||
-	    p->inode_bitmap - p->inode_table < v->inode_table_blocks)
+	*p = (struct group_place){.block_bitmap = g->block_bitmap, .inode_bitmap = g->inode_bitmap,
+				  .inode_table = g->inode_table};
+	if (!checksum_group_good(v, group))
+		return REFUSE(ERR_CORRUPT, "group %u: the descriptor's checksum is wrong", group);
+	if (!group_in_place(v, group, p) || group_has_high(v, g))
 		return REFUSE(ERR_CORRUPT, "group %u: block bitmap %u, inode bitmap %u or inode table %u is misplaced", group,
 			      p->block_bitmap, p->inode_bitmap, p->inode_table);
-	if (g->free_blocks_count > group_blocks(v, group) || g->free_inodes_count > v->inodes_per_group ||
-	    g->used_dirs_count > v->inodes_per_group)
+	if (g->free_blocks_count > volume_group_blocks(v, group) || g->free_inodes_count > v->inodes_per_group ||
+	    g->used_dirs_count > v->inodes_per_group || (v->group_checksums && g->unused_inodes > v->inodes_per_group))
 		return REFUSE(ERR_CORRUPT, "group %u claims %u free blocks, %u free inodes and %u directories", group,
 			      g->free_blocks_count, g->free_inodes_count, g->used_dirs_count);
 	return ERR_OK;
 }
 
+static enum error check_groups(struct volume *v)
+{
+	uint32_t twice;
+	for (uint32_t group = 0; group < v->groups; group++) {
+		enum error error = check_group(v, group);
+		if (error != ERR_OK)
+			return error;
+	}
+	if (!volume_list_metadata(v, &twice))
+		return REFUSE(ERR_CORRUPT, "block %u holds two kinds of metadata", twice);
+	return ERR_OK;
+}
+
 static enum error read_descriptors(struct volume *v)
 {
-	uint32_t in_block = v->block_size / sizeof(struct ext2_group);
+	uint32_t in_block = v->block_size / v->descriptor_size;
 	uint32_t first = v->first_data_block + 1;
 	v->descriptor_blocks = (v->groups + in_block - 1) / in_block;
 	v->reserved_descriptors =
 		v->super->feature_compat & EXT2_COMPAT_RESIZE_INODE ? v->super->reserved_gdt_blocks : 0;
-	v->sparse_super = v->super->rev_level && v->super->feature_ro_compat & EXT2_RO_SPARSE_SUPER;
-	if (1 + v->descriptor_blocks + v->reserved_descriptors >= group_blocks(v, 0))
+	if (v->descriptor_blocks > VOLUME_DESCRIPTOR_BLOCKS)
+		return REFUSE(ERR_UNSUPPORTED, "%u blocks of group descriptors; at most %u are supported",
+			      v->descriptor_blocks, VOLUME_DESCRIPTOR_BLOCKS);
+	if ((uint64_t)1 + v->descriptor_blocks + v->reserved_descriptors >= volume_group_blocks(v, 0))
 		return REFUSE(ERR_CORRUPT, "%u blocks of group descriptors and %u reserved ones do not fit into group 0",
 			      v->descriptor_blocks, v->reserved_descriptors);
 	for (uint32_t i = 0; i < v->descriptor_blocks; i++) {
@@ -256,13 +300,9 @@ static enum error read_descriptors(struct volume *v)
 		if (error != ERR_OK)
 			return REFUSE(error, "block %u with group descriptors could not be read: error %d", first + i,
 				      (int)error);
+		checksum_claim(v->descriptors[i], BLOCK_DESCRIPTORS, i);
 	}
-	for (uint32_t group = 0; group < v->groups; group++) {
-		enum error error = check_group(v, group);
-		if (error != ERR_OK)
-			return error;
-	}
-	return ERR_OK;
+	return check_groups(v);
 }
 
 static enum error check_counts(struct volume *v)
@@ -314,6 +354,7 @@ static enum error pin_super(struct volume *v)
 	if (error != ERR_OK)
 		return REFUSE(error, "block %u with the superblock could not be read: error %d", block, (int)error);
 	v->super = (struct ext2_super *)(void *)(v->super_buffer->data + EXT2_SUPER_OFFSET % v->block_size);
+	checksum_claim(v->super_buffer, BLOCK_SUPER, 0);
 	return ERR_OK;
 }
 
@@ -325,12 +366,14 @@ static enum error open_checked(struct volume *v, const struct cache_memory *memo
 		return error;
 	if (super.magic != EXT2_MAGIC)
 		return REFUSE(ERR_CORRUPT, "no ext2 file system: the magic number is 0x%04x instead of 0xef53", super.magic);
-	if ((error = check_features(v, &super)) != ERR_OK || (error = check_geometry(v, &super)) != ERR_OK ||
+	if ((error = check_features(v, &super)) != ERR_OK)
+		return error;
+	take_features(v, &super);
+	if ((error = check_checksums(v, &super)) != ERR_OK || (error = check_geometry(v, &super)) != ERR_OK ||
 	    (error = check_inodes(v, &super)) != ERR_OK)
 		return error;
 	if ((error = open_cache(v, memory)) != ERR_OK || (error = pin_super(v)) != ERR_OK)
 		return error;
-	v->has_type = super.rev_level && super.feature_incompat & EXT2_INCOMPAT_FILETYPE;
 	v->file_max = file_limit(v);
 	if ((error = read_descriptors(v)) != ERR_OK)
 		return error;
@@ -371,23 +414,16 @@ uint64_t volume_newest_time(const struct volume *v)
 
 struct ext2_group *volume_group(struct volume *v, uint32_t group)
 {
-	uint32_t in_block = v->block_size / sizeof(struct ext2_group);
-	return (struct ext2_group *)(void *)v->descriptors[group / in_block]->data + group % in_block;
+	uint32_t in_block = v->block_size / v->descriptor_size;
+	uint8_t *block = v->descriptors[group / in_block]->data;
+	return (struct ext2_group *)(void *)(block + group % in_block * v->descriptor_size);
 }
 
-uint32_t volume_block_group(const struct volume *v, uint32_t block)
+void volume_seal_groups(struct volume *v, uint32_t index)
 {
-	return (block - v->first_data_block) / v->blocks_per_group;
-}
-
-bool volume_block_is_data(const struct volume *v, uint32_t block)
-{
-	if (block <= v->first_data_block || block >= v->blocks)
-		return false;
-	uint32_t group = volume_block_group(v, block);
-	const struct group_place *p = &v->places[group];
-	return block != p->block_bitmap && block != p->inode_bitmap && block - p->inode_table >= v->inode_table_blocks &&
-	       block - group_first(v, group) >= head_blocks(v, group);
+	uint32_t in_block = v->block_size / v->descriptor_size, first = index * in_block;
+	for (uint32_t group = first; group < first + in_block && group < v->groups; group++)
+		checksum_group_seal(v, group);
 }
 
 enum error volume_modify_super(struct volume *v)
@@ -397,5 +433,5 @@ enum error volume_modify_super(struct volume *v)
 
 enum error volume_modify_group(struct volume *v, uint32_t group)
 {
-	return cache_modify(&v->cache, v->descriptors[group / (v->block_size / sizeof(struct ext2_group))]);
+	return cache_modify(&v->cache, v->descriptors[group / (v->block_size / v->descriptor_size)]);
 }

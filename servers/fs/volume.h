@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 #define VOLUME_GROUPS_MAX 4096u      // 512 GiB with blocks of 4 KiB, 32 GiB with 1 KiB
-#define VOLUME_DESCRIPTOR_BLOCKS 128u // what that takes with 1 KiB blocks
+#define VOLUME_DESCRIPTOR_BLOCKS 256u // what that takes with 1 KiB blocks and descriptors of 64 bytes
+#define VOLUME_RUNS_MAX (4 * VOLUME_GROUPS_MAX)
 #define VOLUME_STREAMS 16u           // sequential readers followed at once
 #define VOLUME_WRITE_BLOCKS (FS_TRANSFER_MAX / 1024u + 1)
 
@@ -18,6 +19,25 @@ struct group_place { // where a group's metadata is; checked at mount
 	uint32_t block_bitmap;
 	uint32_t inode_bitmap;
 	uint32_t inode_table;
+	bool bad_blocks; // the bitmap has a wrong checksum: nothing is taken from this group
+	bool bad_inodes;
+};
+
+struct block_run {
+	uint32_t first;
+	uint32_t count;
+};
+
+enum block_kind { // what a buffer's block is known to be
+	BLOCK_UNKNOWN, // or content
+	BLOCK_SUPER,
+	BLOCK_DESCRIPTORS,
+	BLOCK_BLOCK_BITMAP,
+	BLOCK_INODE_BITMAP,
+	BLOCK_INODES,
+	BLOCK_DIRECTORY,
+	BLOCK_INDEX, // of a directory
+	BLOCK_ATTRIBUTES,
 };
 
 struct stream { // a sequential reader
@@ -46,11 +66,19 @@ struct volume {
 	uint32_t inode_size;
 	uint32_t first_inode;
 	uint32_t groups;
+	uint32_t descriptor_size;
 	uint32_t descriptor_blocks;
 	uint32_t reserved_descriptors;
 	uint64_t file_max;    // bytes
+	uint32_t link_max;
+	uint32_t checksum_seed;
 	bool has_type;        // directory entries have the file type
 	bool sparse_super;
+	bool flex;            // metadata of a group may lie in another
+	bool checksums;       // of all metadata
+	bool group_checksums; // of descriptors, whose flags and counts of unused inodes count then
+	bool huge_counts;     // inodes count blocks with 48 bits
+	bool many_links;      // a directory with too many links counts 1
 	bool read_only;
 	bool fallback;
 	uint64_t now; // seconds since 1970, of the operation under way
@@ -61,6 +89,8 @@ struct volume {
 	uint32_t free_start; // run of blocks that the operation is freeing
 	uint32_t free_count;
 	struct group_place places[VOLUME_GROUPS_MAX];
+	uint32_t run_count;
+	struct block_run runs[VOLUME_RUNS_MAX]; // of metadata, in order
 	char reason[200]; // why it could not be mounted, a sentence
 };
 
@@ -76,18 +106,53 @@ uint32_t volume_dirty_limit(const struct volume *v);
 // Newest time that the superblock knows of.
 uint64_t volume_newest_time(const struct volume *v);
 struct ext2_group *volume_group(struct volume *v, uint32_t group);
-bool volume_block_is_data(const struct volume *v, uint32_t block); // in range and in no group's metadata
-uint32_t volume_block_group(const struct volume *v, uint32_t block);
+// Checksums of the descriptors in the block of them with that index.
+void volume_seal_groups(struct volume *v, uint32_t index);
 // Counts, logs a line (the first ones), returns ERR_CORRUPT.
 enum error volume_corrupt(struct volume *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
 enum error volume_modify_super(struct volume *v);
 enum error volume_modify_group(struct volume *v, uint32_t group);
 
+// ---- layout.c: places ----
+
+uint32_t volume_group_first(const struct volume *v, uint32_t group);
+uint32_t volume_group_blocks(const struct volume *v, uint32_t group);
+uint32_t volume_group_head(const struct volume *v, uint32_t group); // blocks of superblock and descriptors at its start
+uint32_t volume_block_group(const struct volume *v, uint32_t block);
+// Lists all metadata, from the heads and v->places. False: the block *twice has two uses.
+bool volume_list_metadata(struct volume *v, uint32_t *twice);
+// How many of the `count` blocks from there on are in range and in no group's metadata, before the first that is not.
+uint32_t volume_data_run(const struct volume *v, uint32_t block, uint32_t count);
+bool volume_block_is_data(const struct volume *v, uint32_t block);
+
+// ---- checksum.c ----
+
+struct inode;
+uint32_t checksum_crc32c(uint32_t crc, const void *bytes, size_t length);
+bool checksum_super_good(const struct ext2_super *super); // the first to be called
+void checksum_open(struct volume *v, const struct ext2_super *super);
+bool checksum_group_good(struct volume *v, uint32_t group);
+void checksum_group_seal(struct volume *v, uint32_t group);
+// Whose a block is: the `owner` of directories and extents; groups own their bitmaps, attributes have owner 0.
+uint32_t checksum_owner(const struct volume *v, const struct inode *inode);
+// Whether the pinned block passes as that; it is remembered while the buffer has the block.
+bool checksum_good(struct volume *v, struct buffer *b, enum block_kind kind, uint32_t owner);
+bool checksum_known(const struct buffer *b, enum block_kind kind, uint32_t owner);
+// The block is made here as that, or is known to be right.
+void checksum_claim(struct buffer *b, enum block_kind kind, uint32_t owner);
+void checksum_make_tail(const struct volume *v, struct buffer *b); // of a directory's block
+bool checksum_inode_good(struct volume *v, const struct inode *inode);
+void checksum_inode_stale(struct volume *v, const struct inode *inode); // it changes
+// Before a commit copies what is dirty; no operation may be under way.
+void checksum_seal(struct volume *v);
+
 // ---- alloc.c: bitmaps and counts ----
 
 // Deterministic: the same state of the volume and the same goal give the same block.
 enum error alloc_block(struct volume *v, uint32_t goal, uint32_t *block);
-enum error alloc_inode(struct volume *v, uint32_t parent, bool directory, uint32_t *number);
+// *fresh: its place in the table was never written.
+enum error alloc_inode(struct volume *v, uint32_t parent, bool directory, uint32_t *number, bool *fresh);
+uint32_t alloc_inodes_used(struct volume *v, uint32_t group); // inodes of the group from there on were never used
 enum error alloc_free_blocks(struct volume *v, uint32_t block, uint32_t count);
 enum error alloc_free_inode(struct volume *v, uint32_t number, bool directory);
 
@@ -113,6 +178,10 @@ enum error inode_modify(struct volume *v, struct inode *inode);
 enum error inode_create(struct volume *v, uint32_t parent, uint16_t mode, struct inode *inode);
 // Frees blocks, attributes and number: the last link is gone.
 enum error inode_destroy(struct volume *v, struct inode *inode);
+// Blocks of 512 bytes that it counts; inode_count changes that by blocks of the file system (the inode is modified).
+uint64_t inode_blocks(const struct volume *v, const struct inode *inode);
+enum error inode_count(struct volume *v, struct inode *inode, int64_t blocks);
+bool inode_has_content(const struct volume *v, const struct inode *inode); // more blocks than that of its attributes
 uint64_t inode_handle(const struct inode *inode);
 uint64_t inode_size(const struct inode *inode);
 enum error inode_set_size(struct volume *v, struct inode *inode, uint64_t size); // inode is modified already
@@ -160,6 +229,15 @@ enum error directory_create(struct volume *v, struct inode *directory, uint32_t 
 // Fills `to` with struct fs_dirent; *cookie goes on, *end when nothing is left.
 enum error directory_read(struct volume *v, const struct inode *directory, uint64_t *cookie, uint8_t *to, uint32_t room,
 			  uint32_t *bytes, bool *end);
+
+enum error directory_block(struct volume *v, const struct inode *directory, uint32_t index, struct buffer **b); // pins it
+
+// ---- index.c: hashed index of a directory ----
+
+// What the block with that index is, by its content; without checksums nobody needs to tell.
+enum block_kind index_kind(const struct volume *v, const struct inode *directory, uint32_t index, const struct buffer *b);
+struct ext4_index_count *index_count(const struct volume *v, const struct buffer *b); // 0: no index block, or damaged
+enum error index_drop(struct volume *v, struct inode *directory); // the inode is modified already
 
 // ---- content.c: what files and links hold ----
 

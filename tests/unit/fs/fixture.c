@@ -136,7 +136,8 @@ void host_make(struct host *h, const char *options, unsigned kib, const char *tr
 	int fd = mkstemp(path);
 	close(fd);
 	memset(h, 0, sizeof(*h));
-	snprintf(command, sizeof(command), "mke2fs -q -F -t ext2 %s %s%s %s %uk > /dev/null 2>&1", options, tree ? "-d " : "",
+	snprintf(command, sizeof(command), "mke2fs -q -F %s %s %s%s %s %uk > /dev/null 2>&1",
+		 strstr(options, "-t ") ? "" : "-t ext2", options, tree ? "-d " : "",
 		 tree ? tree : "", path, kib);
 	if (system(command) != 0)
 		abort();

@@ -57,7 +57,7 @@ extern bool fixture_quiet;
 uint32_t fixture_random(void);
 void fixture_seed(uint64_t seed);
 
-// mke2fs with these options on a file of `kib` KiB, read into memory. `tree` (or 0) goes in by -d.
+// mke2fs with these options (ext2, unless they have a -t) on a file of `kib` KiB, read into memory. `tree` (or 0) goes in by -d.
 void host_make(struct host *h, const char *options, unsigned kib, const char *tree, size_t cache_bytes, size_t log_bytes);
 enum error host_mount(struct host *h); // fresh boot
 void host_free(struct host *h);

@@ -1,0 +1,385 @@
+// Checksums of metadata, as ext4 has them: CRC-32C of superblock, descriptors, bitmaps, inodes, directories, extent
+// and attribute blocks (metadata_csum), or CRC-16 of the descriptors alone (uninit_bg).
+//
+// Owns: the checksum fields of all structures, and what buffers say of themselves (kind, owner, checked, stale). A
+// block is checked once after it was read, and sealed once before each commit that has it, not at each change: in
+// between its checksum in memory is out of date and nobody looks at it. Must never seal what was not checked or made
+// here: that would turn damage into truth. Every checksum covers whose block it is (inode and generation, group), so a
+// block that was written to a wrong place does not pass.
+// A volume without checksums goes the same ways; then a check finds everything right and a seal does nothing.
+#include "servers/fs/volume.h"
+#include <stddef.h>
+#include <string.h>
+
+#define CRC32C_POLYNOMIAL 0x82f63b78u // Castagnoli, reflected
+#define CRC16_POLYNOMIAL 0xa001u      // reflected
+#define SEAL_BREATH 32u               // blocks sealed between two answers to pings
+
+static uint32_t crc_table[8][256]; // [k][n]: byte n followed by k zero bytes
+
+static void crc32c_prepare(void)
+{
+	for (uint32_t n = 0; n < 256; n++) {
+		uint32_t crc = n;
+		for (unsigned bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? CRC32C_POLYNOMIAL : 0);
+		crc_table[0][n] = crc;
+	}
+	for (unsigned k = 1; k < 8; k++) {
+		for (uint32_t n = 0; n < 256; n++)
+			crc_table[k][n] = crc_table[k - 1][n] >> 8 ^ crc_table[0][crc_table[k - 1][n] & 0xff];
+	}
+}
+
+// No inversion at either end: that is how the format uses it. Eight bytes at a time.
+uint32_t checksum_crc32c(uint32_t crc, const void *bytes, size_t length)
+{
+	const uint8_t *p = bytes;
+	for (; length >= 8; length -= 8, p += 8) {
+		uint32_t low, high;
+		memcpy(&low, p, 4);
+		memcpy(&high, p + 4, 4);
+		low ^= crc;
+		crc = crc_table[7][low & 0xff] ^ crc_table[6][low >> 8 & 0xff] ^ crc_table[5][low >> 16 & 0xff] ^
+		      crc_table[4][low >> 24] ^ crc_table[3][high & 0xff] ^ crc_table[2][high >> 8 & 0xff] ^
+		      crc_table[1][high >> 16 & 0xff] ^ crc_table[0][high >> 24];
+	}
+	while (length--)
+		crc = crc >> 8 ^ crc_table[0][(crc ^ *p++) & 0xff];
+	return crc;
+}
+
+static uint16_t crc16(uint16_t crc, const void *bytes, size_t length)
+{
+	const uint8_t *p = bytes;
+	while (length--) {
+		crc ^= *p++;
+		for (unsigned bit = 0; bit < 8; bit++)
+			crc = (uint16_t)(crc >> 1 ^ (crc & 1 ? CRC16_POLYNOMIAL : 0));
+	}
+	return crc;
+}
+
+// ---- superblock ----
+
+static uint32_t super_sum(const struct ext2_super *s)
+{
+	return checksum_crc32c(~0u, s, offsetof(struct ext2_super, checksum));
+}
+
+bool checksum_super_good(const struct ext2_super *s)
+{
+	if (!s->rev_level || !(s->feature_ro_compat & EXT4_RO_METADATA_CHECKSUM))
+		return true;
+	if (!crc_table[0][1])
+		crc32c_prepare();
+	return s->checksum == super_sum(s);
+}
+
+void checksum_open(struct volume *v, const struct ext2_super *s)
+{
+	uint32_t ro = s->rev_level ? s->feature_ro_compat : 0;
+	v->checksums = ro & EXT4_RO_METADATA_CHECKSUM;
+	v->group_checksums = ro & (EXT4_RO_METADATA_CHECKSUM | EXT4_RO_GROUP_CHECKSUM);
+	if (v->checksums)
+		v->checksum_seed = checksum_crc32c(~0u, s->uuid, sizeof(s->uuid));
+	if (s->feature_incompat & EXT4_INCOMPAT_CSUM_SEED)
+		v->checksum_seed = s->checksum_seed;
+}
+
+// ---- group descriptors ----
+
+static uint16_t group_sum(struct volume *v, uint32_t group)
+{
+	static const uint16_t zero;
+	const struct ext2_group *g = volume_group(v, group);
+	size_t at = offsetof(struct ext2_group, checksum);
+	const uint8_t *rest = (const uint8_t *)g + EXT2_GROUP_SIZE;
+	size_t more = v->descriptor_size - EXT2_GROUP_SIZE;
+	if (!v->checksums) {
+		uint16_t crc = crc16(crc16(0xffff, v->super->uuid, sizeof(v->super->uuid)), &group, sizeof(group));
+		return crc16(crc16(crc, g, at), rest, more);
+	}
+	uint32_t crc = checksum_crc32c(checksum_crc32c(v->checksum_seed, &group, sizeof(group)), g, at);
+	return (uint16_t)checksum_crc32c(checksum_crc32c(crc, &zero, sizeof(zero)), rest, more);
+}
+
+bool checksum_group_good(struct volume *v, uint32_t group)
+{
+	return !v->group_checksums || volume_group(v, group)->checksum == group_sum(v, group);
+}
+
+// ---- bitmaps: their sums stand in the descriptors ----
+
+static uint32_t bitmap_sum(const struct volume *v, const struct buffer *b)
+{
+	uint32_t bits = b->kind == BLOCK_BLOCK_BITMAP ? v->blocks_per_group : v->inodes_per_group;
+	return checksum_crc32c(v->checksum_seed, b->data, (bits + 7) / 8);
+}
+
+static bool bitmap_good(struct volume *v, const struct buffer *b)
+{
+	const struct ext2_group *g = volume_group(v, b->owner);
+	bool blocks = b->kind == BLOCK_BLOCK_BITMAP;
+	uint32_t sum = bitmap_sum(v, b), said = blocks ? g->block_bitmap_checksum : g->inode_bitmap_checksum;
+	if (v->descriptor_size == EXT2_GROUP_SIZE)
+		return said == (sum & 0xffff);
+	return (said | (uint32_t)(blocks ? g->block_bitmap_checksum_hi : g->inode_bitmap_checksum_hi) << 16) == sum;
+}
+
+static void bitmap_seal(struct volume *v, const struct buffer *b)
+{
+	struct ext2_group *g = volume_group(v, b->owner);
+	bool blocks = b->kind == BLOCK_BLOCK_BITMAP, wide = v->descriptor_size > EXT2_GROUP_SIZE;
+	uint32_t sum = bitmap_sum(v, b);
+	*(blocks ? &g->block_bitmap_checksum : &g->inode_bitmap_checksum) = (uint16_t)sum;
+	if (wide)
+		*(blocks ? &g->block_bitmap_checksum_hi : &g->inode_bitmap_checksum_hi) = (uint16_t)(sum >> 16);
+}
+
+// ---- inodes ----
+
+static uint32_t inode_seed(const struct volume *v, uint32_t number, const struct ext2_inode *raw)
+{
+	uint32_t own[2] = {number, raw->generation};
+	return checksum_crc32c(v->checksum_seed, own, sizeof(own));
+}
+
+uint32_t checksum_owner(const struct volume *v, const struct inode *inode)
+{
+	return v->checksums ? inode_seed(v, inode->number, inode->raw) : inode->number;
+}
+
+// The second half is there when extra_isize reaches behind it.
+static bool has_wide_sum(const struct volume *v, const struct ext2_inode *raw)
+{
+	return v->inode_size > 128 && raw->extra_isize >= 4;
+}
+
+static uint32_t inode_sum(const struct volume *v, uint32_t number, const struct ext2_inode *raw)
+{
+	static const uint16_t zero;
+	const uint8_t *bytes = (const uint8_t *)raw;
+	size_t at = offsetof(struct ext2_inode, checksum_lo), high = offsetof(struct ext2_inode, checksum_hi);
+	uint32_t crc = checksum_crc32c(inode_seed(v, number, raw), bytes, at);
+	crc = checksum_crc32c(crc, &zero, 2);
+	crc = checksum_crc32c(crc, bytes + at + 2, 128 - at - 2);
+	if (v->inode_size == 128)
+		return crc;
+	crc = checksum_crc32c(crc, bytes + 128, high - 128);
+	if (has_wide_sum(v, raw)) {
+		crc = checksum_crc32c(crc, &zero, 2);
+		high += 2;
+	}
+	return checksum_crc32c(crc, bytes + high, v->inode_size - high);
+}
+
+static unsigned inode_slot(const struct volume *v, const struct inode *inode)
+{
+	return (unsigned)((const uint8_t *)inode->raw - inode->buffer->data) / v->inode_size;
+}
+
+// A block of a table says by its owner which inode is its first.
+static void claim_table(const struct volume *v, const struct inode *inode)
+{
+	struct buffer *b = inode->buffer;
+	uint32_t first = inode->number - inode_slot(v, inode);
+	if (b->kind == BLOCK_INODES && b->owner == first)
+		return;
+	b->kind = BLOCK_INODES;
+	b->owner = first;
+	b->checked = b->stale = 0;
+}
+
+bool checksum_inode_good(struct volume *v, const struct inode *inode)
+{
+	const struct ext2_inode *raw = inode->raw;
+	uint32_t bit = 1u << inode_slot(v, inode);
+	if (!v->checksums)
+		return true;
+	claim_table(v, inode);
+	if (inode->buffer->checked & bit)
+		return true;
+	uint32_t sum = inode_sum(v, inode->number, raw);
+	bool good = raw->checksum_lo == (sum & 0xffff) &&
+		    (!has_wide_sum(v, raw) || raw->checksum_hi == sum >> 16);
+	if (good)
+		inode->buffer->checked |= bit;
+	return good;
+}
+
+void checksum_inode_stale(struct volume *v, const struct inode *inode)
+{
+	if (!v->checksums)
+		return;
+	claim_table(v, inode);
+	inode->buffer->checked |= 1u << inode_slot(v, inode);
+	inode->buffer->stale |= 1u << inode_slot(v, inode);
+}
+
+static void inodes_seal(struct volume *v, struct buffer *b)
+{
+	for (; b->stale; b->stale &= b->stale - 1) {
+		unsigned slot = (unsigned)__builtin_ctz(b->stale);
+		struct ext2_inode *raw = (struct ext2_inode *)(void *)(b->data + slot * v->inode_size);
+		uint32_t sum = inode_sum(v, b->owner + slot, raw);
+		raw->checksum_lo = (uint16_t)sum;
+		if (has_wide_sum(v, raw))
+			raw->checksum_hi = (uint16_t)(sum >> 16);
+	}
+}
+
+// ---- blocks that belong to an inode ----
+
+static struct ext4_entry_tail *entry_tail(const struct volume *v, const struct buffer *b)
+{
+	return (struct ext4_entry_tail *)(void *)(b->data + v->block_size - sizeof(struct ext4_entry_tail));
+}
+
+void checksum_make_tail(const struct volume *v, struct buffer *b)
+{
+	if (v->checksums)
+		*entry_tail(v, b) = (struct ext4_entry_tail){0, sizeof(struct ext4_entry_tail), 0, EXT4_TAIL_TYPE, 0};
+}
+
+static bool tail_is_there(const struct volume *v, const struct buffer *b)
+{
+	const struct ext4_entry_tail *t = entry_tail(v, b);
+	return t->inode == 0 && t->record == sizeof(*t) && t->name_length == 0 && t->type == EXT4_TAIL_TYPE;
+}
+
+static struct ext4_index_tail *index_tail(const struct volume *v, const struct buffer *b, size_t *covered)
+{
+	const struct ext4_index_count *c = index_count(v, b);
+	if (!c)
+		return 0;
+	size_t at = (size_t)((const uint8_t *)c - b->data), end = at + c->limit * sizeof(struct ext4_index_entry);
+	*covered = at + c->count * sizeof(struct ext4_index_entry);
+	return end + sizeof(struct ext4_index_tail) > v->block_size ? 0 : (struct ext4_index_tail *)(void *)(b->data + end);
+}
+
+// Where the sum of a block that an inode owns stands, and how many bytes are summed; 0: nowhere.
+static uint32_t *sum_place(const struct volume *v, const struct buffer *b, size_t *covered)
+{
+	if (b->kind == BLOCK_INDEX) {
+		struct ext4_index_tail *t = index_tail(v, b, covered);
+		return t ? &t->checksum : 0;
+	}
+	*covered = v->block_size - sizeof(struct ext4_entry_tail);
+	return tail_is_there(v, b) ? &entry_tail(v, b)->checksum : 0;
+}
+
+static uint32_t owned_sum(const struct buffer *b, const uint32_t *place, size_t covered)
+{
+	static const uint32_t zero;
+	uint32_t crc = checksum_crc32c(b->owner, b->data, covered);
+	if (b->kind != BLOCK_INDEX)
+		return crc;
+	return checksum_crc32c(checksum_crc32c(crc, place - 1, 4), &zero, 4); // the tail, its own sum as zero
+}
+
+// ---- attributes ----
+
+static uint32_t attributes_sum(const struct volume *v, const struct buffer *b)
+{
+	static const uint32_t zero;
+	uint64_t number = b->block;
+	size_t at = offsetof(struct ext2_attributes, checksum);
+	uint32_t crc = checksum_crc32c(checksum_crc32c(v->checksum_seed, &number, sizeof(number)), b->data, at);
+	return checksum_crc32c(checksum_crc32c(crc, &zero, 4), b->data + at + 4, v->block_size - at - 4);
+}
+
+static struct ext2_attributes *attributes_of(const struct buffer *b)
+{
+	return (struct ext2_attributes *)(void *)b->data;
+}
+
+// ---- all kinds ----
+
+static bool block_good(struct volume *v, const struct buffer *b)
+{
+	size_t covered;
+	const uint32_t *place;
+	switch (b->kind) {
+	case BLOCK_BLOCK_BITMAP:
+	case BLOCK_INODE_BITMAP:
+		return bitmap_good(v, b);
+	case BLOCK_ATTRIBUTES:
+		return attributes_of(b)->checksum == attributes_sum(v, b);
+	default:
+		place = sum_place(v, b, &covered);
+		return place && *place == owned_sum(b, place, covered);
+	}
+}
+
+void checksum_claim(struct buffer *b, enum block_kind kind, uint32_t owner)
+{
+	b->kind = (uint8_t)kind;
+	b->owner = owner;
+	b->checked = 1;
+}
+
+bool checksum_known(const struct buffer *b, enum block_kind kind, uint32_t owner)
+{
+	return b->kind == kind && b->owner == owner && b->checked;
+}
+
+bool checksum_good(struct volume *v, struct buffer *b, enum block_kind kind, uint32_t owner)
+{
+	if (checksum_known(b, kind, owner))
+		return true;
+	checksum_claim(b, kind, owner);
+	if (v->checksums && !block_good(v, b))
+		b->checked = 0;
+	return b->checked;
+}
+
+static void block_seal(struct volume *v, struct buffer *b)
+{
+	size_t covered;
+	uint32_t *place;
+	switch (b->kind) {
+	case BLOCK_UNKNOWN:
+	case BLOCK_BLOCK_BITMAP: // sealed before
+	case BLOCK_INODE_BITMAP:
+		break;
+	case BLOCK_SUPER:
+		v->super->checksum = super_sum(v->super);
+		break;
+	case BLOCK_DESCRIPTORS:
+		volume_seal_groups(v, b->owner);
+		break;
+	case BLOCK_INODES:
+		inodes_seal(v, b);
+		break;
+	case BLOCK_ATTRIBUTES:
+		attributes_of(b)->checksum = attributes_sum(v, b);
+		break;
+	default:
+		place = sum_place(v, b, &covered);
+		if (place)
+			*place = owned_sum(b, place, covered);
+	}
+}
+
+void checksum_group_seal(struct volume *v, uint32_t group)
+{
+	volume_group(v, group)->checksum = group_sum(v, group);
+}
+
+void checksum_seal(struct volume *v)
+{
+	unsigned n = 0;
+	if (!v->group_checksums)
+		return;
+	for (struct buffer *b = v->cache.dirty.first; b && v->checksums; b = b->next) {
+		if (b->kind == BLOCK_BLOCK_BITMAP || b->kind == BLOCK_INODE_BITMAP)
+			bitmap_seal(v, b);
+	}
+	for (struct buffer *b = v->cache.dirty.first; b; b = b->next) {
+		if (v->checksums || b->kind == BLOCK_DESCRIPTORS)
+			block_seal(v, b);
+		if (++n % SEAL_BREATH == 0 && v->disk->breathe)
+			v->disk->breathe(v->disk);
+	}
+}
