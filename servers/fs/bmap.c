@@ -2,7 +2,7 @@
 //
 // Owns: the pointers in inodes and indirect blocks, and the inode's count of blocks. Every number read from the disk is
 // checked (a data block of the volume) before it is used; the depth is bounded by the path, never by the data. A tree
-// that names a block twice is found when it is freed twice.
+// that names a block twice is found when it is freed twice. Inodes with extents go to extent.c.
 #include "servers/fs/volume.h"
 
 struct path { // indices from the inode down; level[0] is in the inode
@@ -74,6 +74,8 @@ enum error bmap_find(struct volume *v, const struct inode *inode, uint32_t index
 		     uint32_t *run)
 {
 	struct path path;
+	if (inode_has_extents(inode))
+		return extent_find(v, inode, index, most, block, run);
 	if (!find_path(v, index, &path))
 		return ERR_TOO_BIG;
 	uint32_t *p = &inode->raw->block[path.level[0]];
@@ -138,6 +140,8 @@ enum error bmap_allocate(struct volume *v, struct inode *inode, uint32_t index, 
 {
 	struct path path;
 	*fresh = false;
+	if (inode_has_extents(inode))
+		return extent_allocate(v, inode, index, block, fresh);
 	if (!find_path(v, index, &path))
 		return ERR_TOO_BIG;
 	struct buffer *holder = inode->buffer;
@@ -218,9 +222,16 @@ static enum error free_tree(struct volume *v, struct inode *inode, uint32_t bloc
 	return error == ERR_OK && from == 0 ? free_later(v, inode, block) : error;
 }
 
+uint64_t bmap_file_max(const struct volume *v, const struct inode *inode)
+{
+	return inode_has_extents(inode) ? (uint64_t)UINT32_MAX << v->block_shift : v->file_max;
+}
+
 enum error bmap_truncate(struct volume *v, struct inode *inode, uint32_t index)
 {
 	uint64_t start = EXT2_DIRECT, size = v->pointers;
+	if (inode_has_extents(inode))
+		return extent_truncate(v, inode, index);
 	v->free_count = 0;
 	enum error error = inode_modify(v, inode);
 	for (uint32_t i = index; i < EXT2_DIRECT && error == ERR_OK; i++) {

@@ -265,6 +265,11 @@ static uint32_t *sum_place(const struct volume *v, const struct buffer *b, size_
 		struct ext4_index_tail *t = index_tail(v, b, covered);
 		return t ? &t->checksum : 0;
 	}
+	if (b->kind == BLOCK_EXTENTS) { // behind as many entries as fit
+		*covered = sizeof(struct ext4_extent_header) +
+			   (v->block_size - sizeof(struct ext4_extent_header)) / sizeof(struct ext4_extent) * sizeof(struct ext4_extent);
+		return (uint32_t *)(void *)(b->data + *covered);
+	}
 	*covered = v->block_size - sizeof(struct ext4_entry_tail);
 	return tail_is_there(v, b) ? &entry_tail(v, b)->checksum : 0;
 }

@@ -184,7 +184,8 @@ enum error content_write(struct volume *v, struct inode *inode, uint64_t offset,
 	uint32_t count = 0;
 	if (length == 0)
 		return ERR_OK;
-	if (offset > v->file_max || length > v->file_max - offset || length > FS_TRANSFER_MAX)
+	uint64_t file_max = bmap_file_max(v, inode);
+	if (offset > file_max || length > file_max - offset || length > FS_TRANSFER_MAX)
 		return ERR_TOO_BIG;
 	enum error error = inode_modify(v, inode);
 	if (error == ERR_OK && offset > size)
@@ -207,7 +208,7 @@ enum error content_write(struct volume *v, struct inode *inode, uint64_t offset,
 enum error content_truncate(struct volume *v, struct inode *inode, uint64_t size)
 {
 	uint64_t old = inode_size(inode);
-	if (size > v->file_max)
+	if (size > bmap_file_max(v, inode))
 		return ERR_TOO_BIG;
 	enum error error = inode_modify(v, inode);
 	if (error == ERR_OK && size != old)
@@ -263,6 +264,8 @@ enum error content_set_link(struct volume *v, struct inode *inode, const uint8_t
 		memcpy(inode->raw->block, target, length);
 		return ERR_OK;
 	}
+	if (v->extents)
+		extent_init(inode);
 	enum error error = bmap_allocate(v, inode, 0, &block, &fresh);
 	if (error == ERR_OK)
 		error = cache_create(&v->cache, block, &b);

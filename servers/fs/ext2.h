@@ -268,3 +268,33 @@ struct ext4_index_tail { // behind `limit` entries, with metadata_csum
 	uint32_t reserved;
 	uint32_t checksum;
 };
+
+// ---- extents: a tree whose root is in the inode, in place of its pointers ----
+
+#define EXT4_EXTENT_MAGIC 0xf30au
+#define EXT4_EXTENT_DEPTH_MAX 5u
+#define EXT4_EXTENT_LENGTH_MAX 32768u // longer ones are unwritten: they read as zeros; 32768 is to be taken off then
+
+struct ext4_extent_header {
+	uint16_t magic;
+	uint16_t entries;
+	uint16_t max;
+	uint16_t depth; // 0: a leaf
+	uint32_t generation;
+};
+struct ext4_extent { // in a leaf
+	uint32_t block; // first one of the file
+	uint16_t length;
+	uint16_t start_hi;
+	uint32_t start;
+};
+struct ext4_extent_index { // above the leaves
+	uint32_t block; // the same as that of the first entry below
+	uint32_t child;
+	uint16_t child_hi;
+	uint16_t unused;
+};
+_Static_assert(sizeof(struct ext4_extent_header) == 12 && sizeof(struct ext4_extent) == 12 &&
+		       sizeof(struct ext4_extent_index) == 12,
+	       "headers and entries of extent trees are 12 bytes");
+#define EXT4_EXTENTS_IN_ROOT 4u

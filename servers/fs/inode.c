@@ -45,7 +45,7 @@ static enum error check_used(struct volume *v, const struct inode *inode)
 			return volume_corrupt(v, "directory inode %u has a size of %u bytes", inode->number, raw->size);
 		break;
 	case FS_MODE_FILE:
-		if (inode_size(inode) > v->file_max)
+		if (inode_size(inode) > bmap_file_max(v, inode))
 			return volume_corrupt(v, "inode %u has a size of %llu bytes", inode->number,
 					      (unsigned long long)inode_size(inode));
 		break;
@@ -261,6 +261,8 @@ static void fill_new(struct volume *v, struct inode *inode, uint16_t mode, bool 
 	raw->generation = generation ? generation : 1;
 	if (v->inode_size > 128)
 		raw->extra_isize = extra_size(v);
+	if (v->extents && (inode_is(inode, FS_MODE_FILE) || inode_is(inode, FS_MODE_DIRECTORY)))
+		extent_init(inode);
 	bool extra = has_extra(v, raw);
 	if (extra)
 		time_set(&raw->crtime, true, &raw->crtime_extra, v->now);
@@ -294,7 +296,7 @@ static enum error drop_attributes(struct volume *v, struct inode *inode)
 {
 	struct buffer *b;
 	uint32_t block = inode->raw->file_acl;
-	if (!volume_block_is_data(v, block))
+	if (!volume_block_is_data(v, block) || (v->descriptor_size > EXT2_GROUP_SIZE && inode->raw->file_acl_high))
 		return volume_corrupt(v, "inode %u has its attributes in block %u", inode->number, block);
 	enum error error = cache_get(&v->cache, block, &b);
 	if (error != ERR_OK)

@@ -88,8 +88,9 @@ static void announce(void)
 	static const char *const modes[] = {"read-write", "read-only"};
 	if (self_restarted())
 		return;
-	log_line("fs: ext2, %lu MiB in blocks of %lu bytes, %lu MiB free, %s; cache %lu KiB, commits of up to %lu KiB",
-		 (unsigned long)((uint64_t)volume.blocks * volume.block_size >> 20), (unsigned long)volume.block_size,
+	log_line("fs: %s, %lu MiB in blocks of %lu bytes, %lu MiB free, %s; cache %lu KiB, commits of up to %lu KiB",
+		 volume.extents ? "ext4" : "ext2", (unsigned long)((uint64_t)volume.blocks * volume.block_size >> 20),
+		 (unsigned long)volume.block_size,
 		 (unsigned long)((uint64_t)volume.super->free_blocks_count * volume.block_size >> 20),
 		 modes[volume.read_only], (unsigned long)((uint64_t)cache_capacity(&volume.cache) * volume.block_size >> 10),
 		 (unsigned long)((uint64_t)volume_dirty_limit(&volume) * volume.block_size >> 10));

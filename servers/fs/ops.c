@@ -167,7 +167,7 @@ static enum error op_statfs(struct volume *v, const struct fs_call *call, uint64
 		.flags = (v->read_only ? FS_STATFS_READ_ONLY : 0) | (v->fallback ? FS_STATFS_FALLBACK : 0),
 	};
 	(void)result;
-	memcpy(f.type, v->fallback ? "memfs" : "ext2", v->fallback ? 5 : 4);
+	memcpy(f.type, v->fallback ? "memfs" : v->extents ? "ext4" : "ext2", v->fallback ? 5 : 4);
 	memcpy(f.device, v->fallback ? "memory" : "block0", 6);
 	if (call->request->in_length < sizeof(f))
 		return ERR_INVALID;
@@ -338,6 +338,14 @@ bool fsop_changes(uint16_t op)
 	return op < FS_OPS && op_table[op].attribute == OP_ONCE;
 }
 
+// Nodes of an extent tree that a write of that many blocks can change or make: each block two entries at most (it is cut
+// out of an unwritten extent), a node that is split has room for half of its entries, above it one node in each level.
+static uint32_t need_nodes(const struct volume *v, uint32_t blocks)
+{
+	uint32_t half = (v->block_size - 12) / 12 / 2;
+	return 2 * (2 * blocks / half + 2) + 2 * EXT4_EXTENT_DEPTH_MAX;
+}
+
 // Each new block may lie in a group of its own, with a bitmap and a descriptor. Freeing a large fragmented file may need
 // more: cache_modify watches the limit.
 uint32_t fsop_need(const struct volume *v, const struct request *request)
@@ -348,7 +356,7 @@ uint32_t fsop_need(const struct volume *v, const struct request *request)
 	uint32_t blocks = 0;
 	if (request->op == FS_OP_WRITE) {
 		blocks = (request->out_length >> v->block_shift) + 2;
-		blocks += blocks / v->pointers + 8;
+		blocks += v->extents ? need_nodes(v, blocks) : blocks / v->pointers + 8;
 	}
 	uint32_t maps = blocks < 16 ? 32 : 2 * blocks;
 	return blocks + NEED_NAMES + (maps < each_group ? maps : each_group);

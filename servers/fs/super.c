@@ -20,14 +20,15 @@ struct feature_name {
 };
 
 #define INCOMPAT_SUPPORTED                                                                                             \
-	(EXT2_INCOMPAT_FILETYPE | EXT4_INCOMPAT_64BIT | EXT4_INCOMPAT_FLEX_BG | EXT4_INCOMPAT_CSUM_SEED)
+	(EXT2_INCOMPAT_FILETYPE | EXT4_INCOMPAT_EXTENTS | EXT4_INCOMPAT_64BIT | EXT4_INCOMPAT_FLEX_BG |                \
+	 EXT4_INCOMPAT_CSUM_SEED)
 #define RO_SUPPORTED                                                                                                   \
 	(EXT2_RO_SPARSE_SUPER | EXT2_RO_LARGE_FILE | EXT4_RO_HUGE_FILE | EXT4_RO_GROUP_CHECKSUM | EXT4_RO_DIR_NLINK |  \
 	 EXT4_RO_EXTRA_ISIZE | EXT4_RO_METADATA_CHECKSUM)
 
 static const struct feature_name incompat_names[] = {
 	{0x0001, "compression"}, {0x0004, "needs_recovery"}, {0x0008, "journal_dev"}, {0x0010, "meta_bg"},
-	{0x0040, "extent"},	 {0x0100, "mmp"},	     {0x0400, "ea_inode"},    {0x1000, "dirdata"},
+	{0x0100, "mmp"},	 {0x0400, "ea_inode"},	     {0x1000, "dirdata"},
 	{0x4000, "large_dir"},	 {0x8000, "inline_data"},    {0x10000, "encrypt"},    {0x20000, "casefold"},
 	{0, 0},
 };
@@ -141,6 +142,7 @@ static void take_features(struct volume *v, const struct ext2_super *s)
 {
 	uint32_t incompat = s->rev_level ? s->feature_incompat : 0, ro = s->rev_level ? s->feature_ro_compat : 0;
 	v->has_type = incompat & EXT2_INCOMPAT_FILETYPE;
+	v->extents = incompat & EXT4_INCOMPAT_EXTENTS;
 	v->flex = incompat & EXT4_INCOMPAT_FLEX_BG;
 	v->sparse_super = ro & EXT2_RO_SPARSE_SUPER;
 	v->huge_counts = ro & EXT4_RO_HUGE_FILE;
@@ -366,10 +368,11 @@ static enum error open_checked(struct volume *v, const struct cache_memory *memo
 		return error;
 	if (super.magic != EXT2_MAGIC)
 		return REFUSE(ERR_CORRUPT, "no ext2 file system: the magic number is 0x%04x instead of 0xef53", super.magic);
-	if ((error = check_features(v, &super)) != ERR_OK)
+	// A flipped bit is to be called that, not an unknown feature: the checksum comes first.
+	if ((error = check_checksums(v, &super)) != ERR_OK || (error = check_features(v, &super)) != ERR_OK)
 		return error;
 	take_features(v, &super);
-	if ((error = check_checksums(v, &super)) != ERR_OK || (error = check_geometry(v, &super)) != ERR_OK ||
+	if ((error = check_geometry(v, &super)) != ERR_OK ||
 	    (error = check_inodes(v, &super)) != ERR_OK)
 		return error;
 	if ((error = open_cache(v, memory)) != ERR_OK || (error = pin_super(v)) != ERR_OK)

@@ -37,6 +37,7 @@ enum block_kind { // what a buffer's block is known to be
 	BLOCK_INODES,
 	BLOCK_DIRECTORY,
 	BLOCK_INDEX, // of a directory
+	BLOCK_EXTENTS,
 	BLOCK_ATTRIBUTES,
 };
 
@@ -69,11 +70,12 @@ struct volume {
 	uint32_t descriptor_size;
 	uint32_t descriptor_blocks;
 	uint32_t reserved_descriptors;
-	uint64_t file_max;    // bytes
+	uint64_t file_max;    // bytes, of a file with pointers
 	uint32_t link_max;
 	uint32_t checksum_seed;
 	bool has_type;        // directory entries have the file type
 	bool sparse_super;
+	bool extents;         // new inodes have them
 	bool flex;            // metadata of a group may lie in another
 	bool checksums;       // of all metadata
 	bool group_checksums; // of descriptors, whose flags and counts of unused inodes count then
@@ -202,6 +204,21 @@ enum error bmap_find(struct volume *v, const struct inode *inode, uint32_t index
 enum error bmap_allocate(struct volume *v, struct inode *inode, uint32_t index, uint32_t *block, bool *fresh);
 // Frees all blocks of the file from `index` on.
 enum error bmap_truncate(struct volume *v, struct inode *inode, uint32_t index);
+
+uint64_t bmap_file_max(const struct volume *v, const struct inode *inode); // bytes
+
+// ---- extent.c: the same three for inodes that have extents ----
+
+static inline bool inode_has_extents(const struct inode *inode)
+{
+	return inode->raw->flags & EXT4_FLAG_EXTENTS;
+}
+// Unwritten blocks are holes to extent_find, and fresh ones to extent_allocate, which makes them written.
+enum error extent_find(struct volume *v, const struct inode *inode, uint32_t index, uint32_t most, uint32_t *block,
+		       uint32_t *run);
+enum error extent_allocate(struct volume *v, struct inode *inode, uint32_t index, uint32_t *block, bool *fresh);
+enum error extent_truncate(struct volume *v, struct inode *inode, uint32_t index);
+void extent_init(struct inode *inode); // an empty tree; the inode is modified already
 
 // ---- dir.c ----
 

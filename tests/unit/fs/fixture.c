@@ -142,8 +142,8 @@ void host_make(struct host *h, const char *options, unsigned kib, const char *tr
 	if (system(command) != 0)
 		abort();
 	FILE *f = fopen(path, "rb");
-	h->image.bytes = malloc((size_t)kib * 1024);
-	if (fread(h->image.bytes, 1024, kib, f) != kib)
+	h->image.bytes = calloc(kib, 1024);
+	if (fread(h->image.bytes, 1024, kib, f) == 0) // a last group that is too small is left out
 		abort();
 	fclose(f);
 	unlink(path);

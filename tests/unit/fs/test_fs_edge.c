@@ -285,10 +285,8 @@ static void sentence_of(size_t offset, uint32_t value, const char *sentence)
 static void unsupported_features(void **state)
 {
 	(void)state;
-	refused("-b 1024 -O extent,flex_bg", ERR_UNSUPPORTED,
-		"the volume needs features that are not supported: extent, flex_bg");
-	refused("-b 4096 -O has_journal,64bit,extent", ERR_UNSUPPORTED,
-		"the volume needs features that are not supported: extent, 64bit");
+	refused("-b 1024 -O meta_bg,^resize_inode", ERR_UNSUPPORTED,
+		"the volume needs features that are not supported: meta_bg");
 	refused("-b 8192", ERR_UNSUPPORTED, "the block size is 1024 << 3; 1024, 2048 and 4096 are supported");
 }
 
@@ -307,7 +305,7 @@ static void damaged_superblocks(void **state)
 static void read_only_features(void **state)
 {
 	(void)state;
-	host_make(&h, "-t ext4 -O ^has_journal,^extent,^64bit,quota -E quotatype=usrquota", 8000, 0, 1 << 20, 1 << 19);
+	host_make(&h, "-t ext4 -O ^has_journal,quota", 8000, 0, 1 << 20, 1 << 19);
 	fixture_quiet = true;
 	assert_int_equal(host_mount(&h), ERR_OK);
 	fixture_quiet = false;

@@ -152,6 +152,19 @@ static void damaged_4k(void **state)
 	campaign("-b 4096 -I 256 -N 400", 6000, 600 * 1024, getenv("FULL") ? 5000 : 200);
 }
 
+// Without checksums, so that damage gets as far as it can.
+static void damaged_extents(void **state)
+{
+	(void)state;
+	campaign("-t ext4 -O ^has_journal,^metadata_csum -b 1024 -N 400", 3000, 700 * 1024, getenv("FULL") ? 5000 : 300);
+}
+
+static void damaged_with_checksums(void **state)
+{
+	(void)state;
+	campaign("-t ext4 -O ^has_journal -b 1024 -N 400", 3000, 700 * 1024, getenv("FULL") ? 5000 : 100);
+}
+
 static void noise(void **state)
 {
 	struct host h;
@@ -178,6 +191,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(damaged_1k),
 		cmocka_unit_test(damaged_4k),
+		cmocka_unit_test(damaged_extents),
+		cmocka_unit_test(damaged_with_checksums),
 		cmocka_unit_test(noise),
 	};
 	int failed = cmocka_run_group_tests(tests, 0, 0);

@@ -72,29 +72,48 @@ static void random_small_groups(void **state)
 	workload("-b 1024 -g 1024 -I 128", 20000, 16);
 }
 
-#define EXT4_NO_EXTENTS "-t ext4 -O ^has_journal,^extent,^64bit "
-static void checksums_1k(void **state)
+#define EXT4_NO_EXTENTS "-t ext4 -O ^has_journal,^extent,^64bit"
+static void checksums_and_pointers(void **state)
 {
 	(void)state;
-	workload(EXT4_NO_EXTENTS "-b 1024", 40000, 21);
-}
-
-static void checksums_4k(void **state)
-{
-	(void)state;
-	workload(EXT4_NO_EXTENTS "-b 4096", 60000, 22);
-}
-
-static void checksums_small_groups(void **state)
-{
-	(void)state;
-	workload(EXT4_NO_EXTENTS "-b 1024 -g 1024 -G 4 -N 2000", 20481, 23);
+	workload(EXT4_NO_EXTENTS " -b 1024 -g 1024 -G 4 -N 2000", 20481, 23);
 }
 
 static void descriptors_crc16(void **state)
 {
 	(void)state;
-	workload("-t ext4 -O ^has_journal,^extent,^64bit,^metadata_csum,uninit_bg -b 1024 -g 1024", 20481, 24);
+	workload(EXT4_NO_EXTENTS ",^metadata_csum,uninit_bg -b 1024 -g 1024", 20481, 24);
+}
+
+#define EXT4 "-t ext4 -O ^has_journal "
+static void ext4_1k(void **state)
+{
+	(void)state;
+	workload(EXT4 "-b 1024", 40000, 31);
+}
+
+static void ext4_4k(void **state)
+{
+	(void)state;
+	workload(EXT4 "-b 4096", 60000, 33);
+}
+
+static void ext4_small_groups(void **state)
+{
+	(void)state;
+	workload(EXT4 "-b 1024 -g 1024 -G 4 -N 2000", 20481, 34);
+}
+
+static void ext4_small_and_full(void **state)
+{
+	(void)state;
+	workload(EXT4 "-b 1024 -N 200 -m 0", 3000, 35);
+}
+
+static void ext4_small_inodes(void **state)
+{
+	(void)state;
+	workload(EXT4 "-b 1024 -I 128", 20000, 36);
 }
 
 int main(void)
@@ -103,8 +122,10 @@ int main(void)
 		cmocka_unit_test(random_1k),		cmocka_unit_test(random_2k),
 		cmocka_unit_test(random_4k),		cmocka_unit_test(random_small_and_full),
 		cmocka_unit_test(random_no_filetype),	cmocka_unit_test(random_small_groups),
-		cmocka_unit_test(checksums_1k),		cmocka_unit_test(checksums_4k),
-		cmocka_unit_test(checksums_small_groups), cmocka_unit_test(descriptors_crc16),
+		cmocka_unit_test(checksums_and_pointers), cmocka_unit_test(descriptors_crc16),
+		cmocka_unit_test(ext4_1k),		cmocka_unit_test(ext4_4k),
+		cmocka_unit_test(ext4_small_groups),
+		cmocka_unit_test(ext4_small_and_full),	cmocka_unit_test(ext4_small_inodes),
 	};
 	cmocka_set_test_filter(getenv("ONLY"));
 	return cmocka_run_group_tests(tests, 0, 0);

@@ -166,6 +166,14 @@ static void tree_4k(void **state)
 	image_of_tree("-b 4096");
 }
 
+static void tree_ext4(void **state)
+{
+	(void)state;
+	image_of_tree("-t ext4 -O ^has_journal -b 1024");
+	image_of_tree("-t ext4 -O ^has_journal -b 2048");
+	image_of_tree("-t ext4 -O ^has_journal -b 4096");
+}
+
 static void tree_revision_0(void **state)
 {
 	(void)state;
@@ -214,6 +222,7 @@ int main(void)
 		cmocka_unit_test(tree_1k),	   cmocka_unit_test(tree_1k_small_inodes),
 		cmocka_unit_test(tree_2k),	   cmocka_unit_test(tree_4k),
 		cmocka_unit_test(tree_revision_0), cmocka_unit_test(indexed_directory),
+		cmocka_unit_test(tree_ext4),
 	};
 	int failed = cmocka_run_group_tests(tests, make_tree, remove_tree);
 	printf("%u files and %u directories compared\n", files_compared, directories_compared);
