@@ -11,7 +11,7 @@ COLUMNS = ["batch", "seed", "number", "victim", "class", "detail", "activated", 
 NUMBERS = {"batch", "seed", "number", "restarts", "others", "recovered", "errors", "wrong", "error", "detect_us",
            "teardown_us", "restart_us", "replay_us", "whole_us"}
 PHASES = [("detect_us", "detect"), ("teardown_us", "tear down"), ("restart_us", "restart"), ("replay_us", "replay")]
-CLEAN_CLASSES = ("stop", "hang", "error", "reply")  # of these, clients must see nothing
+CLEAN_CLASSES = ("stop", "hang", "error", "reply", "bell", "device", "stall")  # of these, clients must see nothing
 
 # How a fault showed itself -> who noticed.
 DETECTORS = {"exception": "kernel, at the trap", "hang": "kernel, by its pings", "quota": "kernel, by the quota",
@@ -169,9 +169,9 @@ def log10(value):
 
 
 def batch_table(batches):
-    return table(["batch", "seed", "faults", "faults/s", "ended", "panics", "e2fsck", "lines lost", "again"],
+    return table(["batch", "seed", "faults", "faults/s", "ended", "panics", "e2fsck", "lines lost", "disk's failed requests", "again"],
                  [[b["batch"], b["seed"], b["faults"], b["rate"], b["end"], len(b["panics"]), b["e2fsck"], b["lost"],
-                   b["command"]] for b in batches])
+                   " ".join(f"{kind} {n}" for kind, n in b["failed"].items()), b["command"]] for b in batches])
 
 
 STYLE = ("body{font:14px sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse;margin:1em 0}"

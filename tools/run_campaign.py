@@ -3,13 +3,14 @@
 own, until enough faults are injected; then one report. `make campaign FAULTS=n SEED=s [JOBS=..]` calls it.
 
 State is in build/campaign/seed-S/: a JSON file for each machine that has ended (so a campaign goes on where it was
-interrupted), the console logs, report.html, faults.csv. A machine that falls silent is killed and counted with the fault
+interrupted), the console logs, the registers of machines that fell silent, report.html, faults.csv. A machine that falls silent is killed and counted with the fault
 that it had begun. --report FOLDER... makes one report of the states of several machines or hosts.
 """
 import argparse
 import concurrent.futures
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -24,11 +25,19 @@ from disk import make_disk  # noqa: E402
 from qemu import Machine, MachineError, Options  # noqa: E402
 
 BATCH = 400          # faults of one machine: what one damaged volume can spoil
+# Machines take turns, so that what damage has left behind is never counted with a fault of which clients must see nothing.
+UNSEEN = "stop,hang,error,reply,bell"
+DAMAGE = "source,destination,pointer,branch,invert,immediate,drop,text,data,heap,stack,register,ring,probe"
+DEVICE = "device,stall"
+TURNS = [UNSEEN, DAMAGE, DAMAGE, DAMAGE, UNSEEN, DAMAGE, DAMAGE, DEVICE]
+DEVICE_BATCH = 100   # faults of such a machine
+STALL_SECONDS = 0.6  # longer than fs waits for blk in systems/campaign.toml
 SILENT_SECONDS = 60  # without a character on the console: longer than all deadlines of a fault together
 END = re.compile(r"^CAMPAIGN faults (\d+) of \d+ seed \d+ ms \d+ faults_per_s ([\d.]+) .* end (.*)$", re.M)
 VERIFIED = re.compile(r"^CAMPAIGN verified files (\d+) errors (\d+) wrong (\d+)$", re.M)
 BEGUN = re.compile(r"^BEGIN,(\d+),([^,\n]*),([^,\n]*),([^,\n]*)$", re.M)
 LINE = re.compile(r"^(FAULT,.*),([0-9a-f]{4})$", re.M)
+STALLED = re.compile(r"^BEGIN,\d+,blk,stall,by the host", re.M)
 PANIC = re.compile(r"^core \d+ panics: .*$", re.M)
 STATUS = re.compile(r"^=(\d+)$", re.M)
 FIELDS = ["number", "victim", "class", "detail", "activated", "manifested", "stuck", "restarts", "others", "recovered",
@@ -78,6 +87,30 @@ def e2fsck(image, whole):
     return "damaged" if whole else "damaged, machine killed", done.stdout[-2000:]
 
 
+def device_rules(seed):
+    """For QEMU's blkdebug: states that go on with each write, and in random ones a request that fails, each once."""
+    chance, states = random.Random(seed), 4000
+    text = "".join(f'[set-state]\nevent = "write_aio"\nstate = "{i}"\nnew_state = "{i % states + 1}"\n'
+                   for i in range(1, states + 1))
+    for event, count in (("read_aio", 150), ("write_aio", 150), ("flush_to_disk", 20)):
+        for state in chance.sample(range(2, states + 1), count):
+            text += f'[inject-error]\nevent = "{event}"\nstate = "{state}"\nerrno = "5"\nonce = "on"\n'
+    return text
+
+
+def device_failures(machine):
+    """Requests that QEMU let fail, by its own count."""
+    stats = next(b["stats"] for b in machine.qmp("query-blockstats") if b.get("device") == "disk0")
+    return {kind: stats[f"failed_{kind}_operations"] for kind in ("rd", "wr", "flush")}
+
+
+def stall(machine):
+    """One request a second for a while: whoever waits for the disk waits longer than it is ready to."""
+    machine.qmp("human-monitor-command", command_line="block_set_io_throttle disk0 0 0 0 1 0 0")
+    time.sleep(STALL_SECONDS)
+    machine.qmp("human-monitor-command", command_line="block_set_io_throttle disk0 0 0 0 0 0 0")
+
+
 class Batch:
     """One machine: its command, its run, what became of it."""
 
@@ -86,9 +119,12 @@ class Batch:
         self.seed = campaign.arguments.seed * 100000 + number
         self.folder = campaign.folder
         a = campaign.arguments
-        words = [f"--faults {a.batch}", f"--seed {self.seed}", f"--only {a.only}", f"--work {a.work}"]
-        if a.classes:
-            words.append(f"--classes {a.classes}")
+        faults, only, classes = a.batch, a.only, a.classes or TURNS[number % len(TURNS)]
+        self.device = classes == DEVICE
+        if self.device:
+            faults, only = min(a.batch, DEVICE_BATCH), "blk"
+        words = [f"--faults {faults}", f"--seed {self.seed}", f"--only {only}", f"--work {a.work}", f"--classes {classes}"]
+        self.failed = {}
         self.command = "run campaign 3600 " + " ".join(words)
         self.cores = a.cores
         self.progress = campaign.progress
@@ -101,33 +137,46 @@ class Batch:
         image = self.folder / f"disk-{self.number}.img"
         shutil.copyfile(pristine(), image)
         options = Options(cores=self.cores, disk=str(image), boot="build/boot-campaign.img")
-        end = "machine lost"
-        with Machine(options, self.folder / f"batch-{self.number:05}.log") as machine:
+        if self.device:
+            rules = self.folder / f"disk-{self.number}.conf"
+            rules.write_text(device_rules(self.seed))
+            options.disk = f"blkdebug:{rules}:{image}"
+        end = ""
+        with Machine(options, self.folder / f"batch-{self.number:05}.log", control=True) as machine:
             try:
                 machine.prompt()
                 machine.command("color off")
                 end = self.watch(machine)
+                if self.device:
+                    self.failed = device_failures(machine)
                 machine.poweroff()
             except MachineError as error:
-                end = f"machine lost: {error}" if end == "whole" else end
+                end = f"machine lost: {error}" if end in ("", "whole") else end
             text = machine.text
         result = self.judge(text, end, image)
         image.unlink()
+        (self.folder / f"disk-{self.number}.conf").unlink(missing_ok=True)
         self.state.write_text(json.dumps(result))
         return result
 
     def watch(self, machine):
         """Types the command; returns how the campaign in the machine ended."""
         machine.enter(f"{self.command}; echo =$?")
-        seen, quiet = 0, time.monotonic()
+        seen, quiet, stalls = 0, time.monotonic(), 0
         while not STATUS.search(machine.text, machine.mark):
-            time.sleep(0.2)
-            self.progress(self.number, machine.text.count("\nBEGIN,", machine.mark))
+            time.sleep(0.02 if self.device else 0.2)
+            wanted = len(set(STALLED.findall(machine.text))) if self.device else 0
+            if wanted > stalls:
+                stalls = wanted
+                stall(machine)
+            self.progress(self.number, machine.text.count("\nFAULT,", machine.mark))
             if len(machine.text) != seen:
                 seen, quiet = len(machine.text), time.monotonic()
             if machine.process.poll() is not None:
                 return "QEMU ended"
             if time.monotonic() - quiet > SILENT_SECONDS:
+                registers = machine.qmp("human-monitor-command", command_line="info registers -a")
+                (self.folder / f"batch-{self.number:05}.registers").write_text(registers)
                 return f"silent for {SILENT_SECONDS} s"
         found = END.search(machine.text)
         return found[3] if found else "the campaign ended without its line"
@@ -143,7 +192,7 @@ class Batch:
             rows[last] = lost_row(begun[last], self.number, self.seed)
         verdict, words = e2fsck(image, end == "whole")
         return {"batch": self.number, "seed": self.seed, "command": self.command, "end": end, "rate": rate,
-                "faults": len(rows), "lost": len(set(begun) - set(rows)), "panics": sorted(set(PANIC.findall(text))),
+                "faults": len(rows), "failed": self.failed, "lost": len(set(begun) - set(rows)), "panics": sorted(set(PANIC.findall(text))),
                 "e2fsck": verdict, "e2fsck_words": words, "rows": [rows[n] for n in sorted(rows)],
                 "verified": [int(v) for v in verified.groups()] if verified else None}
 

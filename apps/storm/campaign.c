@@ -17,6 +17,7 @@
 
 #define VICTIMS (STORM_SERVICES + 1u)
 #define POLL_US 500u
+#define DEVICE_WORK 20u          // times the work: most of it does not reach the disk, and the host takes a while
 #define WORK_AFTER 6u            // operations that must be done after the restart
 #define LIMIT_US 8000000u        // for one phase of one fault; longer than the deadlines of systems/campaign.toml
 #define TRIES 200u               // choices of class and victim until one applies
@@ -124,6 +125,12 @@ static bool victim_died(const struct fault *f)
 
 // --- one fault
 
+// Before the damage, for the console may be the victim, or all may end with it.
+static void begin_say(const struct fault *f)
+{
+	printf("BEGIN,%u,%s,%s,%s\n", f->number, f->victim->who.name, damage_word(f->class), f->detail);
+}
+
 static bool fault_choose(struct fault *f)
 {
 	for (unsigned i = 0; i < TRIES; i++) {
@@ -149,6 +156,7 @@ static bool fault_choose(struct fault *f)
 		f->wrong = storm_counts.wrong_bytes;
 		storm_counts.last_error = ERR_OK;
 		f->detail[0] = 0;
+		begin_say(f);
 		if (damage_do(f->victim, (enum damage_class)f->class, &random_state, f->detail) == ERR_OK)
 			return true;
 	}
@@ -159,7 +167,8 @@ static bool fault_choose(struct fault *f)
 static bool fault_show(const struct fault *f)
 {
 	uint64_t end = time_now() + time_ticks_from_us(LIMIT_US);
-	while (storm_counts.ops - f->ops < storm_options.work && !victim_died(f)) {
+	uint64_t work = f->class >= DAMAGE_DEVICE ? storm_options.work * DEVICE_WORK : storm_options.work;
+	while (storm_counts.ops - f->ops < work && !victim_died(f)) {
 		if (time_now() > end)
 			return false;
 		fiber_sleep_us(POLL_US);
@@ -330,7 +339,7 @@ static const char *campaign_faults(void)
 		struct fault f = {.number = n};
 		if (!fault_choose(&f))
 			return "no class applies to any victim";
-		printf("BEGIN,%u,%s,%s,%s\n", n, f.victim->who.name, damage_word(f.class), f.detail);
+		begin_say(&f); // again: now with what exactly was done
 		fault_run(&f);
 		line_make(&f, lines[n]);
 		printf("%s\n", lines[n]);

@@ -331,6 +331,10 @@ enum error damage_do(struct damage_victim *v, enum damage_class class, uint64_t 
 		return ring_bells(v, random, detail);
 	case DAMAGE_PROBE:
 		return probe_text(v, random, detail);
+	case DAMAGE_DEVICE:
+	case DAMAGE_STALL:
+		snprintf(detail, DAMAGE_DETAIL, "by the host");
+		return strcmp(v->who.name, "blk") == 0 ? ERR_OK : ERR_NOT_FOUND;
 	default:
 		return mutate_text(v, (enum mutation)(class - DAMAGE_SOURCE), random, detail);
 	}

@@ -26,7 +26,9 @@
 	X(REGISTER, "register", "a bit of a saved register, or of the pc, is flipped")                                 \
 	X(RING, "ring", "a bit of what the server writes into a channel is flipped: its counters, its page, or records") \
 	X(BELL, "bell", "2000 rings by the kernels, and one of each identity at its doorbell page")                    \
-	X(PROBE, "probe", "an illegal instruction in place of a random one: was that place executed?")
+	X(PROBE, "probe", "an illegal instruction in place of a random one: was that place executed?")                 \
+	X(DEVICE, "device", "nothing by us: the host lets requests of the disk fail meanwhile")                        \
+	X(STALL, "stall", "nothing by us: the host holds the disk's requests back meanwhile")
 
 enum damage_class {
 #define X(name, word, text) DAMAGE_##name,

@@ -28,7 +28,7 @@
 #define RATE_DEFAULT_MILLE 8000u // some points are not passed again before something else fires: 5 a second remain
 #define WORK_DEFAULT 30u // operations: enough that most points of fs and blk are passed once
 #define FAULTS_MAX 100000u
-#define CLASSES_DEFAULT ((1ull << DAMAGE_CLASSES) - 1)
+#define CLASSES_DEFAULT ((1ull << DAMAGE_DEVICE) - 1) // the classes behind that need the host
 #define PROGRESS_US 250000u
 
 struct storm_options storm_options;

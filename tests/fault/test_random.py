@@ -10,10 +10,7 @@ import sys
 from framework import FULL, ROOT, case
 
 from campaign_report import counts, percentile, problems, report_html, rows_read, rows_write, shown
-from run_campaign import LINE, line_sum, rows_of
-
-UNSEEN = "stop,hang,error,reply,bell"
-DAMAGE = "source,destination,pointer,branch,invert,immediate,drop,text,data,heap,stack,register,ring,probe"
+from run_campaign import DAMAGE, DEVICE, LINE, UNSEEN, line_sum, rows_of
 
 
 def run(t, faults, seed, only, classes):
@@ -45,6 +42,14 @@ def random_damage_contained(t):
     t.equal([line for r in results for line in r["panics"]], [], "panics")
 
 
+@case
+def random_device_errors(t):
+    """The disk lets requests fail and holds others back: clients see time, and no error."""
+    done, results = run(t, 100 if FULL else 10, 3, "blk", DEVICE)
+    t.equal(done.returncode, 0, f"exit code of the campaign ({done.stdout[-1500:]})")
+    t.check(sum(r["failed"].get("wr", 0) for r in results) > 0, f"QEMU let no write fail: {results[0]['failed']}")
+
+
 ROW = ("FAULT,7,fs,source,20461c 8432>8446,unknown,exception,0,1,0,1,2,0,9,100,20,30,40,500")
 
 
@@ -67,7 +72,7 @@ def random_report_is_right(t):
     rows_write(path, rows)
     t.equal(rows_read(path), rows, "rows that went through the CSV file")
     batch = {"batch": 3, "seed": 33, "faults": 2, "rate": "1.0", "end": "whole", "panics": ["core 1 panics: x"],
-             "e2fsck": "damaged", "lost": 0, "command": "run campaign"}
+             "e2fsck": "damaged", "lost": 0, "failed": {"wr": 2}, "command": "run campaign"}
     bad = problems([dict(rows[0], **{"class": "stop", "recovered": 0})], [batch])
     t.equal(len(bad), 4, f"problems: client errors, not recovered, panic, image ({bad})")
     t.equal(problems(rows, [dict(batch, panics=[], e2fsck="clean")]), [], "problems of mutations that clients saw")
