@@ -162,9 +162,9 @@ static bool client_loop_look(struct loop_ring *ring)
 
 // --- complaints
 
-static void complain(struct client *client, enum complaint reason)
+static enum error complain(struct client *client, enum complaint reason)
 {
-	kcall(CALL_channel_complain, client->ring.view.slot, reason);
+	return kcall(CALL_channel_complain, client->ring.view.slot, reason).error;
 }
 
 // A wrong tail is an offence only when it lasts: an adopting server resets it before it says its epoch.
@@ -207,21 +207,31 @@ static void watch_arm(struct client *client)
 		timer_arm(&client->watch, time_now() + period);
 }
 
-// Each period while something is outstanding: is the oldest request older than that, and the server the same and open?
-static void watch_expired(struct timer *timer)
+// Is the oldest request older than the manifest's patience, and the server the same and open?
+static bool overdue(struct client *client)
 {
-	struct client *client = client_of_watch(timer);
 	const struct client_ring *ring = &client->ring;
 	client_look(client);
-	if (ring->outstanding == 0 || client->lost)
-		return;
+	if (ring->outstanding == 0)
+		return false;
 	uint64_t now = time_now();
 	uint64_t since = client_ring_oldest(ring);
 	if (since < client->epoch_time)
 		since = client->epoch_time;
-	if (since < now && now - since > watch_ticks() && channel_view_refresh(&client->ring.view) == ERR_OK &&
-	    ring->view.state == CHANNEL_OPEN)
-		complain(client, COMPLAINT_NO_ANSWER);
+	return since < now && now - since > watch_ticks() && channel_view_refresh(&client->ring.view) == ERR_OK &&
+	       ring->view.state == CHANNEL_OPEN;
+}
+
+// Each period while something is outstanding. If the kernel finds a record for each request, the one that is overdue was
+// recorded and never published: the kernel cannot see that.
+static void watch_expired(struct timer *timer)
+{
+	struct client *client = client_of_watch(timer);
+	bool late = overdue(client);
+	if (client->ring.outstanding == 0 || client->lost)
+		return;
+	if (late && complain(client, COMPLAINT_NO_ANSWER) == ERR_INVALID && overdue(client))
+		complain(client, COMPLAINT_BAD_COMPLETION);
 	watch_arm(client);
 }
 

@@ -134,6 +134,7 @@ void server_complete(struct server_request *request, enum error status, const ui
 {
 	struct server_channel *channel = request->channel;
 	invariant(request->owned);
+	invariant(status != ERR_INJECTED); // no answer: an error that nobody expected. The next incarnation performs it again
 	inject("runtime.complete");
 	if (__builtin_expect(request->replayed, 0)) {
 		replay_complete(request, status, result);

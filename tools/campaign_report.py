@@ -169,8 +169,8 @@ def log10(value):
 
 
 def batch_table(batches):
-    return table(["batch", "seed", "faults", "faults/s", "ended", "panics", "e2fsck", "lines lost", "disk's failed requests", "again"],
-                 [[b["batch"], b["seed"], b["faults"], b["rate"], b["end"], len(b["panics"]), b["e2fsck"], b["lost"],
+    return table(["batch", "seed", "faults", "faults/s", "ended", "panics", "e2fsck", "old files changed", "lines lost", "disk's failed requests", "again"],
+                 [[b["batch"], b["seed"], b["faults"], b["rate"], b["end"], len(b["panics"]), b["e2fsck"], b["changed"], b["lost"],
                    " ".join(f"{kind} {n}" for kind, n in b["failed"].items()), b["command"]] for b in batches])
 
 

@@ -15,13 +15,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 from campaign_report import COLUMNS, NUMBERS, counts, problems, report_html, rows_write  # noqa: E402
-from disk import make_disk  # noqa: E402
+from disk import default_tree, make_disk  # noqa: E402
 from qemu import Machine, MachineError, Options  # noqa: E402
 
 BATCH = 400          # faults of one machine: what one damaged volume can spoil
@@ -78,6 +79,16 @@ def lost_row(begun, batch, seed):
                manifested="machine")
     row["class"] = begun[3]
     return row
+
+
+def files_changed(image):
+    """How many files that were on the disk from the start, which no program of a campaign touches, have other bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["/sbin/debugfs", "-R", f'rdump / "{folder}"', str(image)], capture_output=True)
+        tree = default_tree()
+        names = [p.relative_to(tree) for p in sorted(tree.rglob("*")) if p.is_file() and not p.is_symlink()]
+        return sum(not (Path(folder) / n).is_file() or (Path(folder) / n).read_bytes() != (tree / n).read_bytes()
+                   for n in names)
 
 
 def e2fsck(image, whole):
@@ -193,7 +204,7 @@ class Batch:
         verdict, words = e2fsck(image, end == "whole")
         return {"batch": self.number, "seed": self.seed, "command": self.command, "end": end, "rate": rate,
                 "faults": len(rows), "failed": self.failed, "lost": len(set(begun) - set(rows)), "panics": sorted(set(PANIC.findall(text))),
-                "e2fsck": verdict, "e2fsck_words": words, "rows": [rows[n] for n in sorted(rows)],
+                "changed": files_changed(image), "e2fsck": verdict, "e2fsck_words": words, "rows": [rows[n] for n in sorted(rows)],
                 "verified": [int(v) for v in verified.groups()] if verified else None}
 
 
@@ -229,7 +240,7 @@ class Campaign:
         self.running.pop(result["batch"], None)
         self.results.append(result)
         print(f"{chr(13) if sys.stdout.isatty() else ''}batch {result['batch']} seed {result['seed']}: {result['faults']} "
-              f"faults, {result['rate']}/s, end: {result['end']}, e2fsck: {result['e2fsck']}, {len(result['panics'])} "
+              f"faults, {result['rate']}/s, end: {result['end']}, e2fsck: {result['e2fsck']}, {result['changed']} old files changed, {len(result['panics'])} "
               "panics", flush=True)
 
     def run(self):

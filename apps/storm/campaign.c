@@ -6,6 +6,7 @@
 // them. If this domain dies, the lines that were printed stand, and the host counts the rest as not injected.
 #include "apps/storm/damage.h"
 #include "apps/storm/storm.h"
+#include "runtime/client.h"
 #include "runtime/error_text.h"
 #include "runtime/fiber.h"
 #include "runtime/file.h"
@@ -184,11 +185,21 @@ static bool work_goes_on(void)
 	return storm_counts.ops - ops >= WORK_AFTER;
 }
 
-// Kill, and wait until it is back.
-static enum error service_renew(const struct damage_victim *v)
+// One that does not do as it is asked, because of the damage, is complained about: that goes by the kernels.
+static enum error supervisor_renew(struct fault *f)
 {
-	enum error e = is_supervisor(v) ? supervision_inject(v->served, "", INJECT_ILLEGAL, 1, 0)
-					: supervision_kill(v->who.name);
+	enum error e = supervision_inject(f->victim->served, "", INJECT_ILLEGAL, 1, 0);
+	if (e == ERR_OK)
+		return e;
+	f->kind = FAULT_COMPLAINT;
+	return kcall(CALL_channel_complain, client_slot(supervision_client()), COMPLAINT_BAD_INDEX).error;
+}
+
+// Kill, and wait until it is back.
+static enum error service_renew(struct fault *f)
+{
+	const struct damage_victim *v = f->victim;
+	enum error e = is_supervisor(v) ? supervisor_renew(f) : supervision_kill(v->who.name);
 	return e == ERR_OK || e == ERR_STATE ? supervision_ping(v->served) : e;
 }
 
@@ -206,7 +217,7 @@ static enum error victim_renew(struct fault *f, bool died)
 {
 	if (is_client(f->victim))
 		return client_renew(f);
-	return died ? supervision_ping(f->victim->served) : service_renew(f->victim);
+	return died ? supervision_ping(f->victim->served) : service_renew(f);
 }
 
 // The restarts that the supervisor has recorded: the victim's own death first, others by the way.

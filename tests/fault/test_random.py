@@ -72,7 +72,7 @@ def random_report_is_right(t):
     rows_write(path, rows)
     t.equal(rows_read(path), rows, "rows that went through the CSV file")
     batch = {"batch": 3, "seed": 33, "faults": 2, "rate": "1.0", "end": "whole", "panics": ["core 1 panics: x"],
-             "e2fsck": "damaged", "lost": 0, "failed": {"wr": 2}, "command": "run campaign"}
+             "e2fsck": "damaged", "lost": 0, "changed": 0, "failed": {"wr": 2}, "command": "run campaign"}
     bad = problems([dict(rows[0], **{"class": "stop", "recovered": 0})], [batch])
     t.equal(len(bad), 4, f"problems: client errors, not recovered, panic, image ({bad})")
     t.equal(problems(rows, [dict(batch, panics=[], e2fsck="clean")]), [], "problems of mutations that clients saw")

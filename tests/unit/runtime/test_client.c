@@ -197,6 +197,13 @@ static void unanswered_requests_are_complained_about(void **state)
 		loop_turn(true);
 	}
 	assert_in_range(world.complaints[COMPLAINT_NO_ANSWER], 2, 3);
+	assert_int_equal(world.complaints[COMPLAINT_BAD_COMPLETION], 0);
+	world.no_evidence = true; // recorded, and never published
+	for (unsigned i = 0; i < 3; i++) {
+		world.time += 1500;
+		loop_turn(true);
+	}
+	assert_in_range(world.complaints[COMPLAINT_BAD_COMPLETION], 2, 3);
 	unsigned before = world.complaints[COMPLAINT_NO_ANSWER];
 	state_after = CHANNEL_DOWN;
 	loop_turn(true);

@@ -430,6 +430,31 @@ static void forged_stamps_gain_nothing(void **state)
 	many_free();
 }
 
+static void script_unexpected(unsigned n)
+{
+	if (n == 0)
+		submit(OP_PARK, 0, 0);
+	if (!parked)
+		return;
+	world_exit_armed = true;
+	if (!setjmp(world_exit)) {
+		server_complete(parked, ERR_INJECTED, 0);
+		fail_msg("it was answered");
+	}
+	world_exit_armed = false;
+	longjmp(finished, 1);
+}
+
+// It dies instead, and the request, which has no record, is performed again.
+static void unexpected_errors_are_no_answers(void **state)
+{
+	(void)state;
+	struct completion c;
+	serve(script_unexpected);
+	assert_int_equal(world_exit_code, -1);
+	assert_false(take(&c));
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -451,6 +476,7 @@ int main(void)
 		cmocka_unit_test_setup(deadly_replay_is_left_out, fresh),
 		cmocka_unit_test_setup(priority_then_age, fresh),
 		cmocka_unit_test_setup(forged_stamps_gain_nothing, fresh),
+		cmocka_unit_test_setup(unexpected_errors_are_no_answers, fresh),
 	};
 	return cmocka_run_group_tests(tests, 0, teardown);
 }

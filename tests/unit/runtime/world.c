@@ -120,6 +120,8 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 	case CALL_channel_complain:
 		assert_true(a1 < 4);
 		world.complaints[a1]++;
+		if (a1 == COMPLAINT_NO_ANSWER && world.no_evidence)
+			r.error = ERR_INVALID;
 		break;
 	case CALL_ready:
 		world.ready++;

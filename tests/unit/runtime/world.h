@@ -32,6 +32,7 @@ struct world {
 	uint64_t time;     // ticks of 1 us; goes on by itself
 	uint32_t epoch;    // of the server
 	unsigned complaints[4]; // by reason
+	bool no_evidence;       // the kernel finds a record for each request
 	unsigned rings_client;
 	unsigned rings_server;
 	unsigned opened, accepted, refused, closed_client, closed_server, ready;
