@@ -8,7 +8,8 @@ import shutil
 
 from framework import ROOT, case
 from host import Bench, is_judged, judge_image
-from oracle import Model, Promise, Refused
+from judge import Judge
+from oracle import Model, Promise, Refused, difference
 from recording import Entry, cuts, images, read_recording, write_recording
 
 SEED = int(os.environ.get("POWER_SEED") or 1)
@@ -115,7 +116,7 @@ def workload(t, recorder, count):
 def judge_all(t, bench, entries, promise, most):
     """Judges images of a recording; what is wrong, by id."""
     every = [i for i in images(entries, 4) if is_judged(bench, promise, entries, *i)]
-    every = random.Random(SEED).sample(every, min(most, len(every)))
+    every = sorted(random.Random(SEED).sample(every, min(most, len(every))))
     problems = []
     for cut in cuts(entries, {number for number, _ in every}):
         for subset in (s for number, s in every if number == cut.number):
@@ -129,18 +130,34 @@ def judge_all(t, bench, entries, promise, most):
 
 
 def boots(t, bench, promise, cut, subset):
-    """The whole system mounts the image; the checksums of all files are those of one of the promised states."""
-    image = t.folder / "cut.img"
-    image.write_bytes(bench.judge.base)
-    bench.judge.put(image, cut.state(subset, SEED))
+    """The whole system mounts the image; the checksums of all files are those of one of the promised states. What its recovery
+    wrote is recorded, and cut once more."""
+    image, log = t.folder / "cut.img", t.folder / "boot.log"
+    with bench.judge.written(cut.state(subset, SEED)):
+        shutil.copyfile(bench.judge.path, image)
+    log.touch()
+    again = Judge(bench.host, t.folder, image)
     tree, _ = bench.host.mount(image)
     t.check(promise.complaint(cut.number, tree) is None, "the image that is booted is not as promised")
-    machine = t.boot(disk=image)
+    machine = t.boot(disk=image, write_log=str(log))
     said = t.run(machine, "sha256 -r /")
     got = sorted(re.findall(r"^([0-9a-f]{64}) +(\S+)$", said, re.M))
     wanted = sorted((hashlib.sha256(e[3]).hexdigest(), p) for p, e in tree.items() if e[0] == "file")
     t.equal(got, wanted, f"checksums after a boot from cut {cut.number}:{subset}")
     machine.kill()
+    return recovery_cut(t, again, log, tree)
+
+
+def recovery_cut(t, judge, log, tree):
+    """The power is cut while the system recovers: the same tree."""
+    entries = read_recording(log)
+    every = list(images(entries, 2))
+    every = random.Random(SEED).sample(every, min(10, len(every)))
+    for cut in cuts(entries, {number for number, _ in every}):
+        for subset in (s for number, s in every if number == cut.number):
+            complaint = judge.image(cut.state(subset, SEED), lambda got: None if got == tree else difference(tree, got))
+            t.check(not complaint, f"the system's recovery, cut at {cut.number}:{subset}: {complaint}")
+    return judge.count["images"]
 
 
 @case(family=["ext2"])
@@ -162,7 +179,8 @@ def power_qemu(t, family):
         name = f"{family}:{SEED}:file={kept.relative_to(ROOT)}"
         t.check(not problems, "; ".join(f"{name}:{place}: {what}" for place, what in problems[:3])
                 + " (again: make power ID=..)")
-        middle = every[len(every) // 2]
-        boots(t, bench, promise, next(cuts(entries, {middle[0]})), middle[1])
+        for number, subset in every[::len(every) // (8 if t.full else 2) + 1]:
+            count = boots(t, bench, promise, next(cuts(entries, {number})), subset)
+            print(f"     power qemu {family} seed {SEED}: booted from cut {number}:{subset}, its recovery cut {count} times")
     finally:
         bench.close()

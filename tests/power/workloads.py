@@ -11,7 +11,7 @@ from oracle import Model, Refused
 
 FILES = ("foo", "bar", "A/foo", "A/bar")
 FOLDERS = ("A", "B")
-BLOCK = 1024
+BYTES_MOST = 600000  # in files of a random workload: it must never meet a full disk
 
 
 def operations():
@@ -105,6 +105,8 @@ class Chance:
     def proposal(self):
         dice, files, folders = self.dice, self.nodes("file"), self.nodes("directory")
         some = files + folders + self.nodes("symlink")
+        if sum(len(entry[3]) for entry in self.model.tree().values()) > BYTES_MOST:
+            return f"unlink {dice.choice(files)}"
         kind = dice.choices(("create", "write", "truncate", "mkdir", "rmdir", "unlink", "rename", "over", "link", "symlink"),
                             (10, 30, 8, 5, 3, 8, 8, 4, 4, 2))[0]
         if kind == "create" or not files:
@@ -140,8 +142,10 @@ class Chance:
 
 
 def random_one(name):
-    """`random,SEED,LENGTH`: operations with a sync after every few."""
-    _, seed, length = name.split(",")
+    """`random,SEED,LENGTH`: operations with a sync after every few. `long,..`: with many more commits, so that a journal
+    comes round."""
+    kind, seed, length = name.split(",")
+    commit = 0.6 if kind == "long" else 0.14
     chance = Chance(f"random {seed}")
     lines = []
     while len(lines) < int(length):
@@ -149,13 +153,13 @@ def random_one(name):
         roll = chance.dice.random()
         if roll < 0.08:
             lines.append("sync")
-        elif roll < 0.14:
+        elif roll < commit:
             lines.append("commit")  # one that nobody waits for
     return Workload(name, [], lines + ["sync"])
 
 
 def by_name(name):
-    if name.startswith("random,"):
+    if name.startswith(("random,", "long,")):
         return random_one(name)
     lines = [part.replace(",", " ") for part in name.split("+")]
     setup = needed(lines)
