@@ -276,6 +276,8 @@ static void work_list(struct worker *w)
 	}
 	if (unknown == 0 && (seen < expected || seen > expected + w->abandoned)) {
 		storm_counts.wrong_bytes++;
+		if (seen > expected) // a campaign counts these names once
+			w->abandoned = seen - expected;
 		printf("storm: worker %u: the directory has %u names, not %u\n", w->number, seen, expected);
 	}
 }

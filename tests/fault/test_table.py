@@ -53,15 +53,12 @@ def fault_points(t, service):
 
 @case(service=["blk", "fs"])
 def fault_error(t, service):
-    """An injected error may be seen by the client, as an error, or end the service; the next workload sees nothing."""
+    """An injected error is tried again below, or ends the service, which performs the request again: clients see nothing."""
     image, campaign = begin(t)
     for passage in (1, 5):
         campaign.machine.command(f"inject {service} any error {passage}")
-        seen = campaign.workload()
-        campaign.count["injected"] += 1
-        campaign.count["activated"] += bool(seen)
-        campaign.machine.command("rm -r /fault" + str(campaign.number))
         wrong = campaign.workload()
-        campaign.count["recovered"] += bool(seen) and not wrong
+        campaign.count["injected"] += 1
+        campaign.count["recovered"] += not wrong
         campaign.problems += wrong
     finish(t, image, campaign)
