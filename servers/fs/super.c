@@ -97,20 +97,21 @@ static void super_arrived(struct disk_read *read, enum error error, const uint8_
 	r->done = true;
 }
 
-static enum error read_super(struct volume *v, struct ext2_super *super)
+static enum error read_super(struct volume *v, uint64_t offset, struct ext2_super *super)
 {
 	struct super_read r = {.to = super};
-	if (v->disk->bytes < EXT2_SUPER_OFFSET + EXT2_SUPER_SIZE)
+	if (v->disk->bytes < offset + EXT2_SUPER_SIZE)
 		return REFUSE(ERR_CORRUPT, "the disk has %llu bytes; an ext2 volume has at least 65536",
 			      (unsigned long long)v->disk->bytes);
-	r.read = (struct disk_read){.offset = EXT2_SUPER_OFFSET, .bytes = EXT2_SUPER_SIZE, .done = super_arrived};
-	enum error error = v->disk->read_start(v->disk, &r.read, true);
-	if (error != ERR_OK && !r.done)
-		return REFUSE(error, "the superblock at byte 1024 could not be read: error %d", (int)error);
-	while (!r.done)
-		v->disk->wait(v->disk);
+	r.read = (struct disk_read){.offset = offset, .bytes = EXT2_SUPER_SIZE, .done = super_arrived};
+	r.error = v->disk->read_start(v->disk, &r.read, true);
+	if (r.error == ERR_OK) {
+		while (!r.done)
+			v->disk->wait(v->disk);
+	}
 	if (r.error != ERR_OK)
-		return REFUSE(r.error, "the superblock at byte 1024 could not be read: error %d", (int)r.error);
+		return REFUSE(r.error, "the superblock at byte %llu could not be read: error %d",
+			      (unsigned long long)offset, (int)r.error);
 	return ERR_OK;
 }
 
@@ -360,23 +361,67 @@ static enum error pin_super(struct volume *v)
 	return ERR_OK;
 }
 
+static enum error check_super(struct volume *v, const struct ext2_super *s)
+{
+	v->read_only = false;
+	if (s->magic != EXT2_MAGIC)
+		return REFUSE(ERR_CORRUPT, "no ext2 file system: the magic number is 0x%04x instead of 0xef53", s->magic);
+	// A flipped bit is to be called that, not an unknown feature: the checksum comes first.
+	enum error error = check_checksums(v, s);
+	if (error == ERR_OK)
+		error = check_features(v, s);
+	if (error != ERR_OK)
+		return error;
+	take_features(v, s);
+	error = check_geometry(v, s);
+	return error == ERR_OK ? check_inodes(v, s) : error;
+}
+
+// A copy at the start of that group, if groups are as large as blocks of that size allow, as mke2fs makes them.
+static bool backup_good(struct volume *v, unsigned shift, uint32_t group, struct ext2_super *s)
+{
+	uint32_t block = (8192u << (shift - 10)) * group + (shift == 10);
+	return read_super(v, (uint64_t)block << shift, s) == ERR_OK && s->magic == EXT2_MAGIC &&
+	       s->log_block_size == shift - 10 && s->block_group_nr == group &&
+	       s->blocks_per_group == 8192u << (shift - 10) && check_super(v, s) == ERR_OK;
+}
+
+// The superblock is damaged. A copy has the geometry, but neither counts nor the state of the volume, and if the first
+// sectors belong to something else by now, it must not be overwritten: so the volume is only read, until e2fsck
+// has repaired it. Without a copy the reason stays what it was.
+static bool find_backup(struct volume *v, struct ext2_super *s)
+{
+	static const uint32_t groups[] = {1, 3, 5, 7, 9};
+	char reason[sizeof(v->reason)];
+	memcpy(reason, v->reason, sizeof(reason));
+	for (unsigned shift = 10; shift <= 12; shift++) {
+		for (unsigned i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+			if (!backup_good(v, shift, groups[i], s))
+				continue;
+			log_line("fs: THE SUPERBLOCK IS DAMAGED: %s", reason);
+			log_line("fs: using its copy in group %u, read-only: e2fsck is needed", groups[i]);
+			s->state = EXT2_STATE_VALID; // a copy has none
+			v->read_only = true;
+			return true;
+		}
+	}
+	memcpy(v->reason, reason, sizeof(reason));
+	return false;
+}
+
 static enum error open_checked(struct volume *v, const struct cache_memory *memory)
 {
 	struct ext2_super super;
-	enum error error = read_super(v, &super);
-	if (error != ERR_OK)
-		return error;
-	if (super.magic != EXT2_MAGIC)
-		return REFUSE(ERR_CORRUPT, "no ext2 file system: the magic number is 0x%04x instead of 0xef53", super.magic);
-	// A flipped bit is to be called that, not an unknown feature: the checksum comes first.
-	if ((error = check_checksums(v, &super)) != ERR_OK || (error = check_features(v, &super)) != ERR_OK)
-		return error;
-	take_features(v, &super);
-	if ((error = check_geometry(v, &super)) != ERR_OK ||
-	    (error = check_inodes(v, &super)) != ERR_OK)
+	enum error error = read_super(v, EXT2_SUPER_OFFSET, &super);
+	if (error == ERR_OK)
+		error = check_super(v, &super);
+	bool damaged = error == ERR_CORRUPT && find_backup(v, &super);
+	if (error != ERR_OK && !damaged)
 		return error;
 	if ((error = open_cache(v, memory)) != ERR_OK || (error = pin_super(v)) != ERR_OK)
 		return error;
+	if (damaged) // in memory only: nothing writes a volume that is read-only
+		memcpy(v->super, &super, sizeof(super));
 	v->file_max = file_limit(v);
 	if ((error = read_descriptors(v)) != ERR_OK)
 		return error;

@@ -1,8 +1,9 @@
 // Fuzzer of ext2 structures and of requests: the input is a list of changes to a small valid image, then operations.
 //
-// Input: number of changes (1 byte), then for each 3 bytes of place and 2 of content; the rest are requests: op,
+// Input: which image (lowest bit of a byte: pointers or extents) and number of changes (its rest), then for each 3 bytes of place and 2 of content; the rest are requests: op,
 // selectors of two handles, 2 bytes of offset, 2 of length or mode, length of the name, name. Each request goes through
-// the same entrance as a client's. Kept small: an image of 256 KiB that the fallback's own formatter makes.
+// the same entrance as a client's. Kept small: images of 256 KiB that the fallback's own formatter makes, the second with
+// the feature of extents. There are no checksums: they would stop most damage at the door.
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
 #include "servers/fs/ops.h"
@@ -16,7 +17,7 @@
 #define HANDLES 16u
 
 uint32_t inject_any;
-static uint8_t pristine[IMAGE_BYTES], image[IMAGE_BYTES];
+static uint8_t pristine[2][IMAGE_BYTES], image[IMAGE_BYTES];
 static uint8_t log_area[LOG_BYTES] __attribute__((aligned(4096)));
 static uint8_t cache[CACHE_BYTES] __attribute__((aligned(64)));
 static uint8_t in[FS_TRANSFER_MAX], out[0x10000];
@@ -64,11 +65,21 @@ static enum error call(uint16_t op, uint64_t a0, uint64_t a1, uint64_t a2, const
 	return fsop_perform(&volume, &c, result);
 }
 
-static void populate(void)
+// "s" has six extents, so a node below the root.
+static void write_sparse(uint64_t handle)
+{
+	uint64_t result[5];
+	for (uint64_t at = 0; at < 12; at += 2)
+		call(FS_OP_WRITE, handle, at * 1024, 0, out, 1000, 0, result);
+	call(FS_OP_WRITE, handle, 400000, 0, out, 3000, 0, result);
+}
+
+static void populate(uint8_t *bytes, uint32_t features)
 {
 	uint64_t result[5], root, d;
-	memory_disk_format(pristine, IMAGE_BYTES, 1700000000);
-	mount_image(pristine);
+	memory_disk_format(bytes, IMAGE_BYTES, 1700000000);
+	((struct ext2_super *)(void *)(bytes + EXT2_SUPER_OFFSET))->feature_incompat |= features;
+	mount_image(bytes);
 	if (volume_open(&volume, &disk, &memory) != ERR_OK)
 		abort();
 	call(FS_OP_ROOT, 0, 0, 0, 0, 0, 0, result);
@@ -78,7 +89,7 @@ static void populate(void)
 	call(FS_OP_CREATE, d, 0100644, 0, (const uint8_t *)"f", 1, 0, result);
 	call(FS_OP_WRITE, result[0], 0, 0, out, 40000, 0, result);
 	call(FS_OP_CREATE, d, 0100644, 0, (const uint8_t *)"s", 1, 0, result);
-	call(FS_OP_WRITE, result[0], 400000, 0, out, 3000, 0, result);
+	write_sparse(result[0]);
 	call(FS_OP_SYMLINK, d, 0, 0, (const uint8_t *)"l\0target", 8, 0, result);
 	uint32_t count;
 	fsop_commit_begin(&volume, 1, &count);
@@ -88,7 +99,7 @@ static void populate(void)
 
 static const uint8_t *damage(const uint8_t *data, const uint8_t *end)
 {
-	unsigned n = data < end ? *data++ : 0;
+	unsigned n = data < end ? *data++ / 2u : 0;
 	for (; n && end - data >= 5; n--, data += 5) {
 		uint32_t at = (data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16) % (IMAGE_BYTES - 1);
 		memcpy(image + at, data + 3, 2);
@@ -130,10 +141,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static bool populated;
 	uint64_t result[5];
-	if (!populated)
-		populate();
+	if (!populated) {
+		memset(out, 0x5a, sizeof(out));
+		populate(pristine[0], 0);
+		populate(pristine[1], EXT4_INCOMPAT_EXTENTS | EXT4_INCOMPAT_FLEX_BG);
+	}
 	populated = true;
-	memcpy(image, pristine, IMAGE_BYTES);
+	memcpy(image, pristine[size ? data[0] & 1 : 0], IMAGE_BYTES);
 	const uint8_t *rest = damage(data, data + size);
 	mount_image(image);
 	if (volume_open(&volume, &disk, &memory) != ERR_OK)

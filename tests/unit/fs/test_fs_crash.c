@@ -95,14 +95,13 @@ static void every_step(void **state)
 	host_free(&h);
 }
 
-static void many_deaths(void **state)
+static void many_deaths(const char *options, unsigned rounds)
 {
 	struct host h;
 	struct model m;
-	unsigned deaths = 0, rounds = getenv("FULL") ? 2000 : 150;
-	(void)state;
+	unsigned deaths = 0;
 	fixture_seed(78);
-	host_make(&h, "-b 1024 -I 256 -g 2048", 8000, 0, 1 << 20, 256 << 10);
+	host_make(&h, options, 8193, 0, 1 << 20, 256 << 10);
 	assert_int_equal(host_mount(&h), ERR_OK);
 	model_make(&m, &h);
 	for (unsigned i = 0; i < rounds; i++) {
@@ -120,6 +119,18 @@ static void many_deaths(void **state)
 	print_message("%u deaths\n", deaths);
 	model_free(&m);
 	host_free(&h);
+}
+
+static void many_deaths_ext2(void **state)
+{
+	(void)state;
+	many_deaths("-b 1024 -I 256 -g 2048", getenv("FULL") ? 2000 : 150);
+}
+
+static void many_deaths_ext4(void **state)
+{
+	(void)state;
+	many_deaths("-t ext4 -O ^has_journal -b 1024 -g 2048", getenv("FULL") ? 2000 : 100);
 }
 
 static void commit_is_repeated_after_disk_errors(void **state)
@@ -217,7 +228,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_step),
-		cmocka_unit_test(many_deaths),
+		cmocka_unit_test(many_deaths_ext2),
+		cmocka_unit_test(many_deaths_ext4),
 		cmocka_unit_test(commit_is_repeated_after_disk_errors),
 		cmocka_unit_test(damaged_record_is_refused),
 		cmocka_unit_test(noted_mark_is_never_torn),
