@@ -121,9 +121,9 @@ def bad_disk_noise(t):
 
 @case
 def bad_disk_feature(t):
-    disk = t.disk(kind="ext4", name="ext4.img")
+    disk = t.disk(kind="ext4", name="ext4.img", extra=("-O", "inline_data"))
     before = disk.read_bytes()
-    fallback_runs(t, "the volume needs features that are not supported: extent", disk)
+    fallback_runs(t, "the volume needs features that are not supported: inline_data", disk)
     t.check(disk.read_bytes() == before, "something was written onto a disk that is not ours")
 
 
