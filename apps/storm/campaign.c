@@ -257,8 +257,10 @@ static void supervisor_death(struct fault *f)
 
 static void fault_activation(struct fault *f, bool died)
 {
-	bool points = f->class <= DAMAGE_REPLY;
-	if (died || f->class == DAMAGE_BELL || strcmp(f->detail, "kill") == 0)
+	bool points = f->class <= DAMAGE_REPLY, kill = strcmp(f->detail, "kill") == 0;
+	if (kill)
+		f->kind = FAULT_KILLED;
+	if (died || kill || f->class == DAMAGE_BELL)
 		f->activated = "yes";
 	else if (points)
 		f->activated = damage_is_armed(f->victim) ? "no" : "yes";
