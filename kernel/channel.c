@@ -450,21 +450,28 @@ enum error channel_call_doorbell(struct invocation *c)
 	return channel_ring_mark(c->caller, c->arg[0]) ? ERR_OK : ERR_HANDLE;
 }
 
-// Evidence for NO_ANSWER: a slot whose request has no record of its number with a status of the table. The rest is
-// claimed, and counted.
-static bool complaint_has_evidence(const struct channel_end *e, uint64_t reason)
+// Evidence for NO_ANSWER: a request that has no sound record, at two complaints. The rest is claimed, and counted.
+static enum error complaint_judge(struct channel_end *e, uint64_t reason, uint64_t age)
 {
 	struct channel_geometry g;
+	uint32_t oldest = 0;
 	if (e->state != CHANNEL_OPEN || !channel_layout(&g, e->slots, e->out_bytes, e->in_bytes))
-		return false;
+		return ERR_INVALID;
 	if (reason != COMPLAINT_NO_ANSWER)
-		return reason == COMPLAINT_BAD_INDEX || reason == COMPLAINT_BAD_COMPLETION;
+		return reason == COMPLAINT_BAD_INDEX || reason == COMPLAINT_BAD_COMPLETION ? ERR_OK : ERR_INVALID;
 	const volatile struct request *request = (const volatile struct request *)(e->memory + g.requests);
 	const volatile struct completion *record = (const volatile struct completion *)(e->memory + g.records);
-	for (unsigned i = 0; i < g.slots; i++)
-		if (request[i].seq != 0 && (record[i].seq != request[i].seq || record[i].status >= ERROR_COUNT))
-			return true;
-	return false;
+	for (unsigned i = 0; i < g.slots; i++) {
+		uint32_t seq = request[i].seq;
+		if (seq == 0 || (record[i].seq == seq && record[i].status < ERROR_COUNT))
+			continue;
+		if (seq == e->doubt)
+			return time_read() - e->doubt_since >= age ? ERR_OK : ERR_AGAIN;
+		oldest = oldest == 0 || (int32_t)(seq - oldest) < 0 ? seq : oldest;
+	}
+	e->doubt = oldest;
+	e->doubt_since = time_read();
+	return oldest ? ERR_AGAIN : ERR_INVALID;
 }
 
 enum error channel_call_complain(struct invocation *c)
@@ -473,8 +480,9 @@ enum error channel_call_complain(struct invocation *c)
 	struct channel_end *e = end_of(d, c->arg[0]);
 	if (!e || e->role != CHANNEL_ROLE_CLIENT)
 		return ERR_HANDLE;
-	if (!complaint_has_evidence(e, c->arg[1]))
-		return ERR_INVALID;
+	enum error error = complaint_judge(e, c->arg[1], COMPLAINT_AGE_MS * d->core->plan->timebase / 1000);
+	if (error != ERR_OK)
+		return error;
 	uint64_t word[6] = {d->parent.domain, (uint64_t)e->peer_core << 32 | e->peer_domain, c->arg[0], c->arg[1]};
 	return mesh_notice(d->core, d->parent.core, NOTICE_COMPLAINT, word) ? ERR_OK : ERR_AGAIN;
 }
@@ -509,6 +517,7 @@ static void client_end_told(struct domain *d, unsigned slot, unsigned state, boo
 	} else if (e->state == CHANNEL_OPEN || e->state == CHANNEL_DOWN) {
 		e->state = (uint8_t)(state == CHANNEL_OPEN ? CHANNEL_OPEN : CHANNEL_DOWN);
 		e->peer_epoch = (uint32_t)word[1];
+		e->doubt = 0;
 	} else {
 		return;
 	}

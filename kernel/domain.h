@@ -68,6 +68,8 @@ struct channel_end {
 	paddr_t memory;
 	uint64_t key;
 	uint64_t secret; // server end: of its incarnations alone (RECOVERY rule 6)
+	uint32_t doubt;       // client end: seq of a request that was complained about, 0: none
+	uint64_t doubt_since; // when that was
 	uint64_t name[2];
 	uint32_t request; // server end in CHANNEL_REQUESTED: the call to answer; client end: that it was opened by
 };

@@ -433,13 +433,26 @@ static void complaint_needs_evidence(void)
 	CHECK(bare_layout(slot, &g));
 	struct request *request = (struct request *)(machine_channel(slot) + g.requests);
 	request->seq = 1;
-	WORKS(CALL_channel_complain, slot, COMPLAINT_NO_ANSWER);
+	FAILS(ERR_AGAIN, CALL_channel_complain, slot, COMPLAINT_NO_ANSWER); // it has just been asked, for all that we know
+	FAILS(ERR_AGAIN, CALL_channel_complain, slot, COMPLAINT_NO_ANSWER);
+	test_nap(2 * COMPLAINT_AGE_MS * 1000);
+	request->seq = 2; // another one: its age begins with the first complaint about it
+	uint64_t since = time_read(), age = COMPLAINT_AGE_MS * test_self.timebase / 1000;
+	FAILS(ERR_AGAIN, CALL_channel_complain, slot, COMPLAINT_NO_ANSWER);
+	enum error e = ERR_AGAIN;
+	for (unsigned i = 0; i < 5000 && e == ERR_AGAIN; i++) {
+		test_nap(1000);
+		e = kcall(CALL_channel_complain, slot, COMPLAINT_NO_ANSWER).error;
+	}
+	EQUAL(e, ERR_OK);
+	CHECK(time_read() - since >= age);
 	bool told = false;
 	for (unsigned i = 0; i < 5000 && !told; i++) {
-		struct kernel_result e = kcall(CALL_event_next);
-		told = e.value[0] == EVENT_COMPLAINT && e.value[1] == ((uint64_t)server.core << 32 | server.domain) &&
-		       e.value[3] == COMPLAINT_NO_ANSWER;
-		if (e.value[0] == EVENT_NONE)
+		struct kernel_result event = kcall(CALL_event_next);
+		told = event.value[0] == EVENT_COMPLAINT &&
+		       event.value[1] == ((uint64_t)server.core << 32 | server.domain) &&
+		       event.value[3] == COMPLAINT_NO_ANSWER;
+		if (event.value[0] == EVENT_NONE)
 			test_nap(200);
 	}
 	CHECK(told);

@@ -102,7 +102,10 @@ enum channel_state {
 #define CHANNEL_HAS_DOORBELL_PAGE 0x80000000u // in a1: store to GPA_DOORBELL + slot page; else CALL_doorbell
 
 enum complaint {
-	COMPLAINT_NO_ANSWER = 1, // evidence: the kernel finds a request older than the deadline without completion
+	// Evidence: the kernel finds the same request without a completion at two complaints, at least this far apart, of one
+	// life of the server. The first complaint gets ERR_AGAIN. (A request's own time stamp is the client's word.)
+#define COMPLAINT_AGE_MS 100
+	COMPLAINT_NO_ANSWER = 1,
 	COMPLAINT_BAD_INDEX,     // evidence: complete_tail ahead of anything submitted
 	COMPLAINT_BAD_COMPLETION // evidence: claimed, counted; three of them restart
 };
