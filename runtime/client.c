@@ -609,6 +609,11 @@ const void *client_in(const struct client *client)
 	return client->ring.view.in;
 }
 
+void *client_session(struct client *client)
+{
+	return client->ring.view.client->session;
+}
+
 uint64_t client_key(const struct client *client)
 {
 	return client->ring.view.key;

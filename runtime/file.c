@@ -7,6 +7,7 @@
 // from the ring (client_open of the next incarnation drains it). The supervisor notices.
 #include "runtime/file.h"
 #include "runtime/client.h"
+#include "runtime/fence.h"
 #include "runtime/fiber.h"
 #include <string.h>
 
@@ -33,6 +34,8 @@ enum error file_system_open(void)
 	}
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !fs_client; i++) {
 		e = client_open(&fs_client, "fs", &sizes[i]);
+		if (e == ERR_OK)
+			memset(client_session(fs_client), 0, sizeof(struct fs_session)); // of a former life, if any
 		if (e != ERR_NO_MEMORY && e != ERR_QUOTA)
 			break;
 	}
@@ -73,22 +76,70 @@ static enum error file_create(const struct path_node *node, unsigned flags, uint
 	return e;
 }
 
-enum error file_open_mode(struct file *file, const char *path, unsigned flags, uint32_t permissions)
+// The handle of what is to be opened.
+static enum error open_find(const char *path, unsigned flags, uint32_t permissions, uint64_t *handle)
 {
 	struct path_node node;
 	enum error e = path_walk(path, !(flags & FILE_EXCLUSIVE), &node);
 	if (e != ERR_OK)
 		return e;
-	*file = (struct file){.handle = node.handle, .flags = flags};
+	*handle = node.handle;
 	if (!node.found)
-		return flags & FILE_CREATE ? file_create(&node, flags, permissions, &file->handle) : ERR_NOT_FOUND;
+		return flags & FILE_CREATE ? file_create(&node, flags, permissions, handle) : ERR_NOT_FOUND;
 	if (flags & FILE_EXCLUSIVE)
 		return ERR_EXISTS;
-	if ((node.mode & FS_MODE_TYPE) == FS_MODE_DIRECTORY)
-		return ERR_IS_DIRECTORY;
-	if (flags & FILE_TRUNCATE && node.size > 0)
-		return file_truncate(file, 0);
-	return ERR_OK;
+	return (node.mode & FS_MODE_TYPE) == FS_MODE_DIRECTORY ? ERR_IS_DIRECTORY : ERR_OK;
+}
+
+static enum error session_add(struct file *file)
+{
+	struct fs_session *session = client_session(fs_client);
+	for (unsigned i = 0; i < FS_SESSION_FILES; i++) {
+		if (session->handle[i])
+			continue;
+		file->session = i;
+		store64(&session->handle[i], file->handle);
+		if (session->used <= i)
+			store64(&session->used, i + 1);
+		return ERR_OK;
+	}
+	return ERR_LIMIT;
+}
+
+void file_close(struct file *file)
+{
+	if (file->handle == 0)
+		return;
+	struct fs_session *session = client_session(fs_client);
+	if (session->handle[file->session] == file->handle) // another channel than it was opened by has not got it
+		store64(&session->handle[file->session], 0);
+	file->handle = 0;
+}
+
+// Between the walk and the entry in the table somebody can have removed the last name: so the handle is asked for after
+// the entry (by the truncation, if there is one).
+static enum error open_confirm(struct file *file)
+{
+	struct fs_stat status;
+	if (!(file->flags & FILE_TRUNCATE))
+		return file_status(file, &status);
+	return file_truncate(file, 0);
+}
+
+enum error file_open_mode(struct file *file, const char *path, unsigned flags, uint32_t permissions)
+{
+	*file = (struct file){.flags = flags};
+	enum error e = open_find(path, flags, permissions, &file->handle);
+	if (e == ERR_OK)
+		e = session_add(file);
+	if (e != ERR_OK) {
+		file->handle = 0;
+		return e;
+	}
+	e = open_confirm(file);
+	if (e != ERR_OK)
+		file_close(file);
+	return e == ERR_STALE ? ERR_NOT_FOUND : e;
 }
 
 enum error file_open(struct file *file, const char *path, unsigned flags)

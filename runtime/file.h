@@ -58,9 +58,13 @@ struct file {
 	uint64_t handle;
 	uint64_t offset; // of the next file_read or file_write, bytes
 	unsigned flags;
+	unsigned session; // its place in the channel's session table
 };
 
+// An open file lives until it is closed, also when its last name is gone, and also across the death of the server.
+// ERR_LIMIT: FS_SESSION_FILES are open in this domain. After an error there is nothing to close, and closing does nothing.
 enum error file_open(struct file *file, const char *path, unsigned flags);
+void file_close(struct file *file);
 enum error file_open_mode(struct file *file, const char *path, unsigned flags, uint32_t permissions);
 // `done` bytes were transferred, also when an error stopped it half-way; fewer than `length` without an error: the end.
 enum error file_read(struct file *file, void *data, size_t length, size_t *done);

@@ -78,6 +78,8 @@ void server_release(struct server_channel *channel);
 // Physical address of a byte in the channel's memory, for DMA (0: the domain has no DMA right).
 uint64_t server_out_physical(const struct server_request *request);
 uint64_t server_in_physical(const struct server_request *request);
+// Asks for the session table of each client that is there, until one `has` the word. It is the client's memory.
+bool server_session_any(bool (*has)(const void *session, uint64_t word), uint64_t word);
 unsigned server_channel_slot(const struct server_channel *channel);
 void *server_channel_context(const struct server_channel *channel);
 void server_channel_set_context(struct server_channel *channel, void *context);

@@ -78,6 +78,7 @@ static enum error throughput(void)
 		e = restart_file_system();
 	if (e == ERR_OK)
 		e = timed("file.read.cold", read_all, &file);
+	file_close(&file);
 	return e;
 }
 
@@ -94,6 +95,7 @@ static void create_many(void *context, uint64_t operations)
 	for (uint64_t i = 0; i < operations && *e == ERR_OK; i++) {
 		small_path(path, i);
 		*e = file_open(&file, path, FILE_WRITE | FILE_CREATE);
+		file_close(&file);
 	}
 }
 

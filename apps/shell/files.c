@@ -178,6 +178,7 @@ static int cat_file(const char *path)
 			break;
 	}
 	console_flush();
+	file_close(&file);
 	return e == ERR_OK ? STATUS_OK : complain(path, e);
 }
 
@@ -206,6 +207,7 @@ static int write_words(int argc, char **argv, unsigned flags)
 	enum error e = file_open(&file, argv[1], flags);
 	if (e == ERR_OK)
 		e = file_write(&file, text, used, &done);
+	file_close(&file);
 	return e == ERR_OK ? STATUS_OK : complain(argv[1], e);
 }
 
@@ -318,6 +320,7 @@ static int command_truncate(int argc, char **argv)
 	enum error e = file_open(&file, argv[1], FILE_WRITE | FILE_CREATE);
 	if (e == ERR_OK)
 		e = file_truncate(&file, size);
+	file_close(&file);
 	return e == ERR_OK ? STATUS_OK : complain(argv[1], e);
 }
 

@@ -134,6 +134,7 @@ static enum error sha256_file(const char *path)
 		e = file_read(&file, files_buffer, FILES_BUFFER, &got);
 		sha256_add(&hash, files_buffer, got);
 	}
+	file_close(&file);
 	if (e != ERR_OK)
 		return e;
 	sha256_end(&hash, digest);
@@ -207,25 +208,33 @@ static int command_rmdir(int argc, char **argv)
 
 // --- cp
 
+static enum error copy_bytes(struct file *source, struct file *target)
+{
+	size_t got = 1, done;
+	if (target->handle == source->handle)
+		return ERR_EXISTS;
+	enum error e = file_truncate(target, 0);
+	while (e == ERR_OK && got > 0) {
+		e = file_read(source, files_buffer, FILES_BUFFER, &got);
+		if (e == ERR_OK && got > 0)
+			e = file_write(target, files_buffer, got, &done);
+	}
+	return e;
+}
+
 static enum error copy_contents(const char *from, const char *to)
 {
-	struct file source, target;
+	struct file source, target = {0};
 	struct fs_stat status;
-	size_t got = 1, done;
 	enum error e = file_open(&source, from, FILE_READ);
 	if (e == ERR_OK)
 		e = file_status(&source, &status);
 	if (e == ERR_OK)
 		e = file_open_mode(&target, to, FILE_WRITE | FILE_CREATE, status.mode & 07777);
-	if (e == ERR_OK && target.handle == source.handle)
-		return ERR_EXISTS;
 	if (e == ERR_OK)
-		e = file_truncate(&target, 0);
-	while (e == ERR_OK && got > 0) {
-		e = file_read(&source, files_buffer, FILES_BUFFER, &got);
-		if (e == ERR_OK && got > 0)
-			e = file_write(&target, files_buffer, got, &done);
-	}
+		e = copy_bytes(&source, &target);
+	file_close(&target);
+	file_close(&source);
 	return e;
 }
 

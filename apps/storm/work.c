@@ -139,6 +139,7 @@ static void work_create(struct worker *w, struct model *m)
 	m->name = w->next_name++;
 	m->size = 0;
 	m->exists = file_opened(w, m, &file, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE);
+	file_close(&file);
 }
 
 // New seeds for the chunks from `offset` (aligned, or the file's end) on; a chunk begun before keeps its seed.
@@ -158,7 +159,9 @@ static void write_range(struct worker *w, struct model *m, uint64_t offset, size
 	seed_chunks(w, m, offset, length);
 	pattern_fill(m, offset, w->buffer, length);
 	file.offset = offset;
-	if (!succeeded(w, m, flags & FILE_APPEND ? "append" : "write", file_write(&file, w->buffer, length, &done)))
+	bool written = succeeded(w, m, flags & FILE_APPEND ? "append" : "write", file_write(&file, w->buffer, length, &done));
+	file_close(&file);
+	if (!written)
 		return;
 	storm_counts.bytes_written += length;
 	if (offset + length > m->size)
@@ -191,6 +194,7 @@ static void work_truncate(struct worker *w, struct model *m)
 	uint64_t size = storm_random_below(&w->random, m->size + 1);
 	if (file_opened(w, m, &file, FILE_WRITE) && succeeded(w, m, "truncate", file_truncate(&file, size)))
 		m->size = size;
+	file_close(&file);
 }
 
 static void read_check(struct worker *w, struct model *m, const struct file *file, uint64_t offset, size_t length)
@@ -213,6 +217,13 @@ static void work_read(struct worker *w, struct model *m)
 	uint64_t offset = storm_random_below(&w->random, m->size + 1);
 	if (file_opened(w, m, &file, FILE_READ))
 		read_check(w, m, &file, offset, 1 + storm_random_below(&w->random, PIECE));
+	file_close(&file);
+}
+
+static void read_all(struct worker *w, struct model *m, const struct file *file)
+{
+	for (uint64_t offset = 0; offset <= m->size && !m->broken; offset += PIECE)
+		read_check(w, m, file, offset, PIECE);
 }
 
 static void work_verify(struct worker *w, struct model *m)
@@ -220,8 +231,8 @@ static void work_verify(struct worker *w, struct model *m)
 	struct file file;
 	if (!file_opened(w, m, &file, FILE_READ))
 		return;
-	for (uint64_t offset = 0; offset <= m->size && !m->broken; offset += PIECE)
-		read_check(w, m, &file, offset, PIECE);
+	read_all(w, m, &file);
+	file_close(&file);
 	storm_counts.files_verified++;
 }
 
@@ -240,11 +251,19 @@ static void work_rename(struct worker *w, struct model *m)
 	m->name = name;
 }
 
+// Every second time the file is open while its name goes: it lives until it is closed.
 static void work_delete(struct worker *w, struct model *m)
 {
 	char path[96];
+	struct file file = {0};
+	bool open = storm_random_below(&w->random, 2) == 0;
+	if (open && !file_opened(w, m, &file, FILE_READ))
+		return;
 	if (succeeded(w, m, "delete", file_unlink(file_path(w, m->name, path))))
 		m->exists = false;
+	if (open && !m->exists)
+		read_all(w, m, &file);
+	file_close(&file);
 }
 
 static void work_stat(struct worker *w, struct model *m)

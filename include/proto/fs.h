@@ -22,15 +22,29 @@
 	X(CREATE, ONCE, "directory, mode (type and permissions), FS_CREATE_*; out: name -> handle, 1 if it was made")  \
 	X(WRITE, ONCE, "handle, offset (FS_APPEND: at the end); out: data -> bytes, offset, size")                     \
 	X(TRUNCATE, ONCE, "handle, size -> ")                                                                          \
-	X(UNLINK, ONCE, "directory; out: name -> ")                                                                    \
+	X(UNLINK, ONCE, "directory; out: name -> 1 if somebody has the file open: it lives until the last close")                                                                    \
 	X(MKDIR, ONCE, "directory, mode; out: name -> handle")                                                         \
 	X(RMDIR, ONCE, "directory; out: name -> ")                                                                     \
-	X(RENAME, ONCE, "old directory, new directory; out: old name NUL new name -> ")                                \
+	X(RENAME, ONCE, "old directory, new directory; out: old name NUL new name -> 1 as with UNLINK, for what was replaced")                                \
 	X(LINK, ONCE, "handle, directory; out: name -> ")                                                              \
 	X(SYMLINK, ONCE, "directory; out: name NUL target -> handle")                                                  \
 	X(CHMOD, ONCE, "handle, mode -> ")                                                                             \
 	X(UTIMES, ONCE, "handle, access time, modification time -> ")                                                  \
 	X(SYNC, IDEMPOTENT, "-> ; all that was acknowledged before is on the medium")
+
+// Of ONCE operations, result 4 is the first handle of the arguments, result 3 the second, or what was made: what a record
+// says even if its request is forged.
+
+// Session table of the channel (page 0), written by the client's library: the files that it has open, each as often as it
+// was opened; 0: a free place. A file whose last name goes while it stands in some client's table lives until no table
+// has it, or its clients are gone. An entry counts for what is requested after it was stored; who opens a file stores
+// the entry first and then asks whether the handle is still good.
+#define FS_SESSION_FILES 255u
+struct fs_session {
+	uint64_t used; // places that may hold a handle: the first ones
+	uint64_t handle[FS_SESSION_FILES];
+};
+_Static_assert(sizeof(struct fs_session) == CHANNEL_SESSION_SIZE, "the session table fills its place");
 
 #define FS_APPEND (~0ull)
 #define FS_CREATE_EXCLUSIVE 1u

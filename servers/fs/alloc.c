@@ -267,7 +267,8 @@ static enum error move_border(struct volume *v, uint32_t group, uint32_t i, bool
 	return ERR_OK;
 }
 
-static enum error take_inode(struct volume *v, uint32_t group, bool directory, uint32_t *number, bool *fresh)
+// Takes a free inode of the group, at or after `from` (an index in the group).
+static enum error take_inode(struct volume *v, uint32_t group, uint32_t from, bool directory, uint32_t *number, bool *fresh)
 {
 	struct buffer *b;
 	enum error error = group_says(v, group, EXT4_GROUP_INODES_UNUSED) ? make_inode_bitmap(v, group) : ERR_OK;
@@ -275,7 +276,7 @@ static enum error take_inode(struct volume *v, uint32_t group, bool directory, u
 		error = get_bitmap(v, group, true, &b);
 	if (error != ERR_OK)
 		return error == ERR_CORRUPT ? ERR_NO_SPACE : error;
-	uint32_t i = bit_find_zero(b->data, first_usable(v, group), v->inodes_per_group);
+	uint32_t i = bit_find_zero(b->data, from, v->inodes_per_group);
 	error = i < v->inodes_per_group ? change_inode_bit(v, group, b, i, -1, directory) : ERR_NO_SPACE;
 	if (error == ERR_OK)
 		error = move_border(v, group, i, fresh);
@@ -287,13 +288,17 @@ static enum error take_inode(struct volume *v, uint32_t group, bool directory, u
 enum error alloc_inode(struct volume *v, uint32_t parent, bool directory, uint32_t *number, bool *fresh)
 {
 	uint32_t first = (parent - 1) / v->inodes_per_group;
+	uint32_t forced = v->forced ? FS_HANDLE_INODE(v->forced[0]) : 0;
 	if (v->super->free_inodes_count == 0)
 		return ERR_NO_SPACE;
+	if (forced >= v->first_inode && forced <= v->inodes) // INV-57
+		return take_inode(v, (forced - 1) / v->inodes_per_group, (forced - 1) % v->inodes_per_group, directory, number,
+				  fresh);
 	for (uint32_t i = 0; i < v->groups; i++) {
 		uint32_t group = (first + i) % v->groups;
 		if (volume_group(v, group)->free_inodes_count == 0)
 			continue;
-		enum error error = take_inode(v, group, directory, number, fresh);
+		enum error error = take_inode(v, group, first_usable(v, group), directory, number, fresh);
 		if (error != ERR_NO_SPACE)
 			return error;
 	}

@@ -94,6 +94,17 @@ enum error inode_get_used(struct volume *v, uint32_t number, struct inode *inode
 	return error;
 }
 
+static enum error inode_get_orphan(struct volume *v, uint32_t number, struct inode *inode)
+{
+	enum error error = inode_get(v, number, inode);
+	if (error != ERR_OK)
+		return error;
+	error = check_used(v, inode);
+	if (error != ERR_OK)
+		inode_put(v, inode);
+	return error;
+}
+
 enum error inode_open(struct volume *v, uint64_t handle, struct inode *inode)
 {
 	uint32_t number = FS_HANDLE_INODE(handle);
@@ -101,6 +112,8 @@ enum error inode_open(struct volume *v, uint64_t handle, struct inode *inode)
 	if (number != EXT2_ROOT_INODE && (number < v->first_inode || number > v->inodes))
 		return ERR_STALE;
 	enum error error = inode_get_used(v, number, inode);
+	if (error == ERR_STALE && v->super->last_orphan && orphan_listed(v, number))
+		error = inode_get_orphan(v, number, inode);
 	if (error == ERR_OK && inode->raw->generation != FS_HANDLE_GENERATION(handle)) {
 		inode_put(v, inode);
 		error = ERR_STALE;
@@ -254,7 +267,7 @@ static uint16_t extra_size(const struct volume *v)
 static void fill_new(struct volume *v, struct inode *inode, uint16_t mode, bool fresh)
 {
 	struct ext2_inode *raw = inode->raw;
-	uint32_t generation = fresh ? 1 : raw->generation + 1;
+	uint32_t generation = v->forced ? FS_HANDLE_GENERATION(v->forced[0]) : fresh ? 1 : raw->generation + 1;
 	memset(raw, 0, v->inode_size);
 	raw->mode = mode;
 	raw->links_count = (mode & FS_MODE_TYPE) == FS_MODE_DIRECTORY ? 2 : 1;

@@ -207,6 +207,7 @@ int program_main(void)
 		.protocol = &fs_protocol,
 		.start = fs_start,
 		.request = serve_request,
+		.lost = serve_lost,
 		.replayed = serve_replayed,
 		.closed = serve_closed,
 		.commit_wanted = serve_commit_wanted,

@@ -204,6 +204,8 @@ enum error name_link(struct volume *v, uint64_t handle, uint64_t directory, stru
 		return error;
 	if (inode_is(&inode, FS_MODE_DIRECTORY))
 		error = ERR_IS_DIRECTORY;
+	else if (inode.raw->links_count == 0) // open, but its last name is gone: it gets no other
+		error = ERR_STALE;
 	else if (inode.raw->links_count >= v->link_max)
 		error = ERR_LINKS;
 	else
@@ -222,6 +224,14 @@ enum error name_link(struct volume *v, uint64_t handle, uint64_t directory, stru
 	return error;
 }
 
+// Decided once: a replay does what was recorded, whoever has opened or closed the file since.
+static bool must_live_on(const struct volume *v, const struct inode *inode)
+{
+	if (v->forced)
+		return v->forced[0] != 0;
+	return v->is_open && inode_is(inode, FS_MODE_FILE) && v->is_open(inode_handle(inode));
+}
+
 // One name less for something that is no directory.
 static enum error drop_link(struct volume *v, struct inode *inode)
 {
@@ -233,7 +243,7 @@ static enum error drop_link(struct volume *v, struct inode *inode)
 		inode->raw->links_count--;
 		return ERR_OK;
 	}
-	return inode_destroy(v, inode);
+	return must_live_on(v, inode) ? orphan_add(v, inode) : inode_destroy(v, inode);
 }
 
 // The directory `inode`, empty and without a name, leaves its parent `d`.

@@ -209,6 +209,8 @@ static enum error op_write(struct volume *v, const struct fs_call *call, uint64_
 	if (error != ERR_OK)
 		return error;
 	uint64_t offset = r->arg[1] == FS_APPEND ? inode_size(&inode) : r->arg[1];
+	if (call->forced && r->arg[1] == FS_APPEND)
+		offset = call->forced[1]; // where it was, also when an append before it is lost
 	error = content_write(v, &inode, offset, call->out, r->out_length);
 	result[0] = r->out_length;
 	result[1] = offset;
@@ -384,6 +386,11 @@ static enum error shrink_target(struct volume *v, const struct fs_call *call, st
 	return error == ERR_OK ? name_lookup(v, r->arg[0], name, inode) : error;
 }
 
+static bool is_too_much(enum error error)
+{
+	return error == ERR_LIMIT || error == ERR_NO_MEMORY;
+}
+
 // Half of what is to go, or half of that, and so on, until its traces fit.
 static enum error shrink_some(struct volume *v, struct inode *inode, uint64_t size)
 {
@@ -399,7 +406,7 @@ static enum error shrink_some(struct volume *v, struct inode *inode, uint64_t si
 			return ERR_OK;
 		}
 		cache_op_undo(&v->cache);
-		if (error != ERR_LIMIT && error != ERR_NO_MEMORY)
+		if (!is_too_much(error))
 			return error;
 	}
 	return error;
@@ -417,7 +424,19 @@ enum error fsop_shrink(struct volume *v, const struct fs_call *call)
 		return error;
 	error = inode_size(&inode) > size ? shrink_some(v, &inode, size) : ERR_TOO_BIG;
 	inode_put(v, &inode);
-	return error == ERR_LIMIT || error == ERR_NO_MEMORY ? ERR_TOO_BIG : error;
+	return is_too_much(error) ? ERR_TOO_BIG : error;
+}
+
+// What a record says beside the results proper: which objects were changed, for whoever must know if it is lost.
+static void name_objects(const struct volume *v, const struct request *r, uint64_t result[5])
+{
+	if (r->op == FS_OP_UNLINK || r->op == FS_OP_RENAME)
+		result[0] = v->orphaned;
+	if (r->op == FS_OP_LINK || r->op == FS_OP_RENAME)
+		result[3] = r->arg[1];
+	if (r->op == FS_OP_MKDIR || r->op == FS_OP_SYMLINK || (r->op == FS_OP_CREATE && result[1]))
+		result[3] = result[0];
+	result[4] = r->arg[0];
 }
 
 enum error fsop_perform(struct volume *v, const struct fs_call *call, uint64_t result[5])
@@ -434,13 +453,73 @@ enum error fsop_perform(struct volume *v, const struct fs_call *call, uint64_t r
 	if (v->read_only)
 		return ERR_READ_ONLY;
 	v->now = call->now;
+	v->forced = call->forced;
+	v->orphaned = false;
 	cache_op_begin(&v->cache);
 	error = functions[op](v, call, result);
 	if (error == ERR_OK)
 		cache_op_keep(&v->cache);
 	else
 		cache_op_undo(&v->cache);
+	v->forced = 0;
+	name_objects(v, call->request, result);
 	return error;
+}
+
+// ---- orphans, and what is lost ----
+
+// True: go on with the next one.
+static bool free_orphan(struct volume *v)
+{
+	struct inode inode;
+	cache_op_begin(&v->cache);
+	enum error error = orphan_find_closed(v, &inode);
+	if (error == ERR_OK) {
+		error = orphan_free(v, &inode);
+		inode_put(v, &inode);
+	}
+	if (error == ERR_OK) {
+		cache_op_keep(&v->cache);
+		return true;
+	}
+	cache_op_undo(&v->cache);
+	if (is_too_much(error)) { // in pieces, one for each commit
+		error = inode_get(v, inode.number, &inode);
+		if (error == ERR_OK) {
+			error = shrink_some(v, &inode, 0);
+			inode_put(v, &inode);
+		}
+	}
+	v->orphans_damaged = error == ERR_CORRUPT; // logged; e2fsck mends it
+	return false;
+}
+
+void fsop_free_orphans(struct volume *v, uint64_t now)
+{
+	v->now = now;
+	while (v->super->last_orphan && !v->read_only && !v->orphans_damaged && free_orphan(v))
+		;
+}
+
+void fsop_retire(struct volume *v, uint64_t handle, uint64_t now)
+{
+	struct inode inode;
+	const uint64_t forced[5] = {handle};
+	if (v->read_only)
+		return;
+	v->now = now;
+	v->forced = forced;
+	cache_op_begin(&v->cache);
+	enum error error = inode_create(v, FS_HANDLE_INODE(handle), FS_MODE_FILE, &inode);
+	if (error == ERR_OK) {
+		error = inode_handle(&inode) == handle ? inode_destroy(v, &inode) : ERR_STALE;
+		inode_put(v, &inode);
+	}
+	if (error == ERR_OK)
+		cache_op_keep(&v->cache);
+	else
+		cache_op_undo(&v->cache);
+	v->forced = 0;
 }
 
 enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)

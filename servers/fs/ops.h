@@ -7,6 +7,7 @@ struct fs_call {
 	const uint8_t *out;
 	uint8_t *in;
 	uint64_t now; // seconds since 1970
+	const uint64_t *forced; // a replay: the results that were recorded; 0: the first time
 };
 
 extern const struct protocol fs_protocol;
@@ -21,6 +22,11 @@ enum error fsop_perform(struct volume *v, const struct fs_call *call, uint64_t r
 // For an operation that frees more than fits into a commit: cuts a piece off the file that it is about, as an operation
 // of its own. It may be committed without the operation: performed again, that ends in the same. ERR_TOO_BIG: nothing to cut.
 enum error fsop_shrink(struct volume *v, const struct fs_call *call);
+// Frees the orphans that nobody has open, as far as that fits into the next commit. The lock is held alone, and the copy of
+// fsop_commit_begin follows before it is given back: so nothing can use an inode or block before its freeing is durable.
+void fsop_free_orphans(struct volume *v, uint64_t now);
+// The creation of that handle is lost: made and freed again, so that nobody else gets it, and the place is not skipped.
+void fsop_retire(struct volume *v, uint64_t handle, uint64_t now);
 // A commit of all that is dirty in three steps, of which only the second waits: fsop_commit_begin copies (*count 0:
 // there was nothing), commit_write(&v->log) writes, fsop_commit_end cleans. `mark`: highest serial performed.
 enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count);

@@ -8,11 +8,13 @@
 // If the server dies in an operation: the cache with its half of the work is gone, no record exists, the next
 // incarnation performs it again from the client's ring. If it dies later: see commit.c.
 #include "servers/fs/serve.h"
+#include "runtime/fence.h"
 #include "runtime/fiber.h"
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
 #include "servers/fs/lock.h"
 #include "servers/fs/ops.h"
+#include "servers/fs/poison.h"
 
 #define COMMIT_DELAY_US 1000000u // an acknowledged change that nobody syncs is on the disk after this time
 #define COMMIT_TRIES 5u
@@ -31,6 +33,13 @@ static bool commit_due;
 static struct timer commit_timer;
 static struct server_channel *closing[CLOSING_MAX];
 static unsigned closing_count;
+static bool replays_done; // orphans live until then: a replay may still write into one
+
+static uint64_t seconds_of(uint64_t stamp)
+{
+	uint64_t now = time_now();
+	return time_base + time_us_from_ticks(stamp < now ? stamp : now) / 1000000;
+}
 
 // ---- commits ----
 
@@ -58,6 +67,7 @@ static void commit_give_up(enum error error)
 		 (int)error, (unsigned long long)serial_committed + 1, (unsigned long long)serial_performed);
 	commit_failed = true;
 	volume->read_only = true;
+	poison_add(POISON_ALL);
 	serial_committed = serial_performed; // frees the clients' slots; a sync will say what happened
 	server_committed(serial_committed);
 }
@@ -72,6 +82,13 @@ static enum error commit_write_stubbornly(void)
 	return error;
 }
 
+// Nobody says that a file is closed but its session table, so it is looked at from time to time.
+static void look_after_orphans(void)
+{
+	if (volume->super->last_orphan && !volume->orphans_damaged && !commit_timer.armed)
+		timer_arm(&commit_timer, time_now() + time_ticks_from_us(COMMIT_DELAY_US));
+}
+
 static enum error commit_locked(void)
 {
 	uint32_t count = 0;
@@ -80,8 +97,11 @@ static enum error commit_locked(void)
 	if (volume->read_only)
 		return ERR_OK;
 	timer_cancel(&commit_timer);
-	lock_take(&volume_lock, false);
+	bool orphans = replays_done && volume->super->last_orphan != 0;
+	lock_take(&volume_lock, orphans);
 	uint64_t mark = serial_performed;
+	if (orphans)
+		fsop_free_orphans(volume, seconds_of(time_now()));
 	enum error error = fsop_commit_begin(volume, mark, &count);
 	lock_give(&volume_lock);
 	if (error == ERR_OK && count) {
@@ -95,6 +115,7 @@ static enum error commit_locked(void)
 		serial_committed = mark;
 		server_committed(mark);
 	}
+	look_after_orphans();
 	return error;
 }
 
@@ -133,6 +154,8 @@ static void committer_run(void *argument)
 
 void serve_closed(struct server_channel *channel)
 {
+	if (volume->super->last_orphan)
+		want_commit(); // what only this client had open
 	if (serial_performed == serial_committed || closing_count == CLOSING_MAX) {
 		server_release(channel);
 		return;
@@ -151,12 +174,6 @@ static void schedule_commit(void)
 }
 
 // ---- operations ----
-
-static uint64_t seconds_of(uint64_t stamp)
-{
-	uint64_t now = time_now();
-	return time_base + time_us_from_ticks(stamp < now ? stamp : now) / 1000000;
-}
 
 // Takes the lock alone, with room for `need` dirty blocks in the next commit.
 static enum error lock_with_room(uint32_t need)
@@ -205,7 +222,7 @@ static void perform_change(struct server_request *request, const struct fs_call 
 		return;
 	}
 	error = fsop_perform(volume, call, result);
-	if (is_shortage(error))
+	if (is_shortage(error) || (error == ERR_NO_SPACE && volume->super->last_orphan))
 		error = perform_in_pieces(call, result);
 	if (error == ERR_OK) {
 		(void)inject("fs.record");
@@ -228,12 +245,15 @@ static void perform_read(struct server_request *request, const struct fs_call *c
 
 void serve_request(struct server_request *request)
 {
-	struct fs_call call = {&request->copy, request->out, request->in, seconds_of(request->copy.time)};
+	struct fs_call call = {&request->copy, request->out, request->in, seconds_of(request->copy.time), 0};
 	if (request->replayed) {
+		call.forced = request->former.result;
 		(void)inject("fs.replay");
 		fiber_yield(); // hundreds of them may come in a row: the loop has its turn
 	}
-	if (request->copy.op == FS_OP_SYNC)
+	if (!request->replayed && poison_meets(request))
+		server_complete(request, ERR_LOST, 0);
+	else if (request->copy.op == FS_OP_SYNC)
 		server_complete(request, commit_now(), 0);
 	else if (fsop_changes(request->copy.op))
 		perform_change(request, &call);
@@ -246,13 +266,44 @@ void serve_request(struct server_request *request)
 void serve_replayed(void)
 {
 	serial_performed = server_serial_last();
-	if (serial_performed != serial_committed)
+	replays_done = true;
+	if (serial_performed != serial_committed || volume->super->last_orphan)
 		want_commit();
+}
+
+// An operation that was acknowledged cannot be performed again. Its objects are not what their users were told: each
+// of them hears of it, once (RECOVERY rule 6).
+void serve_lost(const struct server_request *request)
+{
+	const uint64_t *result = request->former.result;
+	poison_add(result[4]);
+	poison_add(result[3]);
+	struct request creation = {.op = FS_OP_CREATE};
+	if (!result[3] || result[3] != result[0] || lock_with_room(fsop_need(volume, &creation)) != ERR_OK)
+		return;
+	fsop_retire(volume, result[0], seconds_of(time_now()));
+	lock_give(&volume_lock);
+}
+
+static bool session_has(const void *session, uint64_t handle)
+{
+	const struct fs_session *s = session;
+	uint64_t used = load64(&s->used);
+	for (uint64_t i = 0; i < used && i < FS_SESSION_FILES; i++)
+		if (load64(&s->handle[i]) == handle)
+			return true;
+	return false;
+}
+
+static bool file_is_open(uint64_t handle)
+{
+	return server_session_any(session_has, handle);
 }
 
 enum error serve_start(struct volume *v, uint64_t base, uint64_t mark)
 {
 	volume = v;
+	volume->is_open = file_is_open;
 	time_base = base;
 	serial_performed = serial_committed = mark;
 	commit_timer.expired = commit_timer_expired;

@@ -6,6 +6,7 @@
 // `time_base`: seconds since 1970 at time stamp 0; `mark`: highest serial that is on the disk. Starts the committer.
 enum error serve_start(struct volume *v, uint64_t time_base, uint64_t mark);
 void serve_request(struct server_request *request);
+void serve_lost(const struct server_request *request);
 void serve_replayed(void);
 void serve_commit_wanted(void);
 void serve_closed(struct server_channel *channel);

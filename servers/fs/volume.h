@@ -84,6 +84,10 @@ struct volume {
 	bool read_only;
 	bool fallback;
 	uint64_t now; // seconds since 1970, of the operation under way
+	const uint64_t *forced; // results that the operation under way had when it was first performed; 0: this is the first time
+	bool (*is_open)(uint64_t handle); // somebody has the file open; 0: nobody ever
+	bool orphaned;        // the operation under way took the last name of an open file
+	bool orphans_damaged; // the chain cannot be worked off
 	uint64_t corruptions;
 	uint32_t stream_clock;
 	struct stream streams[VOLUME_STREAMS];
@@ -194,6 +198,16 @@ static inline bool inode_is(const struct inode *inode, uint32_t type)
 {
 	return (inode->raw->mode & FS_MODE_TYPE) == type;
 }
+
+// ---- orphan.c: files without a name that live until their last close ----
+
+// The last name is gone; the inode is modified already, has no link, and goes into the chain.
+enum error orphan_add(struct volume *v, struct inode *inode);
+bool orphan_listed(struct volume *v, uint32_t number);
+// The first of the chain that nobody has open; ERR_NOT_FOUND: none.
+enum error orphan_find_closed(struct volume *v, struct inode *inode);
+// Takes it out of the chain and frees it (or, with links, what a truncation that was cut off had left).
+enum error orphan_free(struct volume *v, struct inode *inode);
 
 // ---- bmap.c: from blocks of a file to blocks of the disk ----
 

@@ -2,8 +2,12 @@
 #include "tests/unit/apps/fake_fs.h"
 #include "proto/fs.h"
 #include "runtime/fiber.h"
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #define NODES 64
 #define DATA 65536
@@ -24,6 +28,8 @@ unsigned fake_fs_in_flight_most;
 uint64_t fake_fs_space;
 uint32_t fake_fs_room;
 unsigned fake_fs_calls;
+struct fs_session fake_fs_session = {.used = 5, .handle = {1, 2, 3, 4, 5}};
+bool fake_fs_unlinked;
 static unsigned in_flight;
 
 void fake_fs_reset(void)
@@ -175,8 +181,21 @@ static enum error names(struct client_request *r)
 	}
 }
 
+static bool session_has(uint64_t handle)
+{
+	for (unsigned i = 0; i < FS_SESSION_FILES; i++)
+		if (fake_fs_session.handle[i] == handle)
+			return i < fake_fs_session.used;
+	return false;
+}
+
 static enum error perform(struct client_request *r)
 {
+	if (fake_fs_unlinked && (r->op == FS_OP_STAT || r->op == FS_OP_TRUNCATE)) {
+		assert_true(session_has(r->arg[0])); // told before it asks
+		fake_fs_unlinked = false;
+		return ERR_STALE;
+	}
 	struct node *n = r->arg[0] < NODES ? &nodes[target((uint32_t)r->arg[0])] : 0;
 	switch (r->op) {
 	case FS_OP_ROOT:
@@ -215,6 +234,12 @@ static enum error perform(struct client_request *r)
 }
 
 // --- the client library's functions
+
+void *client_session(struct client *client)
+{
+	(void)client;
+	return &fake_fs_session;
+}
 
 bool client_lost(const struct client *client)
 {

@@ -1,9 +1,12 @@
 // A file system in the host's memory, behind the client library's functions: what file.c and path.c talk to.
 #pragma once
+#include "proto/fs.h"
 #include "runtime/client.h"
 
 void fake_fs_reset(void);
 extern unsigned fake_fs_in_flight_most; // requests submitted and not waited for
 extern uint64_t fake_fs_space;          // bytes that writes may still take
 extern uint32_t fake_fs_room;           // of one request
+extern struct fs_session fake_fs_session; // full of a former life until the channel is opened
+extern bool fake_fs_unlinked;           // the next STAT or TRUNCATE finds that the name went after the walk
 extern unsigned fake_fs_calls;

@@ -27,6 +27,7 @@ static void make_file(const char *path, const char *text)
 	ok(file_open(&file, path, FILE_WRITE | FILE_CREATE | FILE_TRUNCATE));
 	ok(file_write(&file, text, strlen(text), &done));
 	assert_int_equal(done, strlen(text));
+	file_close(&file);
 }
 
 static void expect_text(const char *path, const char *text)
@@ -38,6 +39,46 @@ static void expect_text(const char *path, const char *text)
 	ok(file_read(&file, data, sizeof(data), &done));
 	assert_int_equal(done, strlen(text));
 	assert_memory_equal(data, text, done);
+	file_close(&file);
+}
+
+static unsigned session_files(void)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < FS_SESSION_FILES; i++)
+		n += fake_fs_session.handle[i] != 0;
+	return n;
+}
+
+// The first test: what a former incarnation had open is closed.
+static void test_session(void **state)
+{
+	(void)state;
+	static struct file many[FS_SESSION_FILES + 1];
+	make_file("/f", "abc");
+	assert_int_equal(session_files(), 0);
+	ok(file_open(&many[0], "/f", FILE_READ));
+	ok(file_open(&many[1], "/f", FILE_READ));
+	assert_int_equal(session_files(), 2); // each open counts
+	file_close(&many[0]);
+	file_close(&many[0]);
+	assert_int_equal(session_files(), 1);
+	assert_true(fake_fs_session.handle[1] == many[1].handle && fake_fs_session.used == 2);
+	fake_fs_unlinked = true;
+	fails(NOT_FOUND, file_open(&many[0], "/f", FILE_READ));
+	fake_fs_unlinked = true;
+	fails(NOT_FOUND, file_open(&many[0], "/f", FILE_WRITE | FILE_TRUNCATE));
+	file_close(&many[0]);
+	assert_int_equal(session_files(), 1);
+	file_close(&many[1]);
+	for (unsigned i = 0; i < FS_SESSION_FILES; i++)
+		ok(file_open(&many[i], "/f", FILE_READ));
+	fails(LIMIT, file_open(&many[FS_SESSION_FILES], "/f", FILE_READ));
+	file_close(&many[FS_SESSION_FILES]);
+	assert_int_equal(session_files(), FS_SESSION_FILES);
+	for (unsigned i = 0; i < FS_SESSION_FILES; i++)
+		file_close(&many[i]);
+	assert_int_equal(session_files(), 0);
 }
 
 static void test_walk(void **state)
@@ -289,6 +330,7 @@ static void test_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_session, begin),
 		cmocka_unit_test_setup(test_walk, begin),
 		cmocka_unit_test_setup(test_long_names, begin),
 		cmocka_unit_test_setup(test_links, begin),

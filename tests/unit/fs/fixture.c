@@ -279,7 +279,7 @@ unsigned host_reincarnate(struct host *h)
 	h->serial = h->mark;
 	while (next_record(h)) {
 		struct recorded r = *next_record(h); // commits move and drop the records before it
-		struct fs_call call = {&r.request, r.out, h->in, r.now};
+		struct fs_call call = {&r.request, r.out, h->in, r.now, r.result};
 		uint64_t result[5];
 		if (make_room(h, &r.request) != ERR_OK)
 			abort();
@@ -308,7 +308,7 @@ enum error host_call(struct host *h, uint16_t op, uint64_t a0, uint64_t a1, uint
 		     uint32_t out_length, uint32_t in_length)
 {
 	struct request request = {.op = op, .arg = {a0, a1, a2}, .out_length = out_length, .in_length = in_length};
-	struct fs_call call = {&request, out, h->in, h->now};
+	struct fs_call call = {&request, out, h->in, h->now, 0};
 	if (h->route)
 		return h->route(h, &request, out);
 	enum error error = make_room(h, &request);
@@ -357,6 +357,22 @@ void host_save(const struct host *h, const char *path)
 	if (!f || fwrite(h->image.bytes, 1, h->image.disk.bytes, f) != h->image.disk.bytes)
 		abort();
 	fclose(f);
+}
+
+bool host_orphans(const struct host *h, unsigned orphans)
+{
+	char path[] = "/tmp/fs-orphan-XXXXXX", command[512];
+	close(mkstemp(path));
+	host_save(h, path);
+	snprintf(command, sizeof(command),
+		 "export E2FSCK_TIME=1900000000; e2fsck -fp %s > %s.log 2>&1; test $? -le 1 && test $(grep -c 'Clearing orphaned inode' %s.log) -eq %u && "
+		 "test $(wc -l < %s.log) -eq %u && e2fsck -fn %s >> %s.log 2>&1 || { cat %s.log >&2; false; }",
+		 path, path, path, orphans, path, orphans + 1, path, path, path);
+	int status = system(command);
+	snprintf(command, sizeof(command), "%s.log", path);
+	unlink(command);
+	unlink(path);
+	return status == 0;
 }
 
 bool host_clean(const struct host *h)

@@ -67,6 +67,8 @@ enum error host_commit(struct host *h);
 void host_save(const struct host *h, const char *path);
 // e2fsck -fn on the image; true when it finds nothing.
 bool host_clean(const struct host *h);
+// e2fsck -fp on a copy frees that many orphans, finds nothing else, and nothing at all the next time.
+bool host_orphans(const struct host *h, unsigned orphans);
 
 // One operation. Results in h->result, payload in h->in.
 enum error host_call(struct host *h, uint16_t op, uint64_t a0, uint64_t a1, uint64_t a2, const void *out,

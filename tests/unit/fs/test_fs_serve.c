@@ -1,7 +1,7 @@
 // The whole server above a driver and below clients that are not there: several fibers at once, reads and writes that
 // complete in any order, commits by timer, by sync and by shortage, death at any moment, replay in serial order.
 //
-// serve.c and block.c are compiled into this file, so that an incarnation can be ended: their statics are set to zero.
+// serve.c, block.c and poison.c are compiled into this file, so that an incarnation can be ended: their statics are set to zero.
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,6 +13,7 @@
 #include <ucontext.h>
 
 #include "servers/fs/block.c"
+#include "servers/fs/poison.c"
 #include "servers/fs/serve.c"
 
 #define FIBERS 5
@@ -319,6 +320,22 @@ uint64_t server_serial_last(void)
 	return ring_serial;
 }
 
+static struct fs_session sessions[FIBERS]; // of the clients; they outlive the server
+static bool session_gone[FIBERS];
+
+bool server_session_any(bool (*has)(const void *session, uint64_t word), uint64_t word)
+{
+	for (unsigned i = 0; i < FIBERS; i++)
+		if (!session_gone[i] && has(&sessions[i], word))
+			return true;
+	return false;
+}
+
+unsigned server_channel_slot(const struct server_channel *channel)
+{
+	return (unsigned)(uintptr_t)channel;
+}
+
 static unsigned released;
 
 void server_release(struct server_channel *channel)
@@ -343,6 +360,7 @@ static struct worker workers[FIBERS];
 static enum error routed(struct host *h, const struct request *request, const uint8_t *out)
 {
 	struct ring_entry e = {.request = {.copy = *request, .out = out, .in = h->in}};
+	e.request.channel = (struct server_channel *)(uintptr_t)((struct worker *)h - workers); // host is its first member
 	e.request.copy.time = ticks;
 	serve_request(&e.request);
 	assert_true(e.done);
@@ -432,6 +450,8 @@ static int ring_order(const void *a, const void *b)
 	return x->serial < y->serial ? -1 : x->serial > y->serial;
 }
 
+static uint64_t serial_to_lose; // its client has changed it: the runtime leaves it out
+
 static void replay_all(void)
 {
 	if (ring_count)
@@ -446,7 +466,11 @@ static void replay_all(void)
 		last = e.serial;
 		e.request.replayed = true;
 		e.request.in = volume_host.in;
-		serve_request(&e.request);
+		memcpy(e.request.former.result, e.result, sizeof(e.result));
+		if (e.serial == serial_to_lose)
+			serve_lost(&e.request);
+		else
+			serve_request(&e.request);
 	}
 }
 
@@ -497,6 +521,8 @@ static void forget_incarnation(void)
 	commit_due = commit_failed = false;
 	commit_timer.armed = false;
 	closing_count = 0;
+	replays_done = false;
+	count = next = 0; // of poison.c
 	memset(volume_host.image.cache, 0xa5, volume_host.image.cache_bytes);
 	memset(volume_host.volume, 0xa5, sizeof(*volume_host.volume));
 }
@@ -561,7 +587,9 @@ static void begin(const char *options, size_t cache, size_t log)
 	driver.image = &volume_host.image;
 	driver.resumed = false;
 	ring_count = 0;
-	ring_serial = ring_committed = acknowledged = 0;
+	ring_serial = ring_committed = acknowledged = serial_to_lose = 0;
+	memset(sessions, 0, sizeof(sessions));
+	memset(session_gone, 0, sizeof(session_gone));
 	assert_true(incarnate());
 	one(setup_main);
 }
@@ -685,6 +713,470 @@ static void replay_is_committed(void **state)
 	end();
 }
 
+// ---- a client that forged its log: it loses its own ----
+
+static enum error call(unsigned who, uint16_t op, uint64_t a0, uint64_t a1, const char *out)
+{
+	return host_call(&workers[who].host, op, a0, a1, 0, out, out ? (uint32_t)strlen(out) : 0,
+			 op == FS_OP_READ || op == FS_OP_STAT || op == FS_OP_STATFS ? 8192 : 0);
+}
+
+#define ROOT FS_HANDLE(EXT2_ROOT_INODE, 0)
+static uint64_t mine, others;
+
+static void lose_main(void *argument)
+{
+	(void)argument;
+	assert_int_equal(call(0, FS_OP_CREATE, ROOT, 0644, "mine"), ERR_OK);
+	mine = workers[0].host.result[0];
+	serial_to_lose = ring_serial;
+	assert_int_equal(call(1, FS_OP_CREATE, ROOT, 0644, "others"), ERR_OK);
+	others = workers[1].host.result[0];
+	assert_int_equal(call(1, FS_OP_WRITE, others, FS_APPEND, "first"), ERR_OK);
+	assert_int_equal(call(2, FS_OP_WRITE, others, FS_APPEND, "second"), ERR_OK);
+	assert_int_equal(ring_committed, 0);
+}
+
+static void after_lost_creation(void *argument)
+{
+	(void)argument;
+	assert_int_equal(call(1, FS_OP_READ, others, 0, 0), ERR_OK); // the same handle, though a creation before it is missing
+	assert_memory_equal(workers[1].host.in, "firstsecond", 11);
+	for (unsigned who = 0; who < 3; who++) {
+		assert_int_equal(call(who, FS_OP_LOOKUP, ROOT, 0, "others"), ERR_LOST); // each user of the directory, once
+		assert_int_equal(call(who, FS_OP_LOOKUP, ROOT, 0, "others"), ERR_OK);
+	}
+	assert_int_equal(call(0, FS_OP_STAT, mine, 0, 0), ERR_LOST);
+	assert_int_equal(call(0, FS_OP_STAT, mine, 0, 0), ERR_STALE);
+	assert_int_equal(call(0, FS_OP_LOOKUP, ROOT, 0, "mine"), ERR_NOT_FOUND);
+	assert_int_equal(call(3, FS_OP_LOOKUP, ROOT, 0, "others"), ERR_LOST);
+	assert_int_equal(call(3, FS_OP_CREATE, ROOT, 0644, "new"), ERR_OK);
+	assert_int_equal(FS_HANDLE_INODE(workers[3].host.result[0]), FS_HANDLE_INODE(mine));
+	assert_int_not_equal(workers[3].host.result[0], mine); // or who has the lost handle would write into it
+	serial_to_lose = 0;
+	assert_int_equal(call(3, FS_OP_SYNC, 0, 0, 0), ERR_OK);
+}
+
+#define EXT2 "-b 1024 -N 3000"
+#define EXT4 "-t ext4 -O ^has_journal -b 1024 -N 3000"
+
+static void lost_creation(void **state)
+{
+	fixture_seed(37);
+	begin(*state, 1 << 20, 512 << 10);
+	one(lose_main);
+	assert_true(incarnate());
+	one(after_lost_creation);
+	end();
+}
+
+static void append_main(void *argument)
+{
+	(void)argument;
+	assert_int_equal(call(1, FS_OP_CREATE, ROOT, 0644, "others"), ERR_OK);
+	others = workers[1].host.result[0];
+	assert_int_equal(call(0, FS_OP_WRITE, others, FS_APPEND, "lost"), ERR_OK);
+	serial_to_lose = ring_serial;
+	assert_int_equal(call(1, FS_OP_WRITE, others, FS_APPEND, "kept"), ERR_OK);
+	assert_int_equal(ring_committed, 0);
+}
+
+static void after_lost_append(void *argument)
+{
+	(void)argument;
+	assert_int_equal(call(1, FS_OP_READ, others, 0, 0), ERR_LOST);
+	assert_int_equal(call(1, FS_OP_READ, others, 0, 0), ERR_OK);
+	assert_int_equal(workers[1].host.result[0], 8);
+	assert_memory_equal(workers[1].host.in, "\0\0\0\0kept", 8); // where its writer was told that it is
+	serial_to_lose = 0;
+	assert_int_equal(call(1, FS_OP_SYNC, 0, 0, 0), ERR_OK);
+}
+
+static void lost_append(void **state)
+{
+	(void)state;
+	fixture_seed(38);
+	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
+	one(append_main);
+	assert_true(incarnate());
+	one(after_lost_append);
+	end();
+}
+
+// ---- open files without a name ----
+
+enum { MAKE, FILL, UNLINK, GROW, SYNC, READ, CLOSE, FINISHED };
+static unsigned stage;
+static uint64_t kept; // handle
+static char pattern[5001];
+
+static void stage_perform(void)
+{
+	switch (stage) {
+	case MAKE:
+		assert_int_equal(call(0, FS_OP_CREATE, ROOT, 0644, "kept"), ERR_OK);
+		kept = workers[0].host.result[0];
+		sessions[0] = (struct fs_session){.used = 3, .handle = {7, 0, kept}};
+		break;
+	case FILL:
+		pattern[3000] = 0;
+		assert_int_equal(call(0, FS_OP_WRITE, kept, 0, pattern), ERR_OK);
+		pattern[3000] = 'x';
+		break;
+	case UNLINK:
+		assert_int_equal(call(1, FS_OP_UNLINK, ROOT, 0, "kept"), ERR_OK);
+		assert_int_equal(workers[1].host.result[0], 1);
+		break;
+	case GROW:
+		assert_int_equal(call(0, FS_OP_WRITE, kept, FS_APPEND, pattern + 3000), ERR_OK);
+		break;
+	case SYNC:
+		assert_int_equal(call(1, FS_OP_SYNC, 0, 0, 0), ERR_OK);
+		break;
+	case READ:
+		assert_int_equal(call(0, FS_OP_READ, kept, 0, 0), ERR_OK);
+		assert_int_equal(workers[0].host.result[0], 5000);
+		assert_memory_equal(workers[0].host.in, pattern, 5000);
+		assert_int_equal(call(1, FS_OP_LOOKUP, ROOT, 0, "kept"), ERR_NOT_FOUND);
+		assert_int_equal(call(1, FS_OP_LINK, kept, ROOT, "again"), ERR_STALE);
+		break;
+	default:
+		sessions[0] = (struct fs_session){0};
+	}
+}
+
+static void stages_main(void *argument)
+{
+	for (; stage < (unsigned)(uintptr_t)argument; stage++)
+		stage_perform();
+}
+
+// Until that stage, over as many deaths as it takes; then also in the recovery.
+static unsigned stages_until(unsigned last, uint64_t first_death)
+{
+	volatile unsigned deaths_seen = 0;
+	fixture_die_at = first_death ? fixture_steps + first_death : 0;
+	for (;;) {
+		fiber_create(stages_main, (void *)(uintptr_t)last, "stages");
+		if (!setjmp(fixture_death)) {
+			schedule();
+			fixture_die_at = 0;
+			return deaths_seen;
+		}
+		do {
+			deaths_seen++;
+			fixture_die_at = deaths_seen < 3 ? fixture_steps + 1 + fixture_random() % 60 : 0;
+		} while (!incarnate());
+	}
+}
+
+static struct fs_statfs statfs_seen;
+
+static void statfs_main(void *argument)
+{
+	(void)argument;
+	assert_int_equal(call(0, FS_OP_STATFS, 0, 0, 0), ERR_OK);
+	memcpy(&statfs_seen, workers[0].host.in, sizeof(statfs_seen));
+}
+
+// After some time the volume has as much room as before.
+static void all_is_free_again(const struct fs_statfs *before)
+{
+	for (unsigned i = 0; i < 1000 && volume->super->last_orphan; i++)
+		wait_turns(1000);
+	one(statfs_main);
+	assert_int_equal(statfs_seen.inodes_free, before->inodes_free);
+	assert_int_equal(statfs_seen.blocks_free, before->blocks_free);
+	assert_int_equal(volume->super->last_orphan, 0);
+}
+
+static struct fs_statfs orphans_begin(unsigned seed, const char *options)
+{
+	memset(pattern, 'x', sizeof(pattern) - 1);
+	for (unsigned i = 0; i < 5000; i += 7)
+		pattern[i] = (char)('a' + i % 26);
+	fixture_seed(seed);
+	begin(options, 1 << 20, 512 << 10);
+	stage = MAKE; // once, so that the root has its block
+	stages_until(FINISHED, 0);
+	while (volume->super->last_orphan)
+		wait_turns(1000);
+	one(statfs_main);
+	return statfs_seen;
+}
+
+static void open_file_outlives_its_name(void **state)
+{
+	(void)state;
+	struct fs_statfs before = orphans_begin(39, EXT2);
+	unsigned died = 0;
+	for (uint64_t n = 1, last = 1; last; n++) {
+		stage = MAKE;
+		last = stages_until(FINISHED, n);
+		died += (unsigned)last;
+		all_is_free_again(&before);
+	}
+	print_message("%u deaths\n", died);
+	end();
+}
+
+// What Linux's tools find on the disk while the file is open, and what the next boot makes of it.
+static void chain_on_the_disk(void **state)
+{
+	struct fs_statfs before = orphans_begin(40, *state);
+	stage = MAKE;
+	stages_until(READ, 0);
+	assert_true(host_orphans(&volume_host, 1));
+	driver.resumed = false; // a power cut: the log area, the rings and the clients are gone
+	ring_count = 0;
+	memset(sessions, 0, sizeof(sessions));
+	assert_true(incarnate());
+	all_is_free_again(&before);
+	end();
+}
+
+static void client_that_is_gone_has_nothing_open(void **state)
+{
+	(void)state;
+	struct fs_statfs before = orphans_begin(41, EXT2);
+	stage = MAKE;
+	stages_until(CLOSE, 0);
+	wait_turns(200000);
+	assert_int_not_equal(volume->super->last_orphan, 0);
+	session_gone[0] = true;
+	serve_closed((struct server_channel *)0);
+	all_is_free_again(&before);
+	end();
+}
+
+static void several_main(void *argument)
+{
+	(void)argument;
+	char name[2] = "0";
+	sessions[1].used = 9;
+	for (unsigned i = 0; i < 9; i++, name[0]++) {
+		assert_int_equal(call(1, FS_OP_CREATE, ROOT, 0644, name), ERR_OK);
+		sessions[1].handle[i] = workers[1].host.result[0];
+		assert_int_equal(call(1, FS_OP_WRITE, sessions[1].handle[i], 0, pattern), ERR_OK);
+		assert_int_equal(call(1, FS_OP_UNLINK, ROOT, 0, name), ERR_OK);
+	}
+}
+
+static void read_several(void *argument)
+{
+	(void)argument;
+	for (unsigned i = 0; i < 9; i++)
+		if (sessions[1].handle[i]) {
+			assert_int_equal(call(1, FS_OP_READ, sessions[1].handle[i], 0, 0), ERR_OK);
+			assert_memory_equal(workers[1].host.in, pattern, 5000);
+		}
+}
+
+// Out of the middle, from the front and from the end of the chain, with a death after each.
+static void chain_is_worked_off_in_any_order(void **state)
+{
+	static const unsigned order[] = {4, 0, 8, 7, 1, 2, 6, 3, 5};
+	struct fs_statfs before = orphans_begin(42, *state);
+	one(several_main);
+	for (unsigned i = 0; i < 9; i++) {
+		sessions[1].handle[order[i]] = 0;
+		wait_turns(60000);
+		assert_true(incarnate());
+		one(read_several);
+		one(sync_main);
+		if (i % 4 == 0)
+			assert_true(host_orphans(&volume_host, 8 - i));
+	}
+	all_is_free_again(&before);
+	end();
+}
+
+// ---- several clients in one file, and chains of names; what must be there is computed from what was acknowledged ----
+
+#define SHARED_MAX 6000u
+static uint64_t shared;
+static uint8_t expected[SHARED_MAX * 40]; // who owns each byte: 1 + client
+static size_t expected_size;
+static struct {
+	unsigned link; // number in the name of its file, as far as it was acknowledged
+	uint64_t handle;
+} chains[FIBERS];
+
+static uint64_t chain_directory(unsigned who, unsigned link)
+{
+	return link % 3 ? workers[who].model.root->handle : ROOT; // from one directory to another and back
+}
+
+static void chain_name(unsigned who, unsigned link, char name[16])
+{
+	snprintf(name, 16, "%c%u", 'p' + (int)who, link % 7);
+}
+
+static enum error chain_step(unsigned who)
+{
+	char old[16], new[16], both[40];
+	unsigned link = chains[who].link;
+	chain_name(who, link, old);
+	chain_name(who, link + 1, new);
+	unsigned length = (unsigned)snprintf(both, sizeof(both), "%s%c%s", old, 0, new);
+	enum error e = host_call(&workers[who].host, FS_OP_RENAME, chain_directory(who, link), chain_directory(who, link + 1), 0,
+				 both, length, 0);
+	chains[who].link += e == ERR_OK;
+	return e;
+}
+
+static void append_step(unsigned who)
+{
+	char text[40];
+	unsigned length = 1 + fixture_random() % (sizeof(text) - 1);
+	memset(text, 'A' + (int)who, length);
+	assert_int_equal(host_call(&workers[who].host, FS_OP_WRITE, shared, FS_APPEND, 0, text, length, 0), ERR_OK);
+	uint64_t at = workers[who].host.result[1];
+	assert_true(at + length <= sizeof(expected));
+	for (unsigned i = 0; i < length; i++) {
+		assert_int_equal(expected[at + i], 0); // nobody else was told that place
+		expected[at + i] = (uint8_t)(1 + who);
+	}
+	if (at + length > expected_size)
+		expected_size = at + length;
+}
+
+static void campaign_main(void *argument)
+{
+	unsigned who = (unsigned)((struct worker *)argument - workers);
+	for (unsigned i = 0; i < 40 && expected_size < SHARED_MAX * 30; i++) {
+		if (fixture_random() % 3)
+			append_step(who);
+		else
+			assert_int_equal(chain_step(who), ERR_OK);
+		if (fixture_random() % 8 == 0)
+			fiber_yield();
+	}
+}
+
+static void campaign_check(void *argument)
+{
+	(void)argument;
+	struct host *h = &workers[0].host;
+	for (size_t at = 0; at < expected_size; at += 8192) {
+		assert_int_equal(call(0, FS_OP_READ, shared, at, 0), ERR_OK);
+		assert_int_equal(h->result[1], expected_size);
+		for (size_t i = 0; i < h->result[0]; i++)
+			assert_int_equal(h->in[i], 'A' + expected[at + i] - 1); // a byte that nobody owns fails too
+	}
+	for (unsigned who = 0; who < FIBERS; who++)
+		for (unsigned back = 0; back < 7; back++) {
+			char name[16];
+			if (back > chains[who].link)
+				break;
+			chain_name(who, chains[who].link - back, name);
+			enum error e = call(who, FS_OP_LOOKUP, chain_directory(who, chains[who].link - back), 0, name);
+			assert_int_equal(e, back ? ERR_NOT_FOUND : ERR_OK);
+			if (back == 0)
+				assert_int_equal(workers[who].host.result[0], chains[who].handle);
+		}
+}
+
+static void campaign_setup(void *argument)
+{
+	(void)argument;
+	assert_int_equal(call(0, FS_OP_CREATE, ROOT, 0644, "shared"), ERR_OK);
+	shared = workers[0].host.result[0];
+	for (unsigned who = 0; who < FIBERS; who++) {
+		char name[16];
+		chain_name(who, 0, name);
+		chains[who].link = 0;
+		assert_int_equal(call(who, FS_OP_CREATE, ROOT, 0644, name), ERR_OK);
+		chains[who].handle = workers[who].host.result[0];
+	}
+	memset(expected, 0, sizeof(expected));
+	expected_size = 0;
+}
+
+static void campaign_clean(void *argument)
+{
+	(void)argument;
+	for (unsigned who = 0; who < FIBERS; who++) {
+		char name[16];
+		chain_name(who, chains[who].link, name);
+		assert_int_equal(call(who, FS_OP_UNLINK, chain_directory(who, chains[who].link), 0, name), ERR_OK);
+	}
+	assert_int_equal(call(0, FS_OP_UNLINK, ROOT, 0, "shared"), ERR_OK);
+}
+
+static bool campaign_round(void)
+{
+	for (unsigned i = 0; i < FIBERS; i++)
+		fiber_create(campaign_main, &workers[i], "worker");
+	if (setjmp(fixture_death))
+		return false;
+	schedule();
+	return true;
+}
+
+// The server dies in their midst, and up to three times more in the recovery.
+static void shared_appends_and_chains(void **state)
+{
+	(void)state;
+	volatile unsigned died = 0, deepest = 0;
+	fixture_seed(43);
+	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
+	one(campaign_setup);
+	for (volatile unsigned round = 0; round < (getenv("FULL") ? 400u : 40u); round++) {
+		fixture_die_at = fixture_steps + 1 + fixture_random() % 900;
+		if (!campaign_round()) {
+			volatile unsigned deep = 0;
+			do {
+				died++;
+				fixture_die_at = ++deep < 4 ? fixture_steps + 1 + fixture_random() % 150 : 0;
+			} while (!incarnate());
+			deepest = deep > deepest ? deep : deepest;
+		}
+		fixture_die_at = 0;
+		one(campaign_check);
+	}
+	print_message("%u deaths, %u in a row, %zu bytes\n", died, deepest, expected_size);
+	assert_true(deepest >= 3 && expected_size > 1000);
+	one(campaign_clean);
+	end();
+}
+
+// ---- a disk that refuses writes for good ----
+
+static void refused_main(void *argument)
+{
+	(void)argument;
+	for (unsigned who = 0; who < 2; who++) {
+		assert_int_equal(call(who, FS_OP_LOOKUP, ROOT, 0, "new"), ERR_LOST); // each client hears of it, once
+		assert_int_equal(call(who, FS_OP_LOOKUP, ROOT, 0, "new"), ERR_OK);
+		assert_int_equal(call(who, FS_OP_CREATE, ROOT, 0644, "other"), ERR_READ_ONLY);
+	}
+	assert_int_equal(call(2, FS_OP_SYNC, 0, 0, 0), ERR_LOST);
+	assert_int_equal(call(2, FS_OP_SYNC, 0, 0, 0), ERR_DEVICE);
+}
+
+static void refused_writes(void **state)
+{
+	(void)state;
+	fixture_seed(44);
+	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
+	one(sync_main);
+	one(make_main);
+	driver_errors = 1;
+	want_commit();
+	for (unsigned i = 0; i < 1000 && !commit_failed; i++)
+		wait_turns(1000);
+	assert_true(commit_failed);
+	assert_int_equal(ring_committed, ring_serial); // the slots come back
+	driver_errors = 0;
+	one(refused_main);
+	for (unsigned i = 0; i < FIBERS; i++) {
+		model_free(&workers[i].model);
+		free(workers[i].host.in);
+	}
+	host_free(&volume_host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -694,6 +1186,17 @@ int main(void)
 		cmocka_unit_test(deaths),
 		cmocka_unit_test(failed_commit_is_tried_again),
 		cmocka_unit_test(replay_is_committed),
+		cmocka_unit_test_prestate(lost_creation, (void *)(uintptr_t)EXT2),
+		cmocka_unit_test_prestate(lost_creation, (void *)(uintptr_t)EXT4),
+		cmocka_unit_test(lost_append),
+		cmocka_unit_test(open_file_outlives_its_name),
+		cmocka_unit_test_prestate(chain_on_the_disk, (void *)(uintptr_t)EXT2),
+		cmocka_unit_test_prestate(chain_on_the_disk, (void *)(uintptr_t)EXT4),
+		cmocka_unit_test(client_that_is_gone_has_nothing_open),
+		cmocka_unit_test_prestate(chain_is_worked_off_in_any_order, (void *)(uintptr_t)EXT2),
+		cmocka_unit_test_prestate(chain_is_worked_off_in_any_order, (void *)(uintptr_t)EXT4),
+		cmocka_unit_test(shared_appends_and_chains),
+		cmocka_unit_test(refused_writes),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }
