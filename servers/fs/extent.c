@@ -368,8 +368,8 @@ static bool join(const struct node *leaf, unsigned at)
 	return true;
 }
 
-// Puts an extent whose range is a hole into the tree, joined with its neighbours in the leaf unless it is `apart`.
-static enum error insert(struct volume *v, struct inode *inode, const struct ext4_extent *e, bool apart)
+// Puts an extent whose range is a hole into the tree, joined with its neighbours in the leaf where it can be.
+static enum error insert(struct volume *v, struct inode *inode, const struct ext4_extent *e)
 {
 	struct path path;
 	enum error error = find_path(v, inode, e->block, &path);
@@ -378,7 +378,7 @@ static enum error insert(struct volume *v, struct inode *inode, const struct ext
 	struct node *leaf = &path.level[path.depth];
 	struct ext4_extent *left = leaf->put ? &extents(leaf)[leaf->at] : 0;
 	error = modify_node(v, inode, leaf);
-	if (error == ERR_OK && !apart && left && follows(left, e)) {
+	if (error == ERR_OK && left && follows(left, e)) {
 		set_length(left, length_of(left) + length_of(e), is_unwritten(e));
 		join(leaf, leaf->at);
 	} else if (error == ERR_OK && (error = make_room(v, inode, &path, e->block)) == ERR_OK) {
@@ -386,8 +386,7 @@ static enum error insert(struct volume *v, struct inode *inode, const struct ext
 		error = modify_node(v, inode, leaf);
 		if (error == ERR_OK) {
 			put_entry(leaf, leaf->put, e);
-			if (!apart)
-				join(leaf, leaf->put);
+			join(leaf, leaf->put);
 			error = fix_keys(v, inode, &path);
 		}
 	}
@@ -416,15 +415,15 @@ static enum error convert(struct volume *v, struct inode *inode, struct path *pa
 		e->block++;
 		e->start++;
 		set_length(e, length - 1, true);
-		return insert(v, inode, &one, false);
+		return insert(v, inode, &one);
 	}
 	set_length(e, before, true);
 	set_length(&rest, length - before - 1, true);
 	rest.block++;
 	rest.start++;
 	if (length - before > 1)
-		error = insert(v, inode, &rest, true);
-	return error == ERR_OK ? insert(v, inode, &one, false) : error;
+		error = insert(v, inode, &rest);
+	return error == ERR_OK ? insert(v, inode, &one) : error;
 }
 
 // Behind the extent before the index; the first block of a file goes where the inode's group begins.
@@ -459,7 +458,7 @@ enum error extent_allocate(struct volume *v, struct inode *inode, uint32_t index
 	if (error == ERR_OK)
 		error = inode_count(v, inode, 1);
 	struct ext4_extent one = {index, 1, 0, *block};
-	return error == ERR_OK ? insert(v, inode, &one, false) : error;
+	return error == ERR_OK ? insert(v, inode, &one) : error;
 }
 
 void extent_init(struct inode *inode)
