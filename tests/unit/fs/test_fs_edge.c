@@ -145,12 +145,11 @@ static void full_disk(void **state)
 }
 
 // A file over more groups than a commit has places is cut down in pieces; what dies between them does no harm.
-static void more_than_a_commit(void **state)
+static void wide_file(const char *options)
 {
 	uint8_t *data = malloc(65536);
-	(void)state;
 	memset(data, 'g', 65536);
-	host_make(&h, "-b 1024 -g 256 -N 2000 -I 128 -O ^resize_inode", 40000, 0, 1 << 20, 112 << 10);
+	host_make(&h, options, 40000, 0, 1 << 20, 112 << 10);
 	assert_int_equal(host_mount(&h), ERR_OK);
 	uint64_t handle = create("wide");
 	for (unsigned i = 0; i < 450; i++)
@@ -170,6 +169,18 @@ static void more_than_a_commit(void **state)
 	assert_int_equal(host_lookup(&h, host_root(&h), "wide"), 0);
 	finish();
 	free(data);
+}
+
+static void more_than_a_commit(void **state)
+{
+	(void)state;
+	wide_file("-b 1024 -g 256 -N 2000 -I 128 -O ^resize_inode");
+}
+
+static void more_than_a_commit_with_extents(void **state)
+{
+	(void)state;
+	wide_file("-t ext4 -O ^has_journal,^resize_inode -b 1024 -g 256 -N 2000");
 }
 
 static void long_names_and_many_entries(void **state)
@@ -345,6 +356,7 @@ int main(void)
 		cmocka_unit_test(large_file_flag),
 		cmocka_unit_test(full_disk),
 		cmocka_unit_test(more_than_a_commit),
+		cmocka_unit_test(more_than_a_commit_with_extents),
 		cmocka_unit_test(long_names_and_many_entries),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(link_limit),
@@ -353,5 +365,6 @@ int main(void)
 		cmocka_unit_test(read_only_features),
 		cmocka_unit_test(memory_volume),
 	};
+	cmocka_set_test_filter(getenv("ONLY"));
 	return cmocka_run_group_tests(tests, 0, 0);
 }
