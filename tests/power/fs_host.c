@@ -79,7 +79,17 @@ static enum error recorded_flush(struct disk *disk)
 	return error;
 }
 
-// The server died with writes under way. The fixture let some sectors through: only those are in the recording from now on.
+static bool has_arrived(const struct entry *e)
+{
+	for (uint64_t s = 0; s < e->sectors; s++) {
+		if (memcmp(host.image.bytes + (e->sector + s) * SECTOR, e->data + s * SECTOR, SECTOR) == 0)
+			return true;
+	}
+	return false;
+}
+
+// The server died with writes under way, and the driver lives: it ends each write that it had begun. The fixture let some
+// sectors through; the writes that they belong to arrive whole, and only those stay in the recording.
 static void settle(void)
 {
 	size_t first = recording.pending, last = recording.count;
@@ -87,11 +97,9 @@ static void settle(void)
 	struct entry *old = malloc((last - first + 1) * sizeof(*old));
 	memcpy(old, recording.entries + first, (last - first) * sizeof(*old));
 	for (size_t i = 0; i < last - first; i++) {
-		for (uint64_t s = 0; s < old[i].sectors; s++) {
-			const uint8_t *bytes = old[i].data + s * SECTOR;
-			uint64_t offset = (old[i].sector + s) * SECTOR;
-			if (memcmp(host.image.bytes + offset, bytes, SECTOR) == 0)
-				note(offset, bytes, SECTOR, 0);
+		if (has_arrived(&old[i])) {
+			memcpy(host.image.bytes + old[i].sector * SECTOR, old[i].data, old[i].bytes);
+			note(old[i].sector * SECTOR, old[i].data, old[i].bytes, 0);
 		}
 		if (old[i].flags & LOG_MARK)
 			note(0, old[i].data, old[i].bytes, LOG_MARK);

@@ -105,7 +105,7 @@ def near_turns(places, every):
 
 
 def judge_image(bench, promise, cut, subset, seed):
-    return bench.judge.image(cut.state(subset, seed), lambda tree: promise.complaint(cut.number, tree))
+    return bench.judge.image(cut.state(subset, seed, bench.judge.together), lambda tree: promise.complaint(cut.number, tree))
 
 
 def try_workload(bench, name, seed, most_images):
@@ -220,7 +220,7 @@ def replay(name):
             print(f"{'>' if i == int(number) else ' '} {i:4} {entry.kind:5} " + (entry.text if entry.kind == "mark" else
                   f"block {entry.offset / 1024:g}, {len(entry.data)} bytes" if entry.kind == "write" else ""))
         cut = next(cuts(entries, {int(number)}))
-        state = cut.state(subset, int(seed))
+        state = cut.state(subset, int(seed), bench.judge.together)
         kept = ROOT / "build/power/replayed.img"
         with bench.judge.written(state):
             shutil.copyfile(bench.judge.path, kept)

@@ -24,6 +24,7 @@ FAMILIES = {
     "ext3": ["-t", "ext3", "-b", "1024", "-J", "size=1"],
     "ext4": ["-t", "ext4", "-b", "1024", "-J", "size=1"],
 }
+METADATA_CSUM = 0x400  # then the superblock's two sectors have one checksum: no journal helps where a disk tears them
 HAS_JOURNAL, NEEDS_RECOVERY = 0x4, 0x4  # compat, incompat
 RECOVERY_CUTS = 2  # of every other recovery that writes, and again of each of those
 
@@ -166,6 +167,7 @@ class Judge:
         self.host, self.folder = host, Path(folder)
         self.base = Path(base_path).read_bytes()
         self.journal = journal_blocks(base_path) if has_journal(self.base) else []
+        self.together = {3: 2} if superblock_word(self.base, 100) & METADATA_CSUM else {}
         self.sound = {}  # digest of a volume without its journal -> what e2fsck said, or None
         self.seen = set()
         self.count = Counter()
@@ -255,7 +257,7 @@ class Judge:
         chosen = dice.sample(every, min(RECOVERY_CUTS, len(every)))
         for cut in cuts(entries, {number for number, _ in chosen}):
             for subset in (s for number, s in chosen if number == cut.number):
-                complaint = self.again(cut.state(subset), tree, depth, dice)
+                complaint = self.again(cut.state(subset, together=self.together), tree, depth, dice)
                 if complaint:
                     return f"recovery {3 - depth} cut at {cut.number}:{subset}: {complaint}"
         return None

@@ -86,8 +86,9 @@ class Cut:
     def __init__(self, number, durable, loose):
         self.number, self.durable, self.loose = number, durable, loose
 
-    def state(self, subset, seed=""):
-        """Sectors that differ from the time before the recording: number -> bytes."""
+    def state(self, subset, seed="", together=None):
+        """Sectors that differ from the time before the recording: number -> bytes. together: sector -> the one before it from
+        which it is never torn off."""
         state = dict(self.durable)
         kind, value = subset[0], subset[1:]
         if subset == "all":
@@ -102,9 +103,12 @@ class Cut:
         elif kind == "t":
             dice = random.Random(f"{seed}:{self.number}:{subset}")
             for write in self.loose:
+                arrives = {}
                 for at in range(0, len(write.data), SECTOR):
-                    if dice.random() < 0.5:
-                        state[(write.offset + at) // SECTOR] = write.data[at:at + SECTOR]
+                    sector = (write.offset + at) // SECTOR
+                    arrives[sector] = dice.random() < 0.5
+                    if arrives.get((together or {}).get(sector), arrives[sector]):
+                        state[sector] = write.data[at:at + SECTOR]
             return state
         else:
             raise ValueError(f"no such subset: {subset}")

@@ -133,7 +133,7 @@ def boots(t, bench, promise, cut, subset):
     """The whole system mounts the image; the checksums of all files are those of one of the promised states. What its recovery
     wrote is recorded, and cut once more."""
     image, log = t.folder / "cut.img", t.folder / "boot.log"
-    with bench.judge.written(cut.state(subset, SEED)):
+    with bench.judge.written(cut.state(subset, SEED, bench.judge.together)):
         shutil.copyfile(bench.judge.path, image)
     log.touch()
     again = Judge(bench.host, t.folder, image)
@@ -155,7 +155,7 @@ def recovery_cut(t, judge, log, tree):
     every = random.Random(SEED).sample(every, min(10, len(every)))
     for cut in cuts(entries, {number for number, _ in every}):
         for subset in (s for number, s in every if number == cut.number):
-            complaint = judge.image(cut.state(subset, SEED), lambda got: None if got == tree else difference(tree, got))
+            complaint = judge.image(cut.state(subset, SEED, judge.together), lambda got: None if got == tree else difference(tree, got))
             t.check(not complaint, f"the system's recovery, cut at {cut.number}:{subset}: {complaint}")
     return judge.count["images"]
 
