@@ -31,6 +31,10 @@ static enum error chain_walk(struct volume *v, bool (*stop)(struct volume *v, co
 		enum error error = inode_get(v, number, inode);
 		if (error != ERR_OK)
 			return error;
+		if (!checksum_inode_good(v, inode)) {
+			inode_put(v, inode);
+			return volume_corrupt(v, "inode %u in the chain of orphans: the checksum is wrong", number);
+		}
 		if (stop(v, inode, wanted))
 			return ERR_OK;
 		number = inode->raw->dtime;

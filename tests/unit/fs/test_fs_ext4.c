@@ -378,6 +378,37 @@ static void flipped_bits(void **state)
 	finish();
 }
 
+static bool everything_is_open(uint64_t handle)
+{
+	(void)handle;
+	return true;
+}
+
+// A file that was open when it lost its name is freed at the next mount, unless its inode is damaged.
+static void orphans(void **state)
+{
+	(void)state;
+	mount(EXT4 "-b 1024", 20001);
+	uint64_t before = blocks_free(), handle = create("open");
+	assert_int_equal(host_call(&h, FS_OP_WRITE, handle, 0, 0, "words", 5, 0), ERR_OK);
+	h.volume->is_open = everything_is_open;
+	assert_int_equal(named(FS_OP_UNLINK, host_root(&h), 0, "open"), ERR_OK);
+	assert_int_equal(host_commit(&h), ERR_OK);
+	uint64_t at = (uint64_t)h.volume->places[0].inode_table * 1024 + (FS_HANDLE_INODE(handle) - 1) * 256;
+	h.image.bytes[at + 50] ^= 4;
+	assert_int_equal(host_mount(&h), ERR_OK);
+	fixture_quiet = true;
+	fsop_free_orphans(h.volume, h.now);
+	fixture_quiet = false;
+	assert_int_equal(h.volume->corruptions, 1);
+	assert_true(blocks_free() < before);
+	h.image.bytes[at + 50] ^= 4;
+	assert_int_equal(host_mount(&h), ERR_OK);
+	fsop_free_orphans(h.volume, h.now);
+	assert_int_equal(blocks_free(), before);
+	finish();
+}
+
 // ---- volumes that are not served, or only read ----
 
 static void refused(const char *options, enum error want, const char *sentence)
@@ -478,6 +509,7 @@ int main(void)
 		cmocka_unit_test(too_many_links),	cmocka_unit_test(flipped_bits),
 		cmocka_unit_test(refusals),		cmocka_unit_test(read_only_features),
 		cmocka_unit_test(backup_superblocks),
+		cmocka_unit_test(orphans),
 		cmocka_unit_test(places),
 	};
 	cmocka_set_test_filter(getenv("ONLY"));
