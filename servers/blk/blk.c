@@ -79,6 +79,7 @@ static bool part_submit(struct transfer *transfer)
 	slot = blk.slots_free[blk.slots_free_count - 1];
 	physical = blk.slots_physical + slot * sizeof(struct slot);
 	count = transfer_part(limits, transfer, &segments[1], blk.queue.free_count - 2u, &bytes);
+	invariant(transfer_inside(transfer, &segments[1], count)); // no IOMMU would notice
 	slots[slot] = (struct slot){
 		.type = transfer->type,
 		.sector = transfer->type == TRANSFER_FLUSH ? 0 : transfer->sector + transfer->submitted / SECTOR_SIZE,

@@ -67,6 +67,16 @@ unsigned transfer_part(const struct transfer_limits *limits, const struct transf
 	return count;
 }
 
+bool transfer_inside(const struct transfer *transfer, const struct virtqueue_segment *segments, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t at = segments[i].address - transfer->physical;
+		if (at > transfer->bytes || segments[i].length > transfer->bytes - at)
+			return false;
+	}
+	return true;
+}
+
 void transfer_submitted(struct transfer *transfer, uint32_t bytes)
 {
 	transfer->submitted += bytes;

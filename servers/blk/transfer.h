@@ -44,6 +44,8 @@ void transfer_begin(struct transfer *transfer, uint16_t op, uint64_t sector, uin
 // `room` is too small for one block, which transfer_room_least excludes).
 unsigned transfer_part(const struct transfer_limits *limits, const struct transfer *transfer,
 		       struct virtqueue_segment *segments, unsigned room, uint32_t *bytes);
+// Whether all of them lie in the request's buffer: the device goes wherever it is told to.
+bool transfer_inside(const struct transfer *transfer, const struct virtqueue_segment *segments, unsigned count);
 // Segments that one block needs at least.
 unsigned transfer_room_least(const struct transfer_limits *limits, const struct transfer *transfer);
 void transfer_submitted(struct transfer *transfer, uint32_t bytes);

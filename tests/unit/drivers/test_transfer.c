@@ -125,12 +125,30 @@ static void results_of_parts(void **state)
 	assert_int_equal(transfer.worst, ERR_OK);
 }
 
+static void segments_stay_in_the_buffer(void **state)
+{
+	struct transfer transfer = {.physical = 0x1000, .bytes = 1024};
+	struct virtqueue_segment two[2] = {{0x1000, 512, true}, {0x1200, 512, true}};
+
+	(void)state;
+	assert_true(transfer_inside(&transfer, two, 2));
+	assert_true(transfer_inside(&transfer, two, 0));
+	two[1].length = 513;
+	assert_false(transfer_inside(&transfer, two, 2));
+	two[1].length = 0x01000200; // one byte of it written beside its place
+	assert_false(transfer_inside(&transfer, two, 2));
+	two[1] = (struct virtqueue_segment){0xfff, 1, true};
+	assert_false(transfer_inside(&transfer, two, 2));
+	two[1] = (struct virtqueue_segment){0x1401, 0, true};
+	assert_false(transfer_inside(&transfer, two, 2));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_allowed),	 cmocka_unit_test(read_only_and_large_blocks),
 		cmocka_unit_test(impossible_limits), cmocka_unit_test(cuts_of_all_kinds),
-		cmocka_unit_test(results_of_parts),
+		cmocka_unit_test(results_of_parts), cmocka_unit_test(segments_stay_in_the_buffer),
 	};
 
 	return cmocka_run_group_tests(tests, 0, 0);
