@@ -2,9 +2,10 @@
 //
 // Owns: the content of both kinds of bitmap, and the three counts of each group and of the superblock. Deterministic on
 // purpose: no memory of earlier searches, so that a replay in serial order after a restart chooses the same blocks and
-// inodes (INV-52). Bitmaps are claims of the disk: a free bit over metadata is skipped and logged, freeing
+// inodes (INV-52), but for blocks whose freeing is not yet durable (below). Bitmaps are claims of the disk: a free bit over metadata is skipped and logged, freeing
 // what is free already is corruption and undoes the operation.
 #include "runtime/inject.h"
+#include "runtime/runtime.h"
 #include "servers/fs/volume.h"
 
 #define FREE_AT_ONCE 4096u // blocks freed between two answers to pings: about 1 ms
@@ -19,24 +20,85 @@ static void bit_flip(uint8_t *map, uint32_t i)
 	map[i / 8] ^= (uint8_t)(1u << i % 8);
 }
 
-// First zero bit in [from, to), or `to`.
-static uint32_t bit_find_zero(const uint8_t *map, uint32_t from, uint32_t to)
+static uint64_t word_get(const uint8_t *map, uint32_t i)
+{
+	uint64_t word = 0;
+	if (map)
+		__builtin_memcpy(&word, map + i / 8, 8);
+	return word;
+}
+
+// First bit in [from, to) that is zero in all three maps, or `to`. A map of 0 is all zeros.
+static uint32_t bit_find_zero(const uint8_t *const maps[3], uint32_t from, uint32_t to)
 {
 	while (from < to) {
 		if (from % 64 == 0 && to - from >= 64) {
-			uint64_t word;
-			__builtin_memcpy(&word, map + from / 8, 8);
+			uint64_t word = word_get(maps[0], from) | word_get(maps[1], from) | word_get(maps[2], from);
 			if (word == ~0ull) {
 				from += 64;
 				continue;
 			}
 			return from + (uint32_t)__builtin_ctzll(~word);
 		}
-		if (!bit_get(map, from))
+		if (!bit_get(maps[0], from) && !(maps[1] && bit_get(maps[1], from)) && !(maps[2] && bit_get(maps[2], from)))
 			return from;
 		from++;
 	}
 	return to;
+}
+
+// ---- blocks that were freed, but not yet durably so ----
+// INV-60. With a journal content is written in place before its transaction is durable. A block that this transaction, or the one
+// that is being written, has freed may be a file's again after a power cut: it is not used until both are durable.
+
+static const uint8_t *held_map(const struct volume *v, unsigned generation, uint32_t group)
+{
+	const struct buffer *b = v->held[generation][group];
+	return b ? b->data : 0;
+}
+
+static enum error hold_block(struct volume *v, uint32_t group, uint32_t i)
+{
+	struct buffer **b = &v->held[0][group];
+	if (!v->log.journal.area)
+		return ERR_OK;
+	if (!*b) {
+		*b = cache_spare(&v->cache);
+		if (!*b)
+			return ERR_NO_MEMORY;
+		v->held_groups[0]++;
+	}
+	(*b)->data[i / 8] |= (uint8_t)(1u << i % 8);
+	return ERR_OK;
+}
+
+static void drop_held(struct volume *v, unsigned generation)
+{
+	for (uint32_t group = 0; group < v->groups && v->held_groups[generation]; group++) {
+		struct buffer *b = v->held[generation][group];
+		if (!b)
+			continue;
+		v->held[generation][group] = 0;
+		v->held_groups[generation]--;
+		cache_put(&v->cache, b);
+	}
+}
+
+void alloc_commit_begun(struct volume *v)
+{
+	invariant(v->held_groups[1] == 0);
+	for (uint32_t group = 0; group < v->groups && v->held_groups[0]; group++) {
+		struct buffer *b = v->held[0][group];
+		v->held[1][group] = b;
+		v->held[0][group] = 0;
+		v->held_groups[1] += b != 0;
+		v->held_groups[0] -= b != 0;
+	}
+}
+
+void alloc_commit_durable(struct volume *v)
+{
+	drop_held(v, 1);
 }
 
 static void bits_set(uint8_t *map, uint32_t from, uint32_t to)
@@ -120,11 +182,12 @@ static enum error take_block(struct volume *v, uint32_t group, uint32_t from, ui
 		error = get_bitmap(v, group, false, &b);
 	if (error != ERR_OK)
 		return error == ERR_CORRUPT ? ERR_NO_SPACE : error;
-	uint32_t i = bit_find_zero(b->data, from, length);
+	const uint8_t *const maps[3] = {b->data, held_map(v, 0, group), held_map(v, 1, group)};
+	uint32_t i = bit_find_zero(maps, from, length);
 	while (i < length && !volume_block_is_data(v, volume_group_first(v, group) + i)) {
 		volume_corrupt(v, "group %u: the bitmap calls block %u free, which holds metadata", group,
 			       volume_group_first(v, group) + i);
-		i = bit_find_zero(b->data, i + 1, length);
+		i = bit_find_zero(maps, i + 1, length);
 	}
 	error = i < length ? cache_modify(&v->cache, b) : ERR_NO_SPACE;
 	if (error == ERR_OK)
@@ -160,7 +223,7 @@ enum error alloc_block(struct volume *v, uint32_t goal, uint32_t *block)
 		if (error != ERR_NO_SPACE)
 			return error;
 	}
-	return ERR_NO_SPACE;
+	return v->held_groups[0] || v->held_groups[1] ? ERR_AGAIN : ERR_NO_SPACE;
 }
 
 static enum error free_in_group(struct volume *v, uint32_t group, uint32_t block, uint32_t count)
@@ -185,7 +248,10 @@ static enum error free_in_group(struct volume *v, uint32_t group, uint32_t block
 			error = volume_corrupt(v, "block %u is to be freed, but it is free", volume_group_first(v, group) + i);
 			break;
 		}
+		if ((error = hold_block(v, group, i)) != ERR_OK)
+			break;
 		bit_flip(b->data, i);
+		journal_revoke(&v->log.journal, volume_group_first(v, group) + i);
 		cache_freed(&v->cache, volume_group_first(v, group) + i);
 	}
 	if (error == ERR_OK) {
@@ -276,7 +342,8 @@ static enum error take_inode(struct volume *v, uint32_t group, uint32_t from, bo
 		error = get_bitmap(v, group, true, &b);
 	if (error != ERR_OK)
 		return error == ERR_CORRUPT ? ERR_NO_SPACE : error;
-	uint32_t i = bit_find_zero(b->data, from, v->inodes_per_group);
+	const uint8_t *const maps[3] = {b->data, 0, 0};
+	uint32_t i = bit_find_zero(maps, from, v->inodes_per_group);
 	error = i < v->inodes_per_group ? change_inode_bit(v, group, b, i, -1, directory) : ERR_NO_SPACE;
 	if (error == ERR_OK)
 		error = move_border(v, group, i, fresh);

@@ -175,6 +175,14 @@ static struct buffer *take_any(struct cache *cache)
 	return b;
 }
 
+struct buffer *cache_spare(struct cache *cache)
+{
+	struct buffer *b = take_any(cache);
+	if (b)
+		memset(b->data, 0, cache->block_size);
+	return b;
+}
+
 static struct buffer *take_for(struct cache *cache, uint32_t block)
 {
 	struct buffer *b = take_any(cache);
@@ -349,7 +357,7 @@ void cache_mark_dirty(struct cache *cache, struct buffer *b)
 
 void cache_overwritten(struct cache *cache, struct buffer *b)
 {
-	b->flags |= BUFFER_VALID;
+	b->flags |= BUFFER_VALID | BUFFER_CONTENT;
 	forget_kind(b);
 	set_dirty(cache, b);
 }
@@ -408,6 +416,7 @@ enum error cache_create(struct cache *cache, uint32_t block, struct buffer **buf
 	op_note(cache, b, BUFFER_OP_FRESH);
 	memset(b->data, 0, cache->block_size);
 	cache_overwritten(cache, b);
+	b->flags &= (uint8_t)~BUFFER_CONTENT;
 	return ERR_OK;
 }
 

@@ -14,6 +14,7 @@ enum {
 	BUFFER_COMMITTING = 8, // copied into a commit that is not yet on the disk: the cache has the only good copy
 	BUFFER_HASHED = 16,
 	BUFFER_IDLE = 32,      // on the list of buffers that may be evicted
+	BUFFER_CONTENT = 64,   // of a file: written in place, where everything else goes through the journal
 };
 
 enum {
@@ -111,8 +112,10 @@ enum error cache_modify(struct cache *cache, struct buffer *buffer);
 enum error cache_room(const struct cache *cache, unsigned count);
 // A block that nobody uses becomes ours: zeroed, valid, dirty, pinned.
 enum error cache_create(struct cache *cache, uint32_t block, struct buffer **buffer);
-// The pinned buffer's content was replaced and cannot be undone: only after all that may fail.
+// The pinned buffer's content, which is a file's, was replaced and cannot be undone: only after all that may fail.
 void cache_overwritten(struct cache *cache, struct buffer *buffer);
+// A pinned buffer that belongs to no block, zeroed, until cache_put; 0: there is none.
+struct buffer *cache_spare(struct cache *cache);
 // The block is free from now on: what is dirty of it need not be written.
 void cache_freed(struct cache *cache, uint32_t block);
 // Marks dirty outside operations (superblock times).

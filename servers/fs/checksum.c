@@ -35,6 +35,8 @@ static void crc32c_prepare(void)
 uint32_t checksum_crc32c(uint32_t crc, const void *bytes, size_t length)
 {
 	const uint8_t *p = bytes;
+	if (!crc_table[0][1])
+		crc32c_prepare();
 	for (; length >= 8; length -= 8, p += 8) {
 		uint32_t low, high;
 		memcpy(&low, p, 4);
@@ -71,9 +73,13 @@ bool checksum_super_good(const struct ext2_super *s)
 {
 	if (!s->rev_level || !(s->feature_ro_compat & EXT4_RO_METADATA_CHECKSUM))
 		return true;
-	if (!crc_table[0][1])
-		crc32c_prepare();
 	return s->checksum == super_sum(s);
+}
+
+void checksum_super_seal(struct volume *v)
+{
+	if (v->checksums)
+		v->super->checksum = super_sum(v->super);
 }
 
 void checksum_open(struct volume *v, const struct ext2_super *s)

@@ -1,14 +1,17 @@
-// Commit log: the only way from the cache to the disk (INV-50).
+// Commits: the only way from the cache to the disk (INV-50).
 //
 // Owns: the log area (the `out` area of our own channel to the block driver). One commit is: copy all dirty blocks and
-// a list of their numbers and digests there, mark the record valid, write the blocks from there in place, flush, note
-// the mark, clear the record. Must never write a block that is not in a valid record.
+// a list of their numbers and digests there, mark the record valid, write the blocks from there, flush, note the mark,
+// clear the record. Must never write a block that is not in a valid record.
+// With a journal the blocks are one transaction: content of files in place and everything else into the journal, flush,
+// commit block, flush: now the commit is durable, and the record says LOGGED; then metadata in place. So a power cut at any
+// moment leaves the transaction wholly there, or not at all, for whoever replays the journal (we, Linux, e2fsck).
 // Why right: the area belongs to this domain's channel, so it survives the death of this server and of the driver. A
-// death before VALID: the disk has not been touched. After it: the next incarnation writes all blocks again (writing
-// the same bytes twice is harmless), so the disk always ends at a commit's border, where mark says which serials are
-// inside; everything later is performed again from the clients' rings. The order of the three stores at each border
-// is what the fences below keep.
-// A power cut in the middle of a commit is not covered (ext2 has no journal): CAVEATS.
+// death before VALID: the disk has not been touched. After it: the next incarnation writes all blocks again, to the same
+// places, the journal's included (writing the same bytes twice is harmless), so the disk always ends at a commit's border,
+// where mark says which serials are inside; everything later is performed again from the clients' rings. The order of the
+// three stores at each border is what the fences below keep.
+// Without a journal (ext2) a power cut in the middle of a commit is not covered: CAVEATS.
 #include "servers/fs/commit.h"
 #include "abi/channel.h"
 #include "runtime/inject.h"
@@ -57,11 +60,16 @@ static uint64_t digest_bytes(const void *from, size_t bytes)
 static uint64_t record_digest(const struct commit_header *h, const struct commit_entry *entries)
 {
 	uint64_t x = channel_mix(COMMIT_DIGEST_SEED, (uint64_t)h->block_size << 32 | h->count);
-	x = channel_mix(x, h->data_offset);
+	x = channel_mix(x, (uint64_t)h->data_offset << 32 | h->in_place);
 	x = channel_mix(x, h->sequence);
 	x = channel_mix(x, h->mark);
-	for (uint32_t i = 0; i < h->count; i++)
-		x = channel_mix(channel_mix(x, entries[i].block), entries[i].digest);
+	x = channel_mix(x, (uint64_t)h->start << 32 | h->transaction);
+	x = channel_mix(x, (uint64_t)h->move_tail << 32 | h->journal_bytes);
+	x = channel_mix(x, h->tail);
+	for (uint32_t i = 0; i < h->count; i++) {
+		x = channel_mix(x, (uint64_t)entries[i].kind << 32 | entries[i].block);
+		x = channel_mix(x, entries[i].digest);
+	}
 	return x;
 }
 
@@ -96,6 +104,7 @@ void commit_format(struct disk *disk)
 	commit_fence();
 	memset(h, 0, sizeof(*h));
 	h->version = COMMIT_VERSION;
+	h->state = COMMIT_EMPTY;
 	h->facts_check = facts_check(h);
 	set_last_mark(h, 0);
 	commit_fence(); // all facts before the magic number that makes them ours
@@ -127,49 +136,94 @@ static uint64_t last_mark(const struct commit_header *h)
 	return h->last_mark_check == channel_committed_check(h->last_mark, 0, COMMIT_DIGEST_SEED) ? h->last_mark : 0;
 }
 
-static uint32_t capacity_of(uint64_t log_bytes, uint32_t block_size, uint32_t *data_offset)
+static uint32_t capacity_of(uint64_t log_bytes, uint32_t journal_bytes, uint32_t block_size, uint32_t *data_offset)
 {
-	if (log_bytes < 2 * 4096)
+	if (log_bytes < 2 * 4096 + journal_bytes)
 		return 0;
-	uint64_t n = (log_bytes - 4096 - sizeof(struct commit_header)) / (block_size + sizeof(struct commit_entry));
+	uint64_t n = (log_bytes - journal_bytes - 4096 - sizeof(struct commit_header)) /
+		     (block_size + sizeof(struct commit_entry));
 	uint64_t list = sizeof(struct commit_header) + n * sizeof(struct commit_entry);
 	*data_offset = (uint32_t)((list + 4095) & ~4095ull);
 	return (uint32_t)n;
 }
 
-enum error commit_open(struct commit_log *log, struct disk *disk, uint32_t block_size)
+struct journal_area *commit_journal_area(const struct disk *disk, uint32_t *bytes)
 {
-	uint32_t data_offset = 0;
+	*bytes = journal_area_bytes(disk->log_bytes);
+	return (struct journal_area *)(void *)(disk->log + ((disk->log_bytes & ~4095ull) - *bytes));
+}
+
+bool commit_journal_known(const struct disk *disk)
+{
+	uint32_t bytes = journal_area_bytes(disk->log_bytes);
+	if (!commit_known(disk) || bytes + 4096 > disk->log_bytes || header_of(disk)->journal_bytes != bytes)
+		return false;
+	return journal_area_sound(commit_journal_area(disk, &bytes), bytes);
+}
+
+enum error commit_open(struct commit_log *log, struct disk *disk, uint32_t block_size, bool journal)
+{
+	uint32_t data_offset = 0, area = journal ? journal_area_bytes(disk->log_bytes) : 0;
 	memset(log, 0, sizeof(*log));
 	log->disk = disk;
 	log->header = header_of(disk);
 	log->block_size = block_size;
-	log->capacity = capacity_of(disk->log_bytes, block_size, &data_offset);
+	log->capacity = capacity_of(disk->log_bytes & ~4095ull, area, block_size, &data_offset);
 	if (log->capacity < COMMIT_BLOCKS_MIN)
 		return ERR_NO_MEMORY;
 	log->entries = (struct commit_entry *)(void *)(disk->log + sizeof(struct commit_header));
 	log->data = disk->log + data_offset;
 	log->header->block_size = block_size;
 	log->header->data_offset = data_offset;
+	log->header->journal_bytes = area;
 	return ERR_OK;
 }
 
-// Neighbouring blocks become one write, so the dirty set is put in order of block numbers. Shell sort: no recursion, no
-// memory, and fast enough for some thousands.
-static void sort_buffers(struct buffer **b, uint32_t n)
+// One place is the superblock's, for its time, one the root directory's inode's, for the mark.
+uint32_t commit_dirty_max(const struct commit_log *log)
+{
+	const struct journal_area *area = log->journal.area;
+	uint32_t n = log->capacity - 2;
+	if (!area)
+		return n;
+	uint32_t most = area->length - area->first - 1;
+	most = most < log->capacity ? most : log->capacity;
+	while (journal_transaction_blocks(area, n + 2, JOURNAL_REVOKES) > most)
+		n--;
+	return n;
+}
+
+// ---- making a record ----
+
+// INV-60: a replay may write what the journal holds, so what is newer has to stand behind it there.
+static bool goes_in_place(const struct commit_log *log, const struct buffer *b)
+{
+	return !log->journal.area || (b->flags & BUFFER_CONTENT && !journal_may_hold(&log->journal, b->block));
+}
+
+// What goes in place first, then metadata, each in the order of block numbers.
+static uint64_t sort_key(const struct commit_log *log, const struct buffer *b)
+{
+	return (goes_in_place(log, b) ? 0 : 1ull << 32) | b->block;
+}
+
+// Neighbouring blocks become one write, so the dirty set is put in order. Shell sort: no recursion, no memory, and fast
+// enough for some thousands.
+static void sort_buffers(const struct commit_log *log, struct buffer **b, uint32_t n)
 {
 	for (uint32_t gap = n / 2; gap > 0; gap = gap == 2 ? 1 : gap * 5 / 11) {
 		for (uint32_t i = gap; i < n; i++) {
 			struct buffer *x = b[i];
+			uint64_t key = sort_key(log, x);
 			uint32_t j = i;
-			for (; j >= gap && b[j - gap]->block > x->block; j -= gap)
+			for (; j >= gap && sort_key(log, b[j - gap]) > key; j -= gap)
 				b[j] = b[j - gap];
 			b[j] = x;
 		}
 	}
 }
 
-// The data part of the log area is scratch until the blocks are copied: the pointers to sort lie in its end.
+// The list of entries is scratch until the blocks are copied: the pointers to sort lie in it.
 static uint32_t take_dirty(struct commit_log *log, struct cache *cache, struct buffer ***sorted)
 {
 	struct buffer **list = (struct buffer **)(void *)log->entries; // 8 bytes each, entries have 16
@@ -180,22 +234,128 @@ static uint32_t take_dirty(struct commit_log *log, struct cache *cache, struct b
 			break;
 		list[n++] = b;
 	}
-	sort_buffers(list, n);
+	sort_buffers(log, list, n);
 	*sorted = list;
 	return n;
 }
 
-// Entry i takes the place of pointers 2i and 2i + 1, so the pointers are consumed from the end.
-static void copy_blocks(struct commit_log *log, struct buffer **sorted, uint32_t n)
+// Where the parts of a record stand.
+struct layout {
+	uint32_t in_place;
+	uint32_t metadata;
+	uint32_t revoke_blocks;
+	uint32_t tags; // of a full descriptor block
+	uint32_t count;
+};
+
+static struct layout layout_of(const struct commit_log *log, struct buffer *const *sorted, uint32_t n)
 {
-	for (uint32_t i = n; i-- > 0;) {
-		struct buffer *b = sorted[i];
+	const struct journal *j = &log->journal;
+	struct layout l = {.count = n, .in_place = n, .tags = 1};
+	if (!j->area)
+		return l;
+	while (l.in_place && !goes_in_place(log, sorted[l.in_place - 1]))
+		l.in_place--;
+	l.metadata = n - l.in_place;
+	l.tags = journal_tags_max(j->area);
+	l.revoke_blocks = (j->revoke_count + journal_revokes_max(j->area) - 1) / journal_revokes_max(j->area);
+	l.count = l.in_place + journal_transaction_blocks(j->area, l.metadata, j->revoke_count);
+	return l;
+}
+
+// The place in the record of the i-th dirty block: metadata has revoke blocks before it, and descriptors between.
+static uint32_t place_of(const struct layout *l, uint32_t i)
+{
+	if (i < l->in_place)
+		return i;
+	return i + l->revoke_blocks + (i - l->in_place) / l->tags + 1;
+}
+
+static uint8_t *staged(const struct commit_log *log, uint32_t place)
+{
+	return log->data + (size_t)place * log->block_size;
+}
+
+static void copy_block(struct commit_log *log, uint32_t place, uint32_t kind, const struct buffer *b)
+{
+	uint8_t *to = staged(log, place);
+	uint64_t digest = digest_copy(to, b->data, log->block_size);
+	if (kind == COMMIT_METADATA) {
+		journal_held(&log->journal, b->block);
+		if (jbd2_get(to) == JBD2_MAGIC) {
+			kind = COMMIT_ESCAPED;
+			jbd2_put(to, 0);
+			digest = digest_bytes(to, log->block_size);
+		}
+	}
+	log->entries[place] = (struct commit_entry){.block = b->block, .kind = kind, .digest = digest};
+}
+
+// An entry takes the place of the pointers of its own index and behind, so the pointers are consumed from the end.
+static void copy_blocks(struct commit_log *log, const struct layout *l, struct buffer **sorted)
+{
+	for (uint32_t i = l->in_place + l->metadata; i-- > 0;) {
 		if (i % COMMIT_BREATH == 0 && log->disk->breathe)
 			log->disk->breathe(log->disk);
-		uint8_t *to = log->data + (size_t)i * log->block_size;
-		uint64_t digest = digest_copy(to, b->data, log->block_size);
-		log->entries[i] = (struct commit_entry){.block = b->block, .digest = digest};
+		copy_block(log, place_of(l, i), i < l->in_place ? COMMIT_IN_PLACE : COMMIT_METADATA, sorted[i]);
 	}
+}
+
+static void note_journal_block(struct commit_log *log, uint32_t place)
+{
+	uint64_t digest = digest_bytes(staged(log, place), log->block_size);
+	log->entries[place] = (struct commit_entry){.kind = COMMIT_JOURNAL, .digest = digest};
+}
+
+static void make_revokes(struct commit_log *log, const struct layout *l, uint32_t sequence)
+{
+	struct journal *j = &log->journal;
+	uint32_t most = journal_revokes_max(j->area);
+	for (uint32_t i = 0; i < l->revoke_blocks; i++) {
+		uint32_t left = j->revoke_count - i * most;
+		journal_revoke_make(j->area, sequence, j->revokes + i * most, left < most ? left : most,
+				    staged(log, l->in_place + i));
+		note_journal_block(log, l->in_place + i);
+	}
+	for (uint32_t i = 0; i < j->revoke_count; i++)
+		journal_revoked(j, j->revokes[i]);
+	j->revoke_count = 0;
+}
+
+#define TAGS_MOST (4096u / 8u)
+
+static void make_descriptor(struct commit_log *log, uint32_t place, uint32_t count, uint32_t sequence)
+{
+	static struct journal_tag tags[TAGS_MOST];
+	const struct journal_area *area = log->journal.area;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct commit_entry *e = &log->entries[place + 1 + i];
+		tags[i] = (struct journal_tag){.block = e->block, .flags = e->kind == COMMIT_ESCAPED ? JBD2_TAG_ESCAPED : 0};
+		if (journal_has_checksums(area))
+			tags[i].checksum = journal_tag_checksum(area, sequence, staged(log, place + 1 + i));
+	}
+	journal_descriptor_make(area, sequence, tags, count, staged(log, place));
+	note_journal_block(log, place);
+}
+
+static void make_transaction(struct commit_log *log, const struct layout *l, uint64_t now)
+{
+	struct journal_area *area = log->journal.area;
+	struct commit_header *h = log->header;
+	uint32_t blocks = l->count - l->in_place;
+	h->start = area->head;
+	h->transaction = area->sequence;
+	h->move_tail = blocks > journal_room(area);
+	h->tail = h->move_tail ? h->start : area->tail;
+	make_revokes(log, l, h->transaction);
+	for (uint32_t i = 0; i < l->metadata; i += l->tags) {
+		uint32_t n = l->metadata - i < l->tags ? l->metadata - i : l->tags;
+		if (log->disk->breathe)
+			log->disk->breathe(log->disk);
+		make_descriptor(log, place_of(l, l->in_place + i) - 1, n, h->transaction);
+	}
+	journal_commit_make(area, h->transaction, now, staged(log, l->count - 1));
+	note_journal_block(log, l->count - 1);
 }
 
 static void record_make(struct commit_log *log, uint32_t count, uint64_t mark)
@@ -213,7 +373,7 @@ static void record_make(struct commit_log *log, uint32_t count, uint64_t mark)
 	commit_fence(); // valid before the first write can start
 }
 
-enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t mark, uint32_t *count)
+enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t mark, uint64_t now, uint32_t *count)
 {
 	struct commit_header *h = log->header;
 	struct buffer **sorted;
@@ -223,58 +383,204 @@ enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t mar
 		return error;
 	invariant(h->state == COMMIT_EMPTY && cache->dirty.count <= log->capacity);
 	uint32_t n = take_dirty(log, cache, &sorted);
-	copy_blocks(log, sorted, n);
-	record_make(log, n, mark);
+	struct layout l = layout_of(log, sorted, n);
+	invariant(l.count <= log->capacity);
+	copy_blocks(log, &l, sorted);
+	h->in_place = l.in_place;
+	if (log->journal.area)
+		make_transaction(log, &l, now);
+	record_make(log, l.count, mark);
 	log->commits++;
 	log->blocks_written += n;
 	*count = n;
 	return ERR_OK;
 }
 
-static enum error write_runs(struct disk *disk, const struct commit_header *h)
+// ---- writing a record: from here on everything is a function of the log area alone ----
+
+static struct commit_entry *entries_of(const struct disk *disk)
 {
-	const struct commit_entry *e = (const struct commit_entry *)(const void *)(disk->log + sizeof(*h));
-	uint32_t most = DISK_WRITE_BYTES / h->block_size;
-	for (uint32_t i = 0, n; i < h->count; i += n) {
-		for (n = 1; i + n < h->count && n < most && e[i + n].block == e[i].block + n;)
-			n++;
-		enum error error = inject("fs.commit.write");
-		if (error == ERR_OK)
-			error = disk->write(disk, (uint64_t)e[i].block * h->block_size,
-					    disk->log + h->data_offset + (size_t)i * h->block_size, n * h->block_size);
-		if (error != ERR_OK) {
-			(void)disk->write_wait(disk);
-			return error;
-		}
-	}
-	return disk->write_wait(disk);
+	return (struct commit_entry *)(void *)(disk->log + sizeof(struct commit_header));
 }
 
-static enum error write_and_flush(struct disk *disk)
+static enum error write_some(struct disk *disk, uint64_t block, uint32_t place, uint32_t count)
 {
-	enum error error = write_runs(disk, header_of(disk));
+	const struct commit_header *h = header_of(disk);
+	enum error error = inject("fs.commit.write");
 	if (error == ERR_OK)
-		error = inject("fs.commit.flush");
+		error = disk->write(disk, block * h->block_size, disk->log + h->data_offset + (size_t)place * h->block_size,
+				    count * h->block_size);
+	return error;
+}
+
+static enum error wait_for(struct disk *disk, enum error error)
+{
+	enum error waited = disk->write_wait(disk);
+	return error == ERR_OK ? waited : error;
+}
+
+static enum error flush_disk(struct disk *disk)
+{
+	enum error error = inject("fs.commit.flush");
 	return error == ERR_OK ? disk->flush(disk) : error;
 }
 
-static void finish(struct commit_header *h)
+static bool is_metadata(const struct commit_entry *e)
 {
+	return e->kind == COMMIT_METADATA || e->kind == COMMIT_ESCAPED;
+}
+
+// Blocks [from, to) of the record to their own places, those of the journal left out; neighbours together.
+static enum error write_in_place(struct disk *disk, uint32_t from, uint32_t to)
+{
+	const struct commit_entry *e = entries_of(disk);
+	uint32_t most = DISK_WRITE_BYTES / header_of(disk)->block_size;
+	enum error error = ERR_OK;
+	for (uint32_t i = from, n; i < to && error == ERR_OK; i += n) {
+		n = 1;
+		if (e[i].kind == COMMIT_JOURNAL)
+			continue;
+		while (i + n < to && n < most && e[i + n].kind != COMMIT_JOURNAL && e[i + n].block == e[i].block + n)
+			n++;
+		error = write_some(disk, e[i].block, i, n);
+	}
+	return error;
+}
+
+// Blocks [from, to) of the record to the journal.
+static enum error write_journal(struct disk *disk, const struct journal_area *area, uint32_t from, uint32_t to)
+{
+	const struct commit_header *h = header_of(disk);
+	uint32_t most = DISK_WRITE_BYTES / h->block_size;
+	enum error error = ERR_OK;
+	for (uint32_t i = from, n; i < to && error == ERR_OK; i += n) {
+		uint32_t block = journal_block(area, journal_next(area, h->start, i - h->in_place), &n);
+		n = n < to - i ? n : to - i;
+		n = n < most ? n : most;
+		error = write_some(disk, block, i, n);
+	}
+	return error;
+}
+
+// The journal has no room: all transactions before this one are in place, and after a flush nobody needs them.
+static enum error move_tail(struct disk *disk, struct journal_area *area)
+{
+	const struct commit_header *h = header_of(disk);
+	uint32_t run;
+	enum error error = flush_disk(disk);
+	if (error != ERR_OK)
+		return error;
+	journal_super_make(area, h->start, h->transaction);
+	error = disk->write(disk, (uint64_t)journal_block(area, 0, &run) * h->block_size, area->super, JBD2_SUPER_SIZE);
+	error = wait_for(disk, error);
+	return error == ERR_OK ? flush_disk(disk) : error;
+}
+
+// INV-59: each flush stands between what has to be there and what says so.
+static enum error write_transaction(struct disk *disk, struct journal_area *area)
+{
+	struct commit_header *h = header_of(disk);
+	enum error error = h->move_tail ? move_tail(disk, area) : ERR_OK;
+	if (error == ERR_OK)
+		error = wait_for(disk, write_in_place(disk, 0, h->in_place));
+	if (error == ERR_OK)
+		error = wait_for(disk, write_journal(disk, area, h->in_place, h->count - 1));
+	if (error == ERR_OK)
+		error = flush_disk(disk); // all of it before the block that says so
+	if (error == ERR_OK)
+		error = wait_for(disk, write_journal(disk, area, h->count - 1, h->count));
+	if (error == ERR_OK)
+		error = flush_disk(disk);
+	return error;
+}
+
+static enum error write_record(struct disk *disk)
+{
+	struct commit_header *h = header_of(disk);
+	uint32_t bytes;
+	enum error error;
+	if (h->state == COMMIT_LOGGED)
+		return ERR_OK;
+	if (h->journal_bytes && h->count) {
+		error = write_transaction(disk, commit_journal_area(disk, &bytes));
+	} else {
+		error = wait_for(disk, write_in_place(disk, 0, h->count));
+		if (error == ERR_OK)
+			error = flush_disk(disk);
+	}
+	if (error != ERR_OK)
+		return error;
+	commit_fence(); // after the flush
+	h->state = COMMIT_LOGGED;
+	commit_fence(); // before the copies of the blocks change
+	return ERR_OK;
+}
+
+enum error commit_write(struct commit_log *log)
+{
+	return write_record(log->disk);
+}
+
+static void unescape(struct disk *disk)
+{
+	const struct commit_header *h = header_of(disk);
+	const struct commit_entry *e = entries_of(disk);
+	for (uint32_t i = h->in_place; i < h->count; i++) {
+		if (e[i].kind == COMMIT_ESCAPED)
+			jbd2_put(disk->log + h->data_offset + (size_t)i * h->block_size, JBD2_MAGIC);
+	}
+}
+
+static enum error checkpoint(struct disk *disk)
+{
+	const struct commit_header *h = header_of(disk);
+	if (!h->journal_bytes)
+		return ERR_OK;
+	unescape(disk);
+	return wait_for(disk, write_in_place(disk, h->in_place, h->count));
+}
+
+enum error commit_checkpoint(struct commit_log *log)
+{
+	return checkpoint(log->disk);
+}
+
+static void journal_advance(struct disk *disk)
+{
+	const struct commit_header *h = header_of(disk);
+	uint32_t bytes;
+	struct journal_area *area = commit_journal_area(disk, &bytes);
+	journal_move(area, journal_next(area, h->start, h->count - h->in_place), h->transaction + 1, h->tail);
+}
+
+static void finish(struct disk *disk)
+{
+	struct commit_header *h = header_of(disk);
 	commit_fence(); // after the flush, before the mark
+	if (h->journal_bytes && h->count)
+		journal_advance(disk);
 	set_last_mark(h, h->mark);
 	commit_fence(); // the mark is noted before the record that also has it goes
 	h->state = COMMIT_EMPTY;
 }
 
-enum error commit_write(struct commit_log *log)
+// A move of the tail emptied the journal but for this transaction: the filter starts anew with what this one holds.
+static void renew_filter(struct commit_log *log)
 {
-	return write_and_flush(log->disk);
+	const struct commit_header *h = log->header;
+	journal_forget(&log->journal);
+	for (uint32_t i = h->in_place; i < h->count; i++) {
+		if (is_metadata(&log->entries[i]))
+			journal_held(&log->journal, log->entries[i].block);
+	}
 }
 
 void commit_finish(struct commit_log *log)
 {
 	(void)inject("fs.commit.done");
-	finish(log->header);
+	if (log->journal.area && log->header->move_tail && log->header->count)
+		renew_filter(log);
+	finish(log->disk);
 }
 
 // As a record without blocks: a death between the mark and its check word must not leave none.
@@ -284,8 +590,36 @@ void commit_note(struct commit_log *log, uint64_t mark)
 	invariant(h->state == COMMIT_EMPTY);
 	if (last_mark(h) == mark)
 		return;
+	h->in_place = 0;
 	record_make(log, 0, mark);
-	finish(h);
+	finish(log->disk);
+}
+
+// ---- recovery ----
+
+// The digest is of the block as the journal has it, so an escaped one is put into that state first.
+static bool block_sound(struct disk *disk, const struct commit_entry *e, uint32_t place)
+{
+	const struct commit_header *h = header_of(disk);
+	uint8_t *data = disk->log + h->data_offset + (size_t)place * h->block_size;
+	if (e->kind > COMMIT_JOURNAL || ((uint64_t)e->block + 1) * h->block_size > disk->bytes)
+		return false;
+	if (e->kind == COMMIT_ESCAPED)
+		jbd2_put(data, 0);
+	return e->digest == digest_bytes(data, h->block_size);
+}
+
+static bool journal_part_sound(struct disk *disk)
+{
+	const struct commit_header *h = header_of(disk);
+	uint32_t bytes;
+	if (h->journal_bytes == 0)
+		return true;
+	if (h->journal_bytes != journal_area_bytes(disk->log_bytes) || h->journal_bytes + 4096 > disk->log_bytes)
+		return false;
+	const struct journal_area *area = commit_journal_area(disk, &bytes);
+	return journal_area_checked(area, bytes) && area->block_size == h->block_size && h->in_place <= h->count &&
+	       h->start >= area->first && h->start < area->length && h->count - h->in_place < area->length - area->first;
 }
 
 static bool record_sound(struct disk *disk)
@@ -294,17 +628,14 @@ static bool record_sound(struct disk *disk)
 	if (h->block_size != 1024 && h->block_size != 2048 && h->block_size != 4096)
 		return false;
 	uint32_t data_offset = 0;
-	if (h->count > capacity_of(disk->log_bytes, h->block_size, &data_offset) || h->data_offset != data_offset)
-		return false;
-	const struct commit_entry *e = (const struct commit_entry *)(const void *)(disk->log + sizeof(*h));
-	if (h->digest != record_digest(h, e))
+	if (!journal_part_sound(disk) ||
+	    h->count > capacity_of(disk->log_bytes & ~4095ull, h->journal_bytes, h->block_size, &data_offset) ||
+	    h->data_offset != data_offset || h->digest != record_digest(h, entries_of(disk)))
 		return false;
 	for (uint32_t i = 0; i < h->count; i++) {
 		if (i % COMMIT_BREATH == 0 && disk->breathe)
 			disk->breathe(disk);
-		if (((uint64_t)e[i].block + 1) * h->block_size > disk->bytes)
-			return false;
-		if (e[i].digest != digest_bytes(disk->log + h->data_offset + (size_t)i * h->block_size, h->block_size))
+		if (!block_sound(disk, &entries_of(disk)[i], i))
 			return false;
 	}
 	return true;
@@ -316,16 +647,19 @@ enum error commit_recover(struct disk *disk, uint64_t *mark)
 	*mark = last_mark(h);
 	if (h->state == COMMIT_EMPTY)
 		return ERR_OK;
-	if (h->state != COMMIT_VALID || !record_sound(disk)) {
+	if ((h->state != COMMIT_VALID && h->state != COMMIT_LOGGED) || !record_sound(disk)) {
 		log_line("fs: the commit record %llu (%u blocks) is damaged; going on from mark %llu",
 			 (unsigned long long)h->sequence, h->count, (unsigned long long)*mark);
 		h->state = COMMIT_EMPTY;
+		h->journal_bytes = 0; // what the journal has is found out from the disk
 		return ERR_CORRUPT;
 	}
-	enum error error = write_and_flush(disk);
+	enum error error = write_record(disk);
+	if (error == ERR_OK)
+		error = checkpoint(disk);
 	if (error != ERR_OK)
 		return error;
-	finish(h);
+	finish(disk);
 	*mark = h->mark;
 	return ERR_OK;
 }

@@ -1,23 +1,37 @@
-// Commit log: how changed blocks reach the disk. See commit.c.
+// Commits: how changed blocks reach the disk, through a record that survives this server, and a journal. See commit.c.
 #pragma once
 #include "servers/fs/cache.h"
 #include "servers/fs/disk.h"
+#include "servers/fs/journal.h"
 #include <stdint.h>
 
 #define COMMIT_MAGIC 0x4d4f4346u // "FCOM"
-#define COMMIT_VERSION 1u
+#define COMMIT_VERSION 2u
 #define COMMIT_FLAG_FALLBACK 1u // this boot serves the memory file system
 
-enum commit_state { COMMIT_EMPTY, COMMIT_VALID };
+// No bit that flips makes one of the others.
+enum commit_state {
+	COMMIT_EMPTY = 0x454d5054,
+	COMMIT_VALID = 0x56414c49,  // the record is whole
+	COMMIT_LOGGED = 0x4c4f4747, // the journal has it, durably: what is left is to write metadata in place
+};
+
+enum commit_kind {
+	COMMIT_IN_PLACE, // content of files; all blocks of a volume without a journal
+	COMMIT_METADATA, // through the journal, then in place
+	COMMIT_ESCAPED,  // the same; begins with the journal's magic number, which is zeros until the record is LOGGED
+	COMMIT_JOURNAL,  // a block of the journal itself
+};
 
 struct commit_entry {
 	uint32_t block;
-	uint32_t padding;
-	uint64_t digest; // of the block's bytes
+	uint32_t kind;   // enum commit_kind
+	uint64_t digest; // of the block's bytes as they go into the journal
 };
 _Static_assert(sizeof(struct commit_entry) == 16, "a commit entry is 16 bytes");
 
-// At the start of the log area; the entries follow, then (from data_offset) the blocks.
+// At the start of the log area; the entries follow, then (from data_offset) the blocks: those that go in place in the
+// order of their numbers, then the transaction as it will stand in the journal, its commit block last.
 struct commit_header {
 	uint32_t magic;
 	uint32_t version;
@@ -27,7 +41,13 @@ struct commit_header {
 	uint32_t data_offset;
 	uint64_t sequence;
 	uint64_t mark;   // highest serial inside
-	uint64_t digest; // over block_size .. mark and all entries
+	uint64_t digest; // over block_size .. mark, in_place .. tail, and all entries
+	uint32_t in_place; // blocks before the transaction
+	uint32_t start;    // of the transaction, in the journal
+	uint32_t transaction; // its sequence number
+	uint32_t move_tail; // 1: the journal has no room, older transactions are dropped first
+	uint32_t journal_bytes; // of the journal's part at the end of the log area; 0: no journal
+	uint32_t tail; // of the journal, when this is finished
 	// Facts that outlive a commit, each with its check word.
 	uint64_t last_mark;
 	uint64_t last_mark_check;
@@ -35,7 +55,7 @@ struct commit_header {
 	uint64_t flags;     // COMMIT_FLAG_*
 	uint64_t facts_check;
 };
-_Static_assert(sizeof(struct commit_header) == 88, "the commit header has no holes");
+_Static_assert(sizeof(struct commit_header) == 112, "the commit header has no holes");
 
 struct commit_log {
 	struct disk *disk;
@@ -44,6 +64,7 @@ struct commit_log {
 	uint8_t *data;
 	uint32_t block_size;
 	uint32_t capacity; // blocks of one commit
+	struct journal journal;
 	uint64_t commits;
 	uint64_t blocks_written;
 };
@@ -61,14 +82,22 @@ uint64_t commit_flags(const struct disk *disk);
 enum error commit_recover(struct disk *disk, uint64_t *mark);
 
 // Divides the log area. ERR_NO_MEMORY when it holds fewer than 32 blocks.
-enum error commit_open(struct commit_log *log, struct disk *disk, uint32_t block_size);
+enum error commit_open(struct commit_log *log, struct disk *disk, uint32_t block_size, bool journal);
+// The journal's part of the log area, and its size.
+struct journal_area *commit_journal_area(const struct disk *disk, uint32_t *bytes);
+// An incarnation of this boot has opened the journal, and what the area says is true: nothing need be read or replayed.
+bool commit_journal_known(const struct disk *disk);
+// Blocks that may be dirty, so that a commit of them fits into the log area and into the journal.
+uint32_t commit_dirty_max(const struct commit_log *log);
 // Copies all dirty blocks of the cache and marks the record valid. No changing operation may run until it returns
-// (reading ones may: the disk's breathe is called).
+// (reading ones may: the disk's breathe is called). `now`: seconds since 1970.
 // The number of blocks copied, through *count.
-enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t mark, uint32_t *count);
-// Writes and flushes what was copied; may be repeated after an error.
+enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t mark, uint64_t now, uint32_t *count);
+// Writes and flushes what was copied; may be repeated after an error. Afterwards the commit is durable.
 enum error commit_write(struct commit_log *log);
-// It is on the disk: the mark becomes the last one, the record is cleared.
+// What the journal has is written in place too. The same commit's commit_write has succeeded; may be repeated.
+enum error commit_checkpoint(struct commit_log *log);
+// It is in place: the mark becomes the last one, the record is cleared.
 void commit_finish(struct commit_log *log);
 // Nothing was dirty: all serials up to `mark` are on the disk already.
 void commit_note(struct commit_log *log, uint64_t mark);

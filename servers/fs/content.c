@@ -129,8 +129,10 @@ static enum error zero_tail(struct volume *v, const struct inode *inode, uint64_
 	if (error != ERR_OK)
 		return error;
 	error = cache_modify(&v->cache, b);
-	if (error == ERR_OK)
+	if (error == ERR_OK) {
+		b->flags &= (uint8_t)~BUFFER_CONTENT; // through the journal: a power cut must not leave the zeros alone
 		memset(b->data + skip, 0, v->block_size - skip);
+	}
 	cache_put(&v->cache, b);
 	return error;
 }

@@ -2,7 +2,7 @@
 //
 // Owns: the decision what to serve. Fallback only at boot (INV-54): a later incarnation serves the memory file
 // system only if the log area says that this boot began so; a driver that is down for a moment is waited for.
-// Arguments (manifest): "cache=KIB", "log=KIB", "nofallback", any of them, with spaces between.
+// Arguments (manifest): "cache=KIB", "log=KIB", "commit=MS", "nofallback", any of them, with spaces between.
 #include "proto/fs.h"
 #include "runtime/runtime.h"
 #include "runtime/server.h"
@@ -17,6 +17,7 @@
 #define LOG_KIB 2048u      // with half of it a commit: 1 MiB, some milliseconds of a disk
 #define FALLBACK_KIB 2048u // size of the memory file system
 #define FALLBACK_LOG_KIB 512u
+#define COMMIT_MS 1000u    // an acknowledged change that nobody syncs is on the disk after this time
 #define WORKERS 8u
 #define RESERVE_PAGES 256u // frames that the cache leaves to others on its core
 #define TIME_OF_NO_CLOCK 1700000000u // when neither clock nor superblock says anything
@@ -89,8 +90,8 @@ static void announce(void)
 	if (self_restarted())
 		return;
 	log_line("fs: %s, %lu MiB in blocks of %lu bytes, %lu MiB free, %s; cache %lu KiB, commits of up to %lu KiB",
-		 volume.extents ? "ext4" : "ext2", (unsigned long)((uint64_t)volume.blocks * volume.block_size >> 20),
-		 (unsigned long)volume.block_size,
+		 volume.extents ? "ext4" : volume.has_journal ? "ext3" : "ext2",
+		 (unsigned long)((uint64_t)volume.blocks * volume.block_size >> 20), (unsigned long)volume.block_size,
 		 (unsigned long)((uint64_t)volume.super->free_blocks_count * volume.block_size >> 20),
 		 modes[volume.read_only], (unsigned long)((uint64_t)cache_capacity(&volume.cache) * volume.block_size >> 10),
 		 (unsigned long)((uint64_t)volume_dirty_limit(&volume) * volume.block_size >> 10));
@@ -114,7 +115,7 @@ static enum error start_fallback(const char *why)
 	commit_format(&disk);
 	enum error error = volume_open(&volume, &disk, &cache);
 	volume.fallback = true;
-	return error == ERR_OK ? serve_start(&volume, boot_time_base(), 0) : error;
+	return error == ERR_OK ? serve_start(&volume, boot_time_base(), 0, COMMIT_MS) : error;
 }
 
 // A driver that never ran, for want of a device, is held in the name of the supervisor: then no incarnation of ours had a
@@ -144,18 +145,6 @@ static enum error refuse_or_fall_back(enum error error, const char *why)
 
 // ---- the disk ----
 
-// Brings the disk to the border of the last commit. A damaged record is logged by commit_recover.
-static enum error recover(bool resumed, uint64_t *mark)
-{
-	*mark = 0;
-	if (!resumed || !commit_known(&disk)) {
-		commit_format(&disk);
-		return ERR_OK;
-	}
-	enum error error = commit_recover(&disk, mark);
-	return error == ERR_CORRUPT ? ERR_OK : error;
-}
-
 static const char *open_trouble(enum error error)
 {
 	switch (error) {
@@ -182,14 +171,11 @@ static enum error fs_start(uint64_t *mark)
 	enum error error = block_disk_open(&disk, "block0", (uint64_t)argument_number("log=", LOG_KIB) * 1024, &resumed);
 	if (error != ERR_OK)
 		return refuse_or_fall_back(error, open_trouble(error));
-	bool fallback = resumed && commit_flags(&disk) & COMMIT_FLAG_FALLBACK;
-	if ((error = recover(resumed, mark)) != ERR_OK)
-		return error;
-	if (fallback)
+	if (resumed && commit_flags(&disk) & COMMIT_FLAG_FALLBACK)
 		return start_fallback("this boot began without one");
 	if (!take_cache(&cache))
 		return ERR_NO_MEMORY;
-	error = volume_open(&volume, &disk, &cache);
+	error = volume_mount(&volume, &disk, &cache, resumed, mark);
 	if (error != ERR_OK) {
 		memcpy(text, volume.reason, sizeof(text));
 		kcall(CALL_memory_free, cache.first);
@@ -198,7 +184,7 @@ static enum error fs_start(uint64_t *mark)
 	uint64_t base = boot_time_base();
 	commit_set_facts(&disk, base, 0);
 	announce();
-	return serve_start(&volume, base, *mark);
+	return serve_start(&volume, base, *mark, argument_number("commit=", COMMIT_MS));
 }
 
 int program_main(void)

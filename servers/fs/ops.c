@@ -324,6 +324,24 @@ static enum error op_utimes(struct volume *v, const struct fs_call *call, uint64
 
 // ---- the border of an operation ----
 
+static void change_begin(struct volume *v)
+{
+	cache_op_begin(&v->cache);
+	journal_op_begin(&v->log.journal);
+}
+
+// With an error all is as it was.
+static enum error change_end(struct volume *v, enum error error)
+{
+	if (error == ERR_OK) {
+		cache_op_keep(&v->cache);
+		return ERR_OK;
+	}
+	cache_op_undo(&v->cache);
+	journal_op_undo(&v->log.journal);
+	return error;
+}
+
 typedef enum error op_function(struct volume *v, const struct fs_call *call, uint64_t result[5]);
 
 static op_function *const functions[FS_OPS] = {
@@ -399,13 +417,10 @@ static enum error shrink_some(struct volume *v, struct inode *inode, uint64_t si
 	if (!inode_is(inode, FS_MODE_FILE))
 		return ERR_TOO_BIG;
 	for (uint64_t piece = (now - size) / 2; now > size && piece >= v->block_size; piece /= 2) {
-		cache_op_begin(&v->cache);
-		error = content_truncate(v, inode, now - piece);
-		if (error == ERR_OK) {
-			cache_op_keep(&v->cache);
+		change_begin(v);
+		error = change_end(v, content_truncate(v, inode, now - piece));
+		if (error == ERR_OK)
 			return ERR_OK;
-		}
-		cache_op_undo(&v->cache);
 		if (!is_too_much(error))
 			return error;
 	}
@@ -455,12 +470,8 @@ enum error fsop_perform(struct volume *v, const struct fs_call *call, uint64_t r
 	v->now = call->now;
 	v->forced = call->forced;
 	v->orphaned = false;
-	cache_op_begin(&v->cache);
-	error = functions[op](v, call, result);
-	if (error == ERR_OK)
-		cache_op_keep(&v->cache);
-	else
-		cache_op_undo(&v->cache);
+	change_begin(v);
+	error = change_end(v, functions[op](v, call, result));
 	v->forced = 0;
 	name_objects(v, call->request, result);
 	return error;
@@ -472,17 +483,14 @@ enum error fsop_perform(struct volume *v, const struct fs_call *call, uint64_t r
 static bool free_orphan(struct volume *v)
 {
 	struct inode inode;
-	cache_op_begin(&v->cache);
+	change_begin(v);
 	enum error error = orphan_find_closed(v, &inode);
 	if (error == ERR_OK) {
 		error = orphan_free(v, &inode);
 		inode_put(v, &inode);
 	}
-	if (error == ERR_OK) {
-		cache_op_keep(&v->cache);
+	if (change_end(v, error) == ERR_OK)
 		return true;
-	}
-	cache_op_undo(&v->cache);
 	if (is_too_much(error)) { // in pieces, one for each commit
 		error = inode_get(v, inode.number, &inode);
 		if (error == ERR_OK) {
@@ -509,22 +517,25 @@ void fsop_retire(struct volume *v, uint64_t handle, uint64_t now)
 		return;
 	v->now = now;
 	v->forced = forced;
-	cache_op_begin(&v->cache);
+	change_begin(v);
 	enum error error = inode_create(v, FS_HANDLE_INODE(handle), FS_MODE_FILE, &inode);
 	if (error == ERR_OK) {
 		error = inode_handle(&inode) == handle ? inode_destroy(v, &inode) : ERR_STALE;
 		inode_put(v, &inode);
 	}
-	if (error == ERR_OK)
-		cache_op_keep(&v->cache);
-	else
-		cache_op_undo(&v->cache);
+	(void)change_end(v, error);
 	v->forced = 0;
 }
 
 enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
 {
+	enum error error;
 	*count = 0;
+	if (v->has_mark && !v->read_only && (v->cache.dirty.count || mark != v->mark)) {
+		error = mark_write(v, mark);
+		if (error != ERR_OK)
+			return error;
+	}
 	if (v->cache.dirty.count == 0) {
 		if (!v->read_only)
 			commit_note(&v->log, mark);
@@ -535,7 +546,18 @@ enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
 		cache_mark_dirty(&v->cache, v->super_buffer);
 	}
 	checksum_seal(v);
-	return commit_copy(&v->log, &v->cache, mark, count);
+	error = commit_copy(&v->log, &v->cache, mark, v->now, count);
+	if (error == ERR_OK)
+		alloc_commit_begun(v);
+	return error;
+}
+
+enum error fsop_commit_write(struct volume *v)
+{
+	enum error error = commit_write(&v->log);
+	if (error == ERR_OK)
+		alloc_commit_durable(v);
+	return error;
 }
 
 void fsop_commit_end(struct volume *v)

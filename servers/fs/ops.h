@@ -17,7 +17,8 @@ bool fsop_changes(uint16_t op);
 // Blocks that the operation is likely to make dirty at most.
 uint32_t fsop_need(const struct volume *v, const struct request *request);
 // Performs it: wholly, or with an error and no effect. SYNC is not here: it is a matter of commits. ERR_LIMIT,
-// ERR_NO_MEMORY: too much would be dirty; to be tried again after a commit, and then after fsop_shrink.
+// ERR_NO_MEMORY: too much would be dirty; to be tried again after a commit, and then after fsop_shrink. ERR_AGAIN: to be
+// tried again after a commit.
 enum error fsop_perform(struct volume *v, const struct fs_call *call, uint64_t result[5]);
 // For an operation that frees more than fits into a commit: cuts a piece off the file that it is about, as an operation
 // of its own. It may be committed without the operation: performed again, that ends in the same. ERR_TOO_BIG: nothing to cut.
@@ -27,7 +28,9 @@ enum error fsop_shrink(struct volume *v, const struct fs_call *call);
 void fsop_free_orphans(struct volume *v, uint64_t now);
 // The creation of that handle is lost: made and freed again, so that nobody else gets it, and the place is not skipped.
 void fsop_retire(struct volume *v, uint64_t handle, uint64_t now);
-// A commit of all that is dirty in three steps, of which only the second waits: fsop_commit_begin copies (*count 0:
-// there was nothing), commit_write(&v->log) writes, fsop_commit_end cleans. `mark`: highest serial performed.
+// A commit of all that is dirty in four steps: fsop_commit_begin copies (*count 0: there was nothing), fsop_commit_write
+// makes it durable, commit_checkpoint(&v->log) writes in place what only the journal has, fsop_commit_end cleans. The second
+// and the third wait, and may be repeated after an error. `mark`: highest serial performed.
 enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count);
+enum error fsop_commit_write(struct volume *v);
 void fsop_commit_end(struct volume *v);

@@ -16,7 +16,6 @@
 #include "servers/fs/ops.h"
 #include "servers/fs/poison.h"
 
-#define COMMIT_DELAY_US 1000000u // an acknowledged change that nobody syncs is on the disk after this time
 #define COMMIT_TRIES 5u
 #define COMMIT_RETRY_US 20000u // between two tries after errors of the device
 #define CLOSING_MAX 64u        // channels waiting for their last commit; more are released with the next one
@@ -30,6 +29,7 @@ static uint64_t serial_committed;
 static bool commit_failed; // the device refuses writes: the volume is read-only until the next boot
 static struct fiber *committer;
 static bool commit_due;
+static uint64_t commit_delay_us; // after which a change that nobody syncs is committed
 static struct timer commit_timer;
 static struct server_channel *closing[CLOSING_MAX];
 static unsigned closing_count;
@@ -74,19 +74,37 @@ static void commit_give_up(enum error error)
 
 static enum error commit_write_stubbornly(void)
 {
-	enum error error = commit_write(&volume->log);
+	enum error error = fsop_commit_write(volume);
 	for (unsigned i = 1; i < COMMIT_TRIES && error != ERR_OK && error != ERR_PEER_LOST; i++) {
 		fiber_sleep_us(COMMIT_RETRY_US);
-		error = commit_write(&volume->log);
+		error = fsop_commit_write(volume);
 	}
 	return error;
+}
+
+static enum error commit_checkpoint_stubbornly(void)
+{
+	enum error error = commit_checkpoint(&volume->log);
+	for (unsigned i = 1; i < COMMIT_TRIES && error != ERR_OK && error != ERR_PEER_LOST; i++) {
+		fiber_sleep_us(COMMIT_RETRY_US);
+		error = commit_checkpoint(&volume->log);
+	}
+	return error;
+}
+
+static void note_durable(uint64_t mark)
+{
+	if (mark <= serial_committed)
+		return;
+	serial_committed = mark;
+	server_committed(mark);
 }
 
 // Nobody says that a file is closed but its session table, so it is looked at from time to time.
 static void look_after_orphans(void)
 {
 	if (volume->super->last_orphan && !volume->orphans_damaged && !commit_timer.armed)
-		timer_arm(&commit_timer, time_now() + time_ticks_from_us(COMMIT_DELAY_US));
+		timer_arm(&commit_timer, time_now() + time_ticks_from_us(commit_delay_us));
 }
 
 static enum error commit_locked(void)
@@ -106,15 +124,17 @@ static enum error commit_locked(void)
 	lock_give(&volume_lock);
 	if (error == ERR_OK && count) {
 		error = commit_write_stubbornly();
+		if (error == ERR_OK) {
+			note_durable(mark);
+			error = commit_checkpoint_stubbornly();
+		}
 		if (error != ERR_OK)
 			commit_give_up(error);
 		else
 			fsop_commit_end(volume);
 	}
-	if (error == ERR_OK && mark > serial_committed) {
-		serial_committed = mark;
-		server_committed(mark);
-	}
+	if (error == ERR_OK)
+		note_durable(mark);
 	look_after_orphans();
 	return error;
 }
@@ -124,6 +144,18 @@ static enum error commit_now(void)
 {
 	fiber_mutex_lock(&commit_mutex);
 	enum error error = commit_locked();
+	fiber_mutex_unlock(&commit_mutex);
+	return error;
+}
+
+// The same for a client: of all who wait for a commit under way, one makes the next, and it serves the others too.
+static enum error sync_now(void)
+{
+	uint64_t wanted = serial_performed;
+	enum error error = ERR_OK;
+	fiber_mutex_lock(&commit_mutex);
+	if (wanted > serial_committed || commit_failed)
+		error = commit_locked();
 	fiber_mutex_unlock(&commit_mutex);
 	return error;
 }
@@ -170,7 +202,7 @@ static void schedule_commit(void)
 	if (dirty * 2 >= volume_dirty_limit(volume))
 		want_commit();
 	else if (!commit_timer.armed)
-		timer_arm(&commit_timer, time_now() + time_ticks_from_us(COMMIT_DELAY_US));
+		timer_arm(&commit_timer, time_now() + time_ticks_from_us(commit_delay_us));
 }
 
 // ---- operations ----
@@ -193,7 +225,7 @@ static enum error lock_with_room(uint32_t need)
 
 static bool is_shortage(enum error error)
 {
-	return error == ERR_LIMIT || error == ERR_NO_MEMORY;
+	return error == ERR_LIMIT || error == ERR_NO_MEMORY || error == ERR_AGAIN;
 }
 
 // More became dirty than was expected: room by a commit, then by cutting the file down in pieces, each with a commit of
@@ -201,7 +233,7 @@ static bool is_shortage(enum error error)
 static enum error perform_in_pieces(const struct fs_call *call, uint64_t result[5])
 {
 	enum error error = ERR_LIMIT;
-	for (bool shrink = false; is_shortage(error); shrink = true) {
+	for (bool shrink = false; is_shortage(error); shrink = error != ERR_AGAIN) {
 		if (shrink && (error = fsop_shrink(volume, call)) != ERR_OK)
 			return error;
 		lock_give(&volume_lock);
@@ -254,7 +286,7 @@ void serve_request(struct server_request *request)
 	if (!request->replayed && poison_meets(request))
 		server_complete(request, ERR_LOST, 0);
 	else if (request->copy.op == FS_OP_SYNC)
-		server_complete(request, commit_now(), 0);
+		server_complete(request, sync_now(), 0);
 	else if (fsop_changes(request->copy.op))
 		perform_change(request, &call);
 	else
@@ -300,10 +332,11 @@ static bool file_is_open(uint64_t handle)
 	return server_session_any(session_has, handle);
 }
 
-enum error serve_start(struct volume *v, uint64_t base, uint64_t mark)
+enum error serve_start(struct volume *v, uint64_t base, uint64_t mark, uint32_t commit_ms)
 {
 	volume = v;
 	volume->is_open = file_is_open;
+	commit_delay_us = commit_ms * 1000ull;
 	time_base = base;
 	serial_performed = serial_committed = mark;
 	commit_timer.expired = commit_timer_expired;

@@ -117,6 +117,11 @@ static enum error read_super(struct volume *v, uint64_t offset, struct ext2_supe
 
 // ---- checks ----
 
+static bool volume_has_journal(const struct ext2_super *s)
+{
+	return s->rev_level && s->feature_compat & EXT3_COMPAT_HAS_JOURNAL;
+}
+
 static enum error check_features(struct volume *v, const struct ext2_super *s)
 {
 	char names[120];
@@ -124,6 +129,8 @@ static enum error check_features(struct volume *v, const struct ext2_super *s)
 		return REFUSE(ERR_UNSUPPORTED, "the volume is ext2 revision %u; revisions 0 and 1 are supported",
 			      s->rev_level);
 	uint32_t incompat = s->rev_level ? s->feature_incompat & ~INCOMPAT_SUPPORTED : 0;
+	if (volume_has_journal(s))
+		incompat &= ~EXT3_INCOMPAT_RECOVER;
 	if (incompat) {
 		list_features(incompat, incompat_names, names, sizeof(names));
 		return REFUSE(ERR_UNSUPPORTED, "the volume needs features that are not supported: %s", names);
@@ -158,7 +165,7 @@ static enum error check_checksums(struct volume *v, const struct ext2_super *s)
 	if (ro & EXT4_RO_METADATA_CHECKSUM && s->checksum_type != EXT4_CHECKSUM_CRC32C)
 		return REFUSE(ERR_UNSUPPORTED, "metadata has checksums of type %u; type 1 (crc32c) is supported",
 			      s->checksum_type);
-	if (!checksum_super_good(s))
+	if (!v->unreplayed && !checksum_super_good(s))
 		return REFUSE(ERR_CORRUPT, "the superblock's checksum is 0x%08x, but its content has another", s->checksum);
 	checksum_open(v, s);
 	return ERR_OK;
@@ -260,11 +267,13 @@ static enum error check_group(struct volume *v, uint32_t group)
 	struct group_place *p = &v->places[group];
 	*p = (struct group_place){.block_bitmap = g->block_bitmap, .inode_bitmap = g->inode_bitmap,
 				  .inode_table = g->inode_table};
-	if (!checksum_group_good(v, group))
+	if (!v->unreplayed && !checksum_group_good(v, group))
 		return REFUSE(ERR_CORRUPT, "group %u: the descriptor's checksum is wrong", group);
 	if (!group_in_place(v, group, p) || group_has_high(v, g))
 		return REFUSE(ERR_CORRUPT, "group %u: block bitmap %u, inode bitmap %u or inode table %u is misplaced", group,
 			      p->block_bitmap, p->inode_bitmap, p->inode_table);
+	if (v->unreplayed)
+		return ERR_OK;
 	if (g->free_blocks_count > volume_group_blocks(v, group) || g->free_inodes_count > v->inodes_per_group ||
 	    g->used_dirs_count > v->inodes_per_group || (v->group_checksums && g->unused_inodes > v->inodes_per_group))
 		return REFUSE(ERR_CORRUPT, "group %u claims %u free blocks, %u free inodes and %u directories", group,
@@ -311,6 +320,8 @@ static enum error read_descriptors(struct volume *v)
 static enum error check_counts(struct volume *v)
 {
 	const struct ext2_super *s = v->super;
+	if (v->unreplayed)
+		return ERR_OK;
 	if (s->free_blocks_count > v->blocks || s->free_inodes_count > v->inodes)
 		return REFUSE(ERR_CORRUPT, "%u of %u blocks and %u of %u inodes are said to be free", s->free_blocks_count,
 			      v->blocks, s->free_inodes_count, v->inodes);
@@ -337,10 +348,10 @@ static enum error open_cache(struct volume *v, const struct cache_memory *memory
 		v->read_only = true;
 	if (v->read_only)
 		return ERR_OK;
-	error = commit_open(&v->log, v->disk, v->block_size);
+	error = commit_open(&v->log, v->disk, v->block_size, v->has_journal);
 	if (error != ERR_OK)
 		return REFUSE(error, "%llu bytes of log area are too few", (unsigned long long)v->disk->log_bytes);
-	v->cache.dirty_max = v->log.capacity - 1; // one place is the superblock's, for its time
+	v->cache.dirty_max = commit_dirty_max(&v->log);
 	return ERR_OK;
 }
 
@@ -366,6 +377,8 @@ static enum error check_super(struct volume *v, const struct ext2_super *s)
 	v->read_only = false;
 	if (s->magic != EXT2_MAGIC)
 		return REFUSE(ERR_CORRUPT, "no ext2 file system: the magic number is 0x%04x instead of 0xef53", s->magic);
+	v->has_journal = volume_has_journal(s);
+	v->unreplayed = v->before_replay && v->has_journal && s->feature_incompat & EXT3_INCOMPAT_RECOVER;
 	// A flipped bit is to be called that, not an unknown feature: the checksum comes first.
 	enum error error = check_checksums(v, s);
 	if (error == ERR_OK)
@@ -428,13 +441,14 @@ static enum error open_checked(struct volume *v, const struct cache_memory *memo
 	return check_counts(v);
 }
 
-enum error volume_open(struct volume *v, struct disk *disk, const struct cache_memory *memory)
+static enum error open_volume(struct volume *v, struct disk *disk, const struct cache_memory *memory, bool unreplayed)
 {
 	struct inode root;
 	memset(v, 0, sizeof(*v));
 	v->disk = disk;
+	v->before_replay = unreplayed;
 	enum error error = open_checked(v, memory);
-	if (error != ERR_OK)
+	if (error != ERR_OK || v->unreplayed)
 		return error;
 	error = inode_get_used(v, EXT2_ROOT_INODE, &root);
 	if (error != ERR_OK)
@@ -442,6 +456,21 @@ enum error volume_open(struct volume *v, struct disk *disk, const struct cache_m
 	bool directory = inode_is(&root, FS_MODE_DIRECTORY);
 	inode_put(v, &root);
 	return directory ? ERR_OK : REFUSE(ERR_CORRUPT, "inode 2 is not a directory");
+}
+
+enum error volume_open(struct volume *v, struct disk *disk, const struct cache_memory *memory)
+{
+	return open_volume(v, disk, memory, false);
+}
+
+enum error volume_open_unreplayed(struct volume *v, struct disk *disk, const struct cache_memory *memory)
+{
+	return open_volume(v, disk, memory, true);
+}
+
+bool volume_needs_recovery(const struct volume *v)
+{
+	return v->has_journal && v->super->feature_incompat & EXT3_INCOMPAT_RECOVER;
 }
 
 void volume_close(struct volume *v)

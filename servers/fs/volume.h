@@ -81,6 +81,7 @@ struct volume {
 	bool group_checksums; // of descriptors, whose flags and counts of unused inodes count then
 	bool huge_counts;     // inodes count blocks with 48 bits
 	bool many_links;      // a directory with too many links counts 1
+	bool has_journal;
 	bool read_only;
 	bool fallback;
 	uint64_t now; // seconds since 1970, of the operation under way
@@ -97,6 +98,12 @@ struct volume {
 	struct group_place places[VOLUME_GROUPS_MAX];
 	uint32_t run_count;
 	struct block_run runs[VOLUME_RUNS_MAX]; // of metadata, in order
+	struct buffer *held[2][VOLUME_GROUPS_MAX]; // maps of blocks freed in this transaction and in the one being written
+	uint32_t held_groups[2]; // how many there are
+	bool has_mark;           // the root directory's inode keeps the mark of serials
+	uint64_t mark;           // as it stands there
+	bool before_replay;      // a journal that is to be replayed may be so
+	bool unreplayed;         // the journal is to be replayed first: blocks may be torn, counts and checksums need not fit
 	char reason[200]; // why it could not be mounted, a sentence
 };
 
@@ -105,6 +112,9 @@ struct volume {
 // Reads and checks superblock and group descriptors. ERR_OK, or volume->reason says what
 // is wrong: ERR_CORRUPT (not an ext2 or damaged), ERR_UNSUPPORTED (features by name), ERR_DEVICE, ERR_NO_MEMORY.
 enum error volume_open(struct volume *v, struct disk *disk, const struct cache_memory *memory);
+// The same for a volume whose journal was not replayed yet: enough of it is checked to find the journal.
+enum error volume_open_unreplayed(struct volume *v, struct disk *disk, const struct cache_memory *memory);
+bool volume_needs_recovery(const struct volume *v);
 void volume_close(struct volume *v);
 // Blocks that may be dirty at once: they fit into one commit, and dirty and committing ones together leave a quarter of
 // the cache for reading and for undo.
@@ -135,7 +145,8 @@ bool volume_block_is_data(const struct volume *v, uint32_t block);
 
 struct inode;
 uint32_t checksum_crc32c(uint32_t crc, const void *bytes, size_t length);
-bool checksum_super_good(const struct ext2_super *super); // the first to be called
+bool checksum_super_good(const struct ext2_super *super);
+void checksum_super_seal(struct volume *v);
 void checksum_open(struct volume *v, const struct ext2_super *super);
 bool checksum_group_good(struct volume *v, uint32_t group);
 void checksum_group_seal(struct volume *v, uint32_t group);
@@ -161,6 +172,36 @@ enum error alloc_inode(struct volume *v, uint32_t parent, bool directory, uint32
 uint32_t alloc_inodes_used(struct volume *v, uint32_t group); // inodes of the group from there on were never used
 enum error alloc_free_blocks(struct volume *v, uint32_t block, uint32_t count);
 enum error alloc_free_inode(struct volume *v, uint32_t number, bool directory);
+// ERR_AGAIN from alloc_block: what is free was freed by operations that are not durable yet.
+void alloc_commit_begun(struct volume *v);   // what was freed before belongs to the commit
+void alloc_commit_durable(struct volume *v); // and may be used again
+
+// ---- mount.c: with the journal ----
+
+// Brings the disk to the border of the last commit (a record that an incarnation before left, if `resumed`; the journal, after
+// a power cut), opens the volume and its journal. *mark: all serials up to it are inside. Errors as of volume_open.
+enum error volume_mount(struct volume *v, struct disk *disk, const struct cache_memory *memory, bool resumed,
+			uint64_t *mark);
+
+// ---- journal_replay.c ----
+
+struct journal_replayed {
+	uint32_t sequence;     // of the first transaction that is not in the journal
+	uint32_t transactions;
+	uint32_t blocks;  // written
+	uint32_t revoked; // left out
+};
+// Writes what complete transactions hold in place, and flushes. Reads by the cache, whose content is then stale. `scratch`
+// is in the log area. ERR_CORRUPT (nothing was written), ERR_NO_MEMORY, ERR_DEVICE: with v->reason.
+enum error journal_replay(struct volume *v, const struct journal_area *area, uint8_t *scratch, size_t bytes,
+			  struct journal_replayed *result);
+
+// ---- mark.c: the mark of serials in the volume ----
+
+// Finds its place in the root directory's inode, or that there is none. *mark stays as it is if none was written yet.
+enum error mark_find(struct volume *v, uint64_t *mark);
+// In the commit that is being made. Needs v->has_mark.
+enum error mark_write(struct volume *v, uint64_t mark);
 
 // ---- inode.c ----
 

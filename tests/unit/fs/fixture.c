@@ -79,11 +79,35 @@ static void image_wait(struct disk *disk)
 	abort(); // reads end at once, so nobody can have to wait
 }
 
+static void trace_add(struct image *image, int kind, uint64_t offset, const uint8_t *data, uint32_t bytes)
+{
+	struct trace *t = image->trace;
+	if (!t)
+		return;
+	if (t->count == t->room) {
+		t->room = t->room * 2 + 256;
+		t->events = realloc(t->events, t->room * sizeof(*t->events));
+	}
+	struct trace_event *e = &t->events[t->count++];
+	*e = (struct trace_event){.kind = kind, .offset = offset, .bytes = bytes, .data = malloc(bytes + 1)};
+	memcpy(e->data, data ? data : (const uint8_t *)"", bytes);
+}
+
+void trace_free(struct trace *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		free(t->events[i].data);
+	free(t->events);
+	*t = (struct trace){0};
+}
+
 static void apply(struct image *image, unsigned i, bool torn)
 {
 	for (uint32_t at = 0; at < image->pending[i].bytes; at += 512) {
-		if (!torn || fixture_random() & 1)
-			memcpy(image->bytes + image->pending[i].offset + at, image->pending[i].from + at, 512);
+		if (torn && fixture_random() & 1)
+			continue;
+		memcpy(image->bytes + image->pending[i].offset + at, image->pending[i].from + at, 512);
+		trace_add(image, TRACE_WRITE, image->pending[i].offset + at, image->pending[i].from + at, 512);
 	}
 }
 
@@ -125,6 +149,7 @@ static enum error image_write_wait(struct disk *disk)
 static enum error image_flush(struct disk *disk)
 {
 	image_step((struct image *)disk);
+	trace_add((struct image *)disk, TRACE_FLUSH, 0, 0, 0);
 	return ERR_OK;
 }
 
@@ -177,19 +202,20 @@ static void *more(size_t bytes)
 	return more_at - bytes;
 }
 
-static enum error open_volume(struct host *h)
+static enum error open_volume(struct host *h, bool resumed)
 {
 	size_t half = h->image.cache_bytes >= 2 * CACHE_STEP ? h->image.cache_bytes / 2 : h->image.cache_bytes;
 	struct cache_memory memory = {h->image.cache, half, h->image.cache_bytes, more};
 	more_at = (uint8_t *)h->image.cache + half;
 	more_end = (uint8_t *)h->image.cache + h->image.cache_bytes;
-	return volume_open(h->volume, &h->image.disk, &memory);
+	return volume_mount(h->volume, &h->image.disk, &memory, resumed, &h->mark);
 }
 
 enum error host_mount(struct host *h)
 {
-	commit_format(&h->image.disk);
-	return open_volume(h);
+	enum error error = open_volume(h, false);
+	h->serial = h->mark;
+	return error;
 }
 
 static void forget_records(struct host *h, uint64_t mark)
@@ -218,9 +244,15 @@ void host_free(struct host *h)
 enum error host_commit(struct host *h)
 {
 	uint32_t count;
+	if (h->committing)
+		h->committing(h);
 	enum error error = fsop_commit_begin(h->volume, h->serial, &count);
 	if (error == ERR_OK && count) {
-		error = commit_write(&h->volume->log);
+		error = fsop_commit_write(h->volume);
+		if (error == ERR_OK)
+			trace_add(&h->image, TRACE_DURABLE, h->serial, 0, 0);
+		if (error == ERR_OK)
+			error = commit_checkpoint(&h->volume->log);
 		if (error == ERR_OK)
 			fsop_commit_end(h->volume);
 	}
@@ -252,7 +284,8 @@ static struct recorded *next_record(struct host *h)
 static enum error perform(struct host *h, const struct fs_call *call, uint64_t result[5])
 {
 	enum error error = fsop_perform(h->volume, call, result);
-	for (bool shrink = false; error == ERR_LIMIT || error == ERR_NO_MEMORY; shrink = true) {
+	for (bool shrink = false; error == ERR_LIMIT || error == ERR_NO_MEMORY || error == ERR_AGAIN;
+	     shrink = error != ERR_AGAIN) {
 		if (shrink && (error = fsop_shrink(h->volume, call)) != ERR_OK)
 			return error;
 		h->pieces += shrink;
@@ -269,13 +302,12 @@ unsigned host_reincarnate(struct host *h)
 	h->image.pending_count = 0;
 	memset(h->image.cache, 0xa5, h->image.cache_bytes);
 	memset(h->volume, 0xa5, sizeof(*h->volume));
-	if (!commit_known(&h->image.disk) || commit_recover(&h->image.disk, &h->mark) != ERR_OK)
-		abort();
-	if (open_volume(h) != ERR_OK) {
+	if (open_volume(h, true) != ERR_OK) {
 		fprintf(stderr, "%s\n", h->volume->reason);
 		abort();
 	}
 	forget_records(h, h->mark);
+	trace_add(&h->image, TRACE_DURABLE, h->mark, 0, 0);
 	h->serial = h->mark;
 	while (next_record(h)) {
 		struct recorded r = *next_record(h); // commits move and drop the records before it
@@ -380,7 +412,10 @@ bool host_clean(const struct host *h)
 	char path[] = "/tmp/fs-check-XXXXXX", command[256];
 	close(mkstemp(path));
 	host_save(h, path);
-	snprintf(command, sizeof(command), "e2fsck -fn %s > %s.log 2>&1", path, path);
+	// A journal is replayed on this copy first.
+	snprintf(command, sizeof(command), "{ %se2fsck -fn %s; } > %s.log 2>&1",
+		 h->volume->has_journal ? "e2fsck -fy -E journal_only $f; " : "", path, path);
+	setenv("f", path, 1);
 	int status = system(command);
 	if (status != 0) {
 		snprintf(command, sizeof(command), "head -40 %s.log >&2", path);

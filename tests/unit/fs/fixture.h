@@ -7,6 +7,18 @@
 
 #define FIXTURE_PENDING 4096
 
+struct trace_event { // what reached the disk's cache, in order
+	enum { TRACE_WRITE, TRACE_FLUSH, TRACE_DURABLE } kind;
+	uint64_t offset; // DURABLE: the mark
+	uint32_t bytes;
+	uint8_t *data;
+};
+
+struct trace {
+	struct trace_event *events;
+	size_t count, room;
+};
+
 struct image {
 	struct disk disk;
 	uint8_t *bytes;
@@ -21,6 +33,7 @@ struct image {
 	unsigned pending_count;
 	bool fail_writes; // each write_wait answers ERR_DEVICE
 	uint64_t reads;
+	struct trace *trace; // 0: none is kept
 };
 
 // One operation that was acknowledged: what the ring keeps of it.
@@ -45,6 +58,7 @@ struct host {
 	uint64_t result[5];
 	// Another way for operations than straight into the core; 0: none. Fills `result`.
 	enum error (*route)(struct host *h, const struct request *request, const uint8_t *out);
+	void (*committing)(struct host *h); // before each commit; 0: nobody wants to know
 };
 
 // Death by step count: every passage of an injection point and every disk call is a step. 0: never.
@@ -65,6 +79,7 @@ void host_free(struct host *h);
 unsigned host_reincarnate(struct host *h);
 enum error host_commit(struct host *h);
 void host_save(const struct host *h, const char *path);
+void trace_free(struct trace *trace);
 // e2fsck -fn on the image; true when it finds nothing.
 bool host_clean(const struct host *h);
 // e2fsck -fp on a copy frees that many orphans, finds nothing else, and nothing at all the next time.

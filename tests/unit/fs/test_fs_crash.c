@@ -64,12 +64,11 @@ static void check(struct model *m, struct host *h, bool fsck)
 	assert_int_equal(h->volume->corruptions, 0);
 }
 
-static void every_step(void **state)
+static void every_step_of(const char *options, unsigned kib)
 {
 	struct host h;
 	bool whole = false, full = getenv("FULL") != 0;
-	(void)state;
-	host_make(&h, "-b 1024 -I 128 -N 200", 2000, 0, 512 << 10, 256 << 10);
+	host_make(&h, options, kib, 0, 512 << 10, 256 << 10);
 	uint8_t *pristine = malloc(h.image.disk.bytes);
 	memcpy(pristine, h.image.bytes, h.image.disk.bytes);
 	unsigned n;
@@ -93,6 +92,18 @@ static void every_step(void **state)
 	print_message("%u steps, each died at once\n", n);
 	free(pristine);
 	host_free(&h);
+}
+
+static void every_step(void **state)
+{
+	(void)state;
+	every_step_of("-b 1024 -I 128 -N 200", 2000);
+}
+
+static void every_step_journal(void **state)
+{
+	(void)state;
+	every_step_of("-b 1024 -I 256 -N 200 -O has_journal -J size=1", 3000);
 }
 
 static void many_deaths(const char *options, unsigned rounds)
@@ -131,6 +142,12 @@ static void many_deaths_ext4(void **state)
 {
 	(void)state;
 	many_deaths("-t ext4 -O ^has_journal -b 1024 -g 2048", getenv("FULL") ? 2000 : 100);
+}
+
+static void many_deaths_journal(void **state)
+{
+	(void)state;
+	many_deaths("-b 1024 -I 256 -g 2048 -O has_journal -J size=1", getenv("FULL") ? 2000 : 100);
 }
 
 static void commit_is_repeated_after_disk_errors(void **state)
@@ -204,6 +221,49 @@ static void damaged_record_is_refused(void **state)
 	fixture_quiet = false;
 }
 
+static bool commit_may_die(struct host *h)
+{
+	if (setjmp(fixture_death))
+		return false;
+	assert_int_equal(host_commit(h), ERR_OK);
+	return true;
+}
+
+// With a journal a spoilt log area costs nothing: the disk says how far it is, the rings have the rest.
+static void damaged_log_is_no_loss(void **state)
+{
+	struct host h;
+	struct model m;
+	unsigned damaged = 0;
+	(void)state;
+	fixture_seed(81);
+	fixture_quiet = true;
+	host_make(&h, "-b 1024 -I 256 -O has_journal -J size=1", 8000, 0, 1 << 20, 256 << 10);
+	assert_int_equal(host_mount(&h), ERR_OK);
+	model_make(&m, &h);
+	for (unsigned i = 0; i < (getenv("FULL") ? 2000u : 60u); i++) {
+		die_after(0);
+		for (unsigned op = 0; op < 20; op++)
+			assert_true(model_step(&m, &h));
+		die_after(1 + fixture_random() % 20);
+		if (commit_may_die(&h))
+			continue;
+		die_after(0);
+		bool everywhere = fixture_random() & 1;
+		size_t at = fixture_random() % (everywhere ? h.image.disk.log_bytes : 600);
+		h.image.log[at] ^= (uint8_t)(1u << fixture_random() % 8);
+		fixture_last_log[0] = 0;
+		assert_true(try_reincarnate(&h));
+		damaged += strstr(fixture_last_log, "is damaged") || strstr(fixture_last_log, "replayed");
+		assert_true(model_equal(&m, &h));
+	}
+	assert_true(damaged > 5);
+	check(&m, &h, true);
+	model_free(&m);
+	host_free(&h);
+	fixture_quiet = false;
+}
+
 // A mark without blocks is noted like a commit: a death between it and its check word leaves the record.
 static void noted_mark_is_never_torn(void **state)
 {
@@ -228,10 +288,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_step),
+		cmocka_unit_test(every_step_journal),
 		cmocka_unit_test(many_deaths_ext2),
 		cmocka_unit_test(many_deaths_ext4),
+		cmocka_unit_test(many_deaths_journal),
 		cmocka_unit_test(commit_is_repeated_after_disk_errors),
 		cmocka_unit_test(damaged_record_is_refused),
+		cmocka_unit_test(damaged_log_is_no_loss),
 		cmocka_unit_test(noted_mark_is_never_torn),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);

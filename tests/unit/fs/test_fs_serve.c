@@ -482,14 +482,10 @@ static void start_main(void *argument)
 				      volume_host.image.cache_bytes, no_more};
 	(void)argument;
 	start_error = block_disk_open(&served_disk, "block0", 1 << 20, &resumed);
-	if (start_error == ERR_OK && resumed && commit_known(&served_disk))
-		start_error = commit_recover(&served_disk, &mark);
-	else if (start_error == ERR_OK)
-		commit_format(&served_disk);
 	if (start_error == ERR_OK)
-		start_error = volume_open(volume_host.volume, &served_disk, &memory);
+		start_error = volume_mount(volume_host.volume, &served_disk, &memory, resumed, &mark);
 	if (start_error == ERR_OK)
-		start_error = serve_start(volume_host.volume, 1800000000, mark);
+		start_error = serve_start(volume_host.volume, 1800000000, mark, 1000);
 	if (start_error == ERR_OK && mark > ring_committed)
 		server_committed(mark); // the former incarnation died before it could say so
 	if (start_error == ERR_OK)
@@ -629,6 +625,15 @@ static void many_at_once_4k(void **state)
 	end();
 }
 
+static void many_at_once_journal(void **state)
+{
+	(void)state;
+	fixture_seed(37);
+	begin("-b 1024 -I 256 -N 3000 -O has_journal -J size=1", 600 << 10, 300 << 10);
+	assert_true(run_workers(getenv("FULL") ? 10000 : 800, false));
+	end();
+}
+
 static void driver_with_errors(void **state)
 {
 	(void)state;
@@ -640,12 +645,11 @@ static void driver_with_errors(void **state)
 	end();
 }
 
-static void deaths(void **state)
+static void deaths_of(const char *options)
 {
-	unsigned died = 0, rounds = getenv("FULL") ? 2000 : 150;
-	(void)state;
+	unsigned died = 0, rounds = getenv("FULL") ? 2000 : 100;
 	fixture_seed(34);
-	begin("-b 1024 -I 256 -N 3000", 600 << 10, 256 << 10);
+	begin(options, 600 << 10, 256 << 10);
 	for (unsigned i = 0; i < rounds; i++) {
 		fixture_die_at = fixture_steps + 1 + fixture_random() % 1500;
 		if (run_workers(200, false))
@@ -657,6 +661,18 @@ static void deaths(void **state)
 	}
 	print_message("%u deaths, %u replays\n", died, replays);
 	end();
+}
+
+static void deaths(void **state)
+{
+	(void)state;
+	deaths_of("-b 1024 -I 256 -N 3000");
+}
+
+static void deaths_journal(void **state)
+{
+	(void)state;
+	deaths_of("-b 1024 -I 256 -N 3000 -O has_journal -J size=1");
 }
 
 static void make_main(void *argument)
@@ -1182,8 +1198,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(many_at_once),
 		cmocka_unit_test(many_at_once_4k),
+		cmocka_unit_test(many_at_once_journal),
 		cmocka_unit_test(driver_with_errors),
 		cmocka_unit_test(deaths),
+		cmocka_unit_test(deaths_journal),
 		cmocka_unit_test(failed_commit_is_tried_again),
 		cmocka_unit_test(replay_is_committed),
 		cmocka_unit_test_prestate(lost_creation, (void *)(uintptr_t)EXT2),

@@ -1,0 +1,371 @@
+// Journals that others left: random ones, made block by block, in every format, are replayed by e2fsck and by our mount; the
+// disks must be the same afterwards. Transactions that debugfs wrote; journals that are refused, by their sentences.
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include "fixture.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0";
+}
+
+#define TARGETS 60u
+
+static struct host h;
+static uint8_t *pristine, *theirs;
+static struct journal_area *area; // of a mount of the pristine image: where the journal lies
+static uint32_t targets[TARGETS]; // blocks of a file
+static uint32_t block_size;
+
+static void read_file(const char *path, uint8_t *to)
+{
+	FILE *f = fopen(path, "rb");
+	assert_int_equal(fread(to, 1, h.image.disk.bytes, f), h.image.disk.bytes);
+	fclose(f);
+}
+
+// What e2fsck makes of the image; true: it took the journal.
+static bool replay_by_e2fsck(void)
+{
+	char path[] = "/tmp/fs-journal-XXXXXX", command[256];
+	close(mkstemp(path));
+	host_save(&h, path);
+	snprintf(command, sizeof(command), "e2fsck -fy -E journal_only %s > /dev/null 2>&1", path);
+	int status = system(command);
+	read_file(path, theirs);
+	unlink(path);
+	return status == 0;
+}
+
+static bool is_of_journal(uint32_t block)
+{
+	for (uint32_t i = 0; i < area->run_count; i++) {
+		if (block - area->runs[i].block < area->runs[i].count)
+			return true;
+	}
+	return false;
+}
+
+// All but the journal and the superblock, where times and flags differ.
+static void assert_same_as_theirs(void)
+{
+	uint32_t super = 1024 / block_size;
+	for (uint32_t b = 0; b < h.image.disk.bytes / block_size; b++) {
+		size_t at = (size_t)b * block_size;
+		if (b != super && !is_of_journal(b) && memcmp(h.image.bytes + at, theirs + at, block_size))
+			fail_msg("block %u differs from what e2fsck made of it", b);
+	}
+}
+
+static void open_image(const char *options, unsigned kib)
+{
+	uint8_t data[TARGETS * 4096];
+	fixture_quiet = true;
+	host_make(&h, options, kib, 0, 1 << 20, 512 << 10);
+	assert_int_equal(host_mount(&h), ERR_OK);
+	block_size = h.volume->block_size;
+	memset(data, 0x11, sizeof(data));
+	assert_int_equal(host_call(&h, FS_OP_CREATE, host_root(&h), 0100644, 0, "file", 4, 0), ERR_OK);
+	uint64_t file = h.result[0];
+	assert_int_equal(host_write_all(&h, file, 0, data, TARGETS * block_size), ERR_OK);
+	assert_int_equal(host_commit(&h), ERR_OK);
+	struct inode inode;
+	assert_int_equal(inode_open(h.volume, file, &inode), ERR_OK);
+	for (uint32_t i = 0, run; i < TARGETS; i++)
+		assert_int_equal(bmap_find(h.volume, &inode, i, 1, &targets[i], &run), ERR_OK);
+	inode_put(h.volume, &inode);
+	uint32_t bytes;
+	struct journal_area *live = commit_journal_area(&h.image.disk, &bytes);
+	area = malloc(bytes);
+	memcpy(area, live, bytes);
+	pristine = malloc(h.image.disk.bytes);
+	theirs = malloc(h.image.disk.bytes);
+	memcpy(pristine, h.image.bytes, h.image.disk.bytes);
+}
+
+static void close_image(void)
+{
+	free(area);
+	free(pristine);
+	free(theirs);
+	host_free(&h);
+	fixture_quiet = false;
+}
+
+static uint8_t *journal_at(uint32_t index)
+{
+	uint32_t run;
+	return h.image.bytes + (size_t)journal_block(area, index, &run) * block_size;
+}
+
+static void put_super(uint32_t incompat, uint32_t start, uint32_t sequence)
+{
+	area->incompat = incompat;
+	jbd2_put(area->super + JBD2_S_INCOMPAT, incompat);
+	area->super[JBD2_S_CHECKSUM_TYPE] = journal_has_checksums(area) ? JBD2_CHECKSUM_CRC32C : 0;
+	journal_super_make(area, start, sequence);
+	memcpy(journal_at(0), area->super, JBD2_SUPER_SIZE);
+}
+
+static void random_block(uint8_t *block)
+{
+	for (uint32_t i = 0; i < block_size; i += 4)
+		jbd2_put(block + i, fixture_random());
+	if (fixture_random() % 4 == 0)
+		jbd2_put(block, JBD2_MAGIC);
+}
+
+// A descriptor and its blocks; returns the index behind.
+static uint32_t put_descriptor(uint32_t index, uint32_t sequence, uint32_t count)
+{
+	struct journal_tag tags[TARGETS];
+	uint32_t at = journal_next(area, index, 1), from = fixture_random() % TARGETS;
+	for (uint32_t i = 0; i < count; i++) {
+		uint8_t *to = journal_at(at);
+		random_block(to);
+		tags[i] = (struct journal_tag){.block = targets[(from + i) % TARGETS]};
+		if (jbd2_get(to) == JBD2_MAGIC) {
+			tags[i].flags = JBD2_TAG_ESCAPED;
+			jbd2_put(to, 0);
+		}
+		if (journal_has_checksums(area))
+			tags[i].checksum = journal_tag_checksum(area, sequence, to);
+		at = journal_next(area, at, 1);
+	}
+	journal_descriptor_make(area, sequence, tags, count, journal_at(index));
+	return at;
+}
+
+static uint32_t put_revokes(uint32_t index, uint32_t sequence)
+{
+	uint32_t list[20], count = fixture_random() % 20;
+	for (uint32_t i = 0; i < count; i++)
+		list[i] = targets[fixture_random() % TARGETS];
+	journal_revoke_make(area, sequence, list, count, journal_at(index));
+	return journal_next(area, index, 1);
+}
+
+// Some transactions from a random place on, so that they often go over the end. The last may be torn.
+static void put_journal(uint32_t incompat)
+{
+	uint32_t log = area->length - area->first, start = area->first + fixture_random() % log;
+	uint32_t sequence = fixture_random() % 3 ? fixture_random() : ~0u - fixture_random() % 4; // numbers wrap too
+	if (fixture_random() & 1)
+		start = area->length - 1 - fixture_random() % 40;
+	put_super(incompat, start, sequence);
+	uint32_t at = start, count = fixture_random() % 8;
+	for (uint32_t i = 0; i < count; i++, sequence++) {
+		for (unsigned parts = fixture_random() % 3; parts; parts--)
+			at = fixture_random() % 3 ? put_descriptor(at, sequence, 1 + fixture_random() % 20)
+						  : put_revokes(at, sequence);
+		bool torn = i + 1 == count && fixture_random() % 2;
+		journal_commit_make(area, sequence, 1700000000, journal_at(at));
+		if (torn)
+			memset(journal_at(at), 0x5a, block_size);
+		at = journal_next(area, at, 1);
+	}
+}
+
+static const uint32_t formats[] = {
+	JBD2_INCOMPAT_REVOKE,
+	JBD2_INCOMPAT_REVOKE | JBD2_INCOMPAT_64BIT,
+	JBD2_INCOMPAT_REVOKE | JBD2_INCOMPAT_CSUM_V2,
+	JBD2_INCOMPAT_REVOKE | JBD2_INCOMPAT_CSUM_V2 | JBD2_INCOMPAT_64BIT,
+	JBD2_INCOMPAT_REVOKE | JBD2_INCOMPAT_CSUM_V3,
+	JBD2_INCOMPAT_REVOKE | JBD2_INCOMPAT_CSUM_V3 | JBD2_INCOMPAT_64BIT,
+};
+
+static void restore(void)
+{
+	memcpy(h.image.bytes, pristine, h.image.disk.bytes);
+	memset(h.image.log, 0, h.image.disk.log_bytes);
+	h.image.pending_count = 0;
+}
+
+static bool mount_may_die(bool resumed)
+{
+	if (setjmp(fixture_death))
+		return false;
+	assert_int_equal(resumed ? (enum error)host_reincarnate(&h) : host_mount(&h), ERR_OK);
+	return true;
+}
+
+static void random_journals(const char *options, unsigned kib)
+{
+	unsigned rounds = getenv("FULL") ? 1000 : 15;
+	open_image(options, kib);
+	for (unsigned i = 0; i < rounds; i++) {
+		restore();
+		put_journal(formats[i % (sizeof(formats) / sizeof(formats[0]))]);
+		assert_true(replay_by_e2fsck());
+		bool resumed = false;
+		do { // and we may die on the way, twice or more
+			fixture_die_at = fixture_random() & 1 ? fixture_steps + 1 + fixture_random() % 30 : 0;
+			if (mount_may_die(resumed))
+				break;
+			h.image.pending_count = 0;
+			resumed = true;
+		} while (true);
+		fixture_die_at = 0;
+		assert_same_as_theirs();
+		assert_true(volume_needs_recovery(h.volume));
+		assert_int_equal(host_commit(&h), ERR_OK);
+		assert_true(host_clean(&h));
+	}
+	close_image();
+}
+
+static void as_e2fsck_does(void **state)
+{
+	(void)state;
+	fixture_seed(401);
+	random_journals("-b 1024 -I 256 -O has_journal -J size=1", 6000);
+}
+
+static void as_e2fsck_does_4k(void **state)
+{
+	(void)state;
+	fixture_seed(402);
+	random_journals("-b 4096 -I 128 -O has_journal -J size=4", 16000);
+}
+
+// A wrong checksum inside a complete transaction: nothing is written, the volume is refused.
+static void damage_is_refused(void **state)
+{
+	(void)state;
+	fixture_seed(403);
+	open_image("-b 1024 -I 256 -O has_journal -J size=1", 6000);
+	for (unsigned i = 0; i < 40; i++) {
+		restore();
+		put_super(JBD2_INCOMPAT_REVOKE | JBD2_INCOMPAT_CSUM_V3, area->first, 7);
+		uint32_t at = put_descriptor(area->first, 7, 10);
+		journal_commit_make(area, 7, 1700000000, journal_at(at));
+		journal_at(area->first + 1 + fixture_random() % 10)[fixture_random() % block_size] ^= 1;
+		memcpy(theirs, h.image.bytes, h.image.disk.bytes);
+		assert_int_equal(host_mount(&h), ERR_CORRUPT);
+		assert_string_equal(h.volume->reason, "transaction 7 of the journal is damaged: e2fsck is needed");
+		assert_memory_equal(theirs, h.image.bytes, h.image.disk.bytes);
+	}
+	close_image();
+}
+
+static void assert_refused(enum error error, const char *sentence)
+{
+	assert_int_equal(host_mount(&h), error);
+	assert_string_equal(h.volume->reason, sentence);
+	restore();
+}
+
+static void refusals(void **state)
+{
+	(void)state;
+	open_image("-b 1024 -I 256 -O has_journal -J size=1", 6000);
+	restore();
+	put_super(JBD2_INCOMPAT_ASYNC_COMMIT, 1, 7);
+	assert_refused(ERR_UNSUPPORTED, "the journal needs a feature that is not supported: async_commit");
+	put_super(JBD2_INCOMPAT_FAST_COMMIT, 1, 7);
+	assert_refused(ERR_UNSUPPORTED, "the journal needs a feature that is not supported: fast_commit");
+	put_super(0x200, 1, 7);
+	assert_refused(ERR_UNSUPPORTED, "the journal needs features that are not supported: bits 0x200");
+	put_super(0, 5000, 7);
+	assert_refused(ERR_CORRUPT, "the journal of 1024 blocks has its log from block 1 on and begins at block 5000");
+	put_super(0, 1, 7);
+	jbd2_put(journal_at(0), 0);
+	assert_refused(ERR_CORRUPT, "the journal's magic number is 0x00000000 instead of 0xc03b3998");
+	put_super(JBD2_INCOMPAT_CSUM_V3, 1, 7);
+	journal_at(0)[JBD2_S_CHECKSUM] ^= 1;
+	assert_refused(ERR_CORRUPT, "the checksum of the journal's superblock is wrong");
+	put_super(0, 1, 7);
+	h.image.disk.read_only = true;
+	assert_refused(ERR_READ_ONLY, "the journal needs recovery, and the disk is read-only");
+	h.image.disk.read_only = false;
+	struct ext2_super *s = (struct ext2_super *)(void *)(h.image.bytes + 1024);
+	s->journal_inum = 0;
+	assert_refused(ERR_UNSUPPORTED, "the journal is on another device");
+	close_image();
+}
+
+// Transactions that debugfs's own journal writer made.
+static void of_debugfs(void **state)
+{
+	// With -c it writes checksums over transactions, but wrong ones where there are revoke records.
+	static const char *const opens[] = {"jo", "jo -c"};
+	char path[] = "/tmp/fs-jimage-XXXXXX", data[] = "/tmp/fs-jdata-XXXXXX", command[1024];
+	(void)state;
+	fixture_seed(404);
+	open_image("-b 1024 -I 256 -O has_journal -J size=1", 6000);
+	close(mkstemp(path));
+	int fd = mkstemp(data);
+	uint8_t block[1024];
+	for (unsigned i = 0; i < 4; i++) {
+		random_block(block);
+		assert_int_equal(write(fd, block, sizeof(block)), sizeof(block));
+	}
+	close(fd);
+	for (unsigned i = 0; i < 2; i++) {
+		restore();
+		put_super(0, 0, 1); // as after a clean unmount
+		((struct ext2_super *)(void *)(h.image.bytes + 1024))->feature_incompat &= ~EXT3_INCOMPAT_RECOVER;
+		host_save(&h, path);
+		snprintf(command, sizeof(command),
+			 "printf '%s\\njw -b %u,%u,%u,%u %s\\n%s -r %u,%u\\njw -b %u -c %s\\njc\\n' | debugfs -w -f - %s > /dev/null 2>&1",
+			 opens[i], targets[0], targets[1], targets[2], targets[3], data, i ? "#" : "jw", targets[2], targets[3],
+			 targets[4], data, path);
+		assert_int_equal(system(command), 0);
+		read_file(path, h.image.bytes);
+		assert_true(replay_by_e2fsck());
+		assert_int_equal(host_mount(&h), ERR_OK);
+		assert_same_as_theirs();
+		assert_memory_not_equal(h.image.bytes + (size_t)targets[0] * 1024, pristine + (size_t)targets[0] * 1024, 1024);
+		bool revoked = memcmp(h.image.bytes + (size_t)targets[3] * 1024, pristine + (size_t)targets[3] * 1024, 1024) == 0;
+		assert_int_equal(revoked, i == 0);
+	}
+	unlink(path);
+	unlink(data);
+	close_image();
+}
+
+// After a reboot the serials go on from the mark on the disk, and it is an attribute that others can read.
+static void mark_is_on_the_disk(void **state)
+{
+	(void)state;
+	open_image("-b 1024 -I 256 -O has_journal -J size=1", 6000);
+	uint64_t serial = h.serial;
+	char path[] = "/tmp/fs-mark-XXXXXX", command[256], text[64] = {0};
+	assert_int_equal(serial, 2);
+	restore();
+	assert_int_equal(host_mount(&h), ERR_OK);
+	assert_int_equal(h.serial, serial);
+	close(mkstemp(path));
+	host_save(&h, path);
+	snprintf(command, sizeof(command), "debugfs -R 'ea_get -x / trusted.planaria.mark' %s 2> /dev/null", path);
+	FILE *f = popen(command, "r");
+	assert_true(fread(text, 1, sizeof(text) - 1, f) > 0);
+	pclose(f);
+	assert_non_null(strstr(text, "02 00 00 00 00 00 00 00"));
+	unlink(path);
+	close_image();
+}
+
+static void checksum_is_crc32c(void **state)
+{
+	(void)state;
+	assert_int_equal(~checksum_crc32c(~0u, "123456789", 9), 0xe3069283);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(checksum_is_crc32c), cmocka_unit_test(as_e2fsck_does), cmocka_unit_test(as_e2fsck_does_4k),
+		cmocka_unit_test(damage_is_refused),  cmocka_unit_test(refusals),	cmocka_unit_test(of_debugfs),
+		cmocka_unit_test(mark_is_on_the_disk),
+	};
+	return cmocka_run_group_tests(tests, 0, 0);
+}
