@@ -103,8 +103,11 @@ void trace_free(struct trace *t)
 
 static void apply(struct image *image, unsigned i, bool torn)
 {
+	bool lost = false;
 	for (uint32_t at = 0; at < image->pending[i].bytes; at += 512) {
-		if (torn && fixture_random() & 1)
+		if (!image->whole_super || image->pending[i].offset + at != EXT2_SUPER_OFFSET + 512)
+			lost = torn && fixture_random() & 1;
+		if (lost)
 			continue;
 		memcpy(image->bytes + image->pending[i].offset + at, image->pending[i].from + at, 512);
 		trace_add(image, TRACE_WRITE, image->pending[i].offset + at, image->pending[i].from + at, 512);

@@ -34,6 +34,7 @@ struct image {
 	bool fail_writes; // each write_wait answers ERR_DEVICE
 	uint64_t reads;
 	struct trace *trace; // 0: none is kept
+	bool whole_super; // the superblock's two sectors are never torn apart
 };
 
 // One operation that was acknowledged: what the ring keeps of it.
