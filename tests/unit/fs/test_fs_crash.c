@@ -150,10 +150,10 @@ static void many_deaths_journal(void **state)
 	many_deaths("-b 1024 -I 256 -g 2048 -O has_journal -J size=1", getenv("FULL") ? 2000 : 100);
 }
 
-static void many_deaths_ext4(void **state)
+static void many_deaths_ext4_journal(void **state)
 {
 	(void)state;
-	many_deaths_of("-t ext4 -b 1024 -I 256 -g 2048 -J size=1");
+	many_deaths("-t ext4 -b 1024 -I 256 -g 2048 -J size=1", getenv("FULL") ? 2000 : 100);
 }
 
 static void commit_is_repeated_after_disk_errors(void **state)
@@ -298,7 +298,7 @@ int main(void)
 		cmocka_unit_test(many_deaths_ext2),
 		cmocka_unit_test(many_deaths_ext4),
 		cmocka_unit_test(many_deaths_journal),
-		cmocka_unit_test(many_deaths_ext4),
+		cmocka_unit_test(many_deaths_ext4_journal),
 		cmocka_unit_test(commit_is_repeated_after_disk_errors),
 		cmocka_unit_test(damaged_record_is_refused),
 		cmocka_unit_test(damaged_log_is_no_loss),
