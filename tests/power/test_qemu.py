@@ -160,8 +160,7 @@ def recovery_cut(t, judge, log, tree):
     return judge.count["images"]
 
 
-@case(family=["ext2"])
-def power_qemu(t, family):
+def the_system(t, family):
     bench = Bench(family)
     try:
         image, log = t.folder / "disk.img", t.folder / "writes.log"
@@ -184,3 +183,13 @@ def power_qemu(t, family):
             print(f"     power qemu {family} seed {SEED}: booted from cut {number}:{subset}, its recovery cut {count} times")
     finally:
         bench.close()
+
+
+@case(family=["ext4"])
+def power_qemu(t, family):
+    the_system(t, family)
+
+
+@case(full=True, family=["ext2", "ext3"])
+def power_qemu_more(t, family):
+    the_system(t, family)
