@@ -20,6 +20,7 @@ static bool record_ready(const struct client_ring *ring, unsigned slot)
 static void former_take_over(struct client_ring *ring, unsigned slot, uint32_t seq)
 {
 	struct client_slot *s = &ring->slots[slot];
+	s->former_seq = (uint16_t)s->seq;
 	s->seq = seq;
 	s->state = CLIENT_SLOT_FORMER;
 	s->submitted = load64(&ring->view.requests[slot].time);
@@ -47,6 +48,7 @@ void client_ring_start(struct client_ring *ring)
 	for (unsigned slot = view.geometry.slots; slot-- > 0;) {
 		uint32_t seq = load32(&view.requests[slot].seq);
 		ring->slots[slot].found_by_record = true; // perhaps by our former incarnation
+		ring->slots[slot].seq = load32(&view.records[slot].seq);
 		if (seq)
 			former_take_over(ring, slot, seq);
 		else
@@ -177,12 +179,20 @@ int client_ring_take_slowly(struct client_ring *ring)
 	return slot;
 }
 
+// Nothing was written into the record since the request was submitted.
+static bool record_untouched(const struct client_ring *ring, unsigned slot)
+{
+	return (uint16_t)load32(&ring->view.records[slot].seq) == ring->slots[slot].former_seq;
+}
+
 uint64_t client_ring_oldest(const struct client_ring *ring)
 {
 	uint64_t oldest = ~0ull;
 	for (unsigned slot = 0; slot < ring->view.geometry.slots; slot++) {
 		const struct client_slot *s = &ring->slots[slot];
-		if (client_slot_waits(s) && s->submitted < oldest && !(ring->view.requests[slot].flags & REQUEST_PATIENT))
+		if (!client_slot_waits(s) || s->submitted >= oldest)
+			continue;
+		if (!(ring->view.requests[slot].flags & REQUEST_PATIENT) || !record_untouched(ring, slot))
 			oldest = s->submitted;
 	}
 	return oldest;

@@ -20,6 +20,7 @@ struct client_slot {
 	uint32_t seq;
 	uint8_t state;         // enum client_slot_state
 	bool found_by_record;  // its index may still come by the ring: tolerated once
+	uint16_t former_seq;   // lower half of the record's seq until this request is answered
 	uint64_t submitted;    // time stamp of the request
 	uint64_t serial;       // HELD
 	struct completion *result; // where the record goes, 0: nowhere
@@ -119,7 +120,8 @@ static inline int client_ring_take(struct client_ring *ring)
 	store32(&ring->view.client->complete_head, ++ring->head);
 	return client_ring_complete(ring, slot);
 }
-// Time stamp of the oldest outstanding request that is not patient; ~0 when there is none.
+// Time stamp of the oldest outstanding request that the server should have answered; ~0 when there is none. A patient one
+// counts as soon as there is a new record in its slot: a right one was taken, so this is wrong, or was never published.
 uint64_t client_ring_oldest(const struct client_ring *ring);
 
 // A slot, or -1 when none is free. Its `result` is the caller's to set.
@@ -160,6 +162,7 @@ static inline void client_ring_submit(struct client_ring *ring, unsigned slot, u
 	uint32_t seq = ring->next_seq;
 	ring->next_seq = seq + 1 ? seq + 1 : 1;
 	store32(&ring->view.client->next_seq, ring->next_seq); // before seq is used: never used twice (INV-22)
+	s->former_seq = (uint16_t)s->seq;
 	s->seq = seq;
 	s->submitted = now;
 	s->state = CLIENT_SLOT_OUTSTANDING;

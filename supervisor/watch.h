@@ -6,8 +6,9 @@
 #define WATCH_TICKS 4u
 
 // ms from start to ready, while all that a service uses is there. 10 s: a file system replays a full log in less.
-#define WATCH_EXIT_COMPLAINT 76 // exit code of a supervisor that a client complained about
 #define WATCH_START_MS 10000u
+
+#define WATCH_EXIT_COMPLAINT 76 // exit code of a supervisor that a client complained about
 
 // Gives it that time to become ready.
 void watch_start(struct service *service);

@@ -411,6 +411,65 @@ static void oldest_skips_patient_requests(void **state)
 	assert_int_equal(client_ring_oldest(&client), client.view.requests[slot].time);
 }
 
+static int submit_patient(void)
+{
+	int slot = submit(OP_READ, 1);
+	client.view.requests[slot].flags = REQUEST_PATIENT;
+	return slot;
+}
+
+static void oldest_counts_patient_requests_answered_wrongly(void **state)
+{
+	(void)state;
+	both(4);
+	uint64_t result;
+	for (unsigned i = 0; i < 6; i++) { // slots that are new and slots that were used
+		struct request copy;
+		int slot = submit_patient();
+		assert_int_equal(server_ring_take(&server, &copy, 0), slot);
+		assert_true(client_ring_oldest(&client) == ~0ull);
+		record((unsigned)slot, copy.seq + 1, 0, 0);
+		server_ring_publish(&server, (unsigned)slot); // in the first turn the change of epoch skips this index
+		assert_int_equal(take(&result), -1);
+		assert_int_equal(client_ring_oldest(&client), client.view.requests[slot].time);
+		record((unsigned)slot, copy.seq, 0, 0);
+		server_ring_publish(&server, (unsigned)slot);
+		assert_int_equal(take(&result), slot);
+	}
+}
+
+static void oldest_counts_patient_requests_never_published(void **state)
+{
+	(void)state;
+	both(4);
+	uint64_t result;
+	take(&result); // the epoch is seen
+	take(&result); // and the records were looked at
+	struct request copy;
+	int slot = submit_patient();
+	assert_int_equal(server_ring_take(&server, &copy, 0), slot);
+	record((unsigned)slot, copy.seq, 0, 0);
+	assert_int_equal(take(&result), -1);
+	assert_int_equal(client_ring_oldest(&client), client.view.requests[slot].time);
+}
+
+static void oldest_is_patient_after_a_restart_of_the_client(void **state)
+{
+	(void)state;
+	both(4);
+	uint64_t result;
+	submit(OP_READ, 1);
+	serve(0);
+	assert_true(take(&result) >= 0);
+	int slot = submit_patient(); // its record is that of the request before
+	client_new();
+	assert_true(client_ring_oldest(&client) == ~0ull);
+	struct request copy;
+	assert_int_equal(server_ring_take(&server, &copy, 0), slot);
+	record((unsigned)slot, copy.seq + 1, 0, 0);
+	assert_int_equal(client_ring_oldest(&client), client.view.requests[slot].time);
+}
+
 // Whatever is on the server's page and in its records: the client neither leaves its memory nor loops.
 static void random_server_page(void **state)
 {
@@ -487,6 +546,9 @@ int main(void)
 		cmocka_unit_test(epoch_change_finds_records),
 		cmocka_unit_test(restarted_client_drains),
 		cmocka_unit_test(oldest_skips_patient_requests),
+		cmocka_unit_test(oldest_counts_patient_requests_answered_wrongly),
+		cmocka_unit_test(oldest_counts_patient_requests_never_published),
+		cmocka_unit_test(oldest_is_patient_after_a_restart_of_the_client),
 		cmocka_unit_test(random_server_page),
 		cmocka_unit_test(random_client_page),
 	};
