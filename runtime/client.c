@@ -20,6 +20,7 @@
 #define CLIENT_BACKOFF_FIRST_US 1000u // between two looks for a service that is not published
 #define CLIENT_BACKOFF_LAST_US 50000u // a service that takes longer has trouble; 20 looks a second cost nothing
 #define CLIENT_OFFENCE_US 100000u     // a reset tail lasts microseconds, unless the adopting server is stopped too
+#define CLIENT_DISTRUST_US (COMPLAINT_AGE_MS * 1000u + 10000u) // between complaints about a liar: the kernel's evidence needs two
 #define CLIENT_SHORT 4u               // with less than this part of the slots free, a commit is asked for
 #define CLIENT_PAYLOAD_ALIGN 64u      // slots' payloads never share a cache line
 
@@ -32,6 +33,7 @@ struct client {
 	bool raw;
 	bool resumed;
 	bool lost; // the service will not come back
+	bool distrusted; // this incarnation of the server has lied: what is outstanding may be what it gave away
 	uint32_t out_room;
 	uint32_t in_room;
 	unsigned waits;
@@ -122,6 +124,7 @@ static __attribute__((noinline)) bool client_look_beside(struct client *client)
 	if (ring->epoch != client->epoch_seen) {
 		client->epoch_seen = ring->epoch;
 		client->epoch_time = time_now();
+		client->distrusted = false;
 		if (ring->former > 0) // the new server has not heard it
 			former_hurry(ring);
 	}
@@ -181,6 +184,26 @@ static void tail_report(struct client *client, uint64_t now)
 		complain(client, COMPLAINT_BAD_INDEX);
 }
 
+static uint64_t watch_ticks(const struct client *client)
+{
+	return time_ticks_from_us(client->distrusted ? CLIENT_DISTRUST_US : (uint64_t)self_manifest()->request_ms * 1000);
+}
+
+static void watch_arm(struct client *client)
+{
+	uint64_t period = watch_ticks(client);
+	if (period)
+		timer_arm(&client->watch, time_now() + period);
+}
+
+// One claim is not believed, and nobody waits longer than need be for an answer that went elsewhere.
+static void lie_report(struct client *client, enum complaint reason)
+{
+	complain(client, reason);
+	client->distrusted = true;
+	watch_arm(client);
+}
+
 static void offence_report(struct client *client)
 {
 	enum client_offence offence = client->ring.offence;
@@ -190,44 +213,37 @@ static void offence_report(struct client *client)
 	else
 		client->offence_time = 0;
 	if (offence == OFFENCE_INDEX)
-		complain(client, COMPLAINT_BAD_INDEX);
+		lie_report(client, COMPLAINT_BAD_INDEX);
 	if (offence == OFFENCE_COMPLETION)
-		complain(client, COMPLAINT_BAD_COMPLETION);
+		lie_report(client, COMPLAINT_BAD_COMPLETION);
 }
 
-static uint64_t watch_ticks(void)
+// Is the oldest request older than the manifest's patience?
+static bool oldest_late(const struct client *client)
 {
-	return time_ticks_from_us((uint64_t)self_manifest()->request_ms * 1000);
-}
-
-static void watch_arm(struct client *client)
-{
-	uint64_t period = watch_ticks();
-	if (period)
-		timer_arm(&client->watch, time_now() + period);
-}
-
-// Is the oldest request older than the manifest's patience, and the server the same and open?
-static bool overdue(struct client *client)
-{
-	const struct client_ring *ring = &client->ring;
-	client_look(client);
-	if (ring->outstanding == 0)
-		return false;
 	uint64_t now = time_now();
-	uint64_t since = client_ring_oldest(ring);
+	uint64_t since = client_ring_oldest(&client->ring);
 	if (since < client->epoch_time)
 		since = client->epoch_time;
-	return since < now && now - since > watch_ticks() && channel_view_refresh(&client->ring.view) == ERR_OK &&
-	       ring->view.state == CHANNEL_OPEN;
+	return since < now && now - since > watch_ticks(client);
+}
+
+// Is there a request that is late, or that waits for a liar, and the server the same and open?
+static bool overdue(struct client *client)
+{
+	client_look(client);
+	if (client->ring.outstanding == 0 || !(client->distrusted || oldest_late(client)))
+		return false;
+	return channel_view_refresh(&client->ring.view) == ERR_OK && client->ring.view.state == CHANNEL_OPEN;
 }
 
 // Each period while something is outstanding. If the kernel finds a record for each request, the one that is overdue was
-// recorded and never published: the kernel cannot see that.
+// recorded and never published: the kernel cannot see that. A liar that has answered all after all is trusted again.
 static void watch_expired(struct timer *timer)
 {
 	struct client *client = client_of_watch(timer);
 	bool late = overdue(client);
+	client->distrusted &= client->ring.outstanding > 0;
 	if (client->ring.outstanding == 0 || client->lost)
 		return;
 	if (late && complain(client, COMPLAINT_NO_ANSWER) == ERR_INVALID && overdue(client))

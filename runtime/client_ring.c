@@ -16,6 +16,12 @@ static bool record_ready(const struct client_ring *ring, unsigned slot)
 	return load32(&record->status) < ERROR_COUNT;
 }
 
+// Nothing was written into the record since the request was submitted.
+static bool record_untouched(const struct client_ring *ring, unsigned slot)
+{
+	return (uint16_t)load32(&ring->view.records[slot].seq) == ring->slots[slot].former_seq;
+}
+
 // A request of a former incarnation: perhaps never published, so it is published once more.
 static void former_take_over(struct client_ring *ring, unsigned slot, uint32_t seq)
 {
@@ -129,12 +135,14 @@ static int rescan(struct client_ring *ring)
 	return -1;
 }
 
-// An entry of the ring for a slot that does not wait for it.
+// An entry of the ring for a slot that does not wait for it. It may be the late index of what the scan had found, but then
+// the record is still that one, or that of a later request which came by this index's elder.
 static void entry_unexpected(struct client_ring *ring, unsigned slot)
 {
 	struct client_slot *s = &ring->slots[slot];
-	if (s->found_by_record)
-		s->found_by_record = false; // the late index of what the scan had found
+	bool known = client_slot_waits(s) ? record_untouched(ring, slot) : load32(&ring->view.records[slot].seq) == s->seq;
+	if (s->found_by_record && known)
+		s->found_by_record = false;
 	else
 		ring->offence = OFFENCE_COMPLETION;
 }
@@ -177,12 +185,6 @@ int client_ring_take_slowly(struct client_ring *ring)
 		slot = entry_take(ring);
 	}
 	return slot;
-}
-
-// Nothing was written into the record since the request was submitted.
-static bool record_untouched(const struct client_ring *ring, unsigned slot)
-{
-	return (uint16_t)load32(&ring->view.records[slot].seq) == ring->slots[slot].former_seq;
 }
 
 uint64_t client_ring_oldest(const struct client_ring *ring)

@@ -431,6 +431,8 @@ static void oldest_counts_patient_requests_answered_wrongly(void **state)
 		record((unsigned)slot, copy.seq + 1, 0, 0);
 		server_ring_publish(&server, (unsigned)slot); // in the first turn the change of epoch skips this index
 		assert_int_equal(take(&result), -1);
+		assert_int_equal(client.offence, i ? OFFENCE_COMPLETION : OFFENCE_NONE);
+		client.offence = OFFENCE_NONE;
 		assert_int_equal(client_ring_oldest(&client), client.view.requests[slot].time);
 		record((unsigned)slot, copy.seq, 0, 0);
 		server_ring_publish(&server, (unsigned)slot);

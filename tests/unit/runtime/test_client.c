@@ -236,6 +236,41 @@ static void lies_are_reported_and_waited_out(void **state)
 	client_close(client);
 }
 
+static unsigned turns_until_no_answer(unsigned turns_max)
+{
+	unsigned n = 0;
+	while (n < turns_max && world.complaints[COMPLAINT_NO_ANSWER] < 2) {
+		world.time += 120000;
+		loop_turn(true);
+		n++;
+	}
+	return n;
+}
+
+static void what_a_liar_owes_is_claimed_soon(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	struct client_request r = {.op = OP_ECHO}, patient = {.op = OP_ECHO, .patient = true};
+	world.manifest.request_ms = 60000;
+	assert_int_equal(client_call(client, &r), ERR_OK);
+	silent = true;
+	client_submit(client, &patient);
+	struct channel_server_page *page = server.view.server;
+	assert_int_equal(turns_until_no_answer(10), 10); // nothing is wrong yet
+	assert_int_equal(world.complaints[COMPLAINT_NO_ANSWER], 0);
+	page->complete_ring[page->complete_tail % CHANNEL_SLOTS_MAX] = 3; // nobody waits there, twice: one may be late
+	page->complete_tail++;
+	page->complete_ring[page->complete_tail % CHANNEL_SLOTS_MAX] = 3;
+	page->complete_tail++;
+	loop_turn(true);
+	assert_int_equal(world.complaints[COMPLAINT_BAD_COMPLETION], 1);
+	assert_in_range(turns_until_no_answer(10), 2, 3);
+	die_in_turns = 2;
+	assert_int_equal(client_wait(client, &patient), ERR_OK);
+	client_close(client);
+}
+
 static void open_waits_and_refuses(void **state)
 {
 	(void)state;
@@ -306,6 +341,7 @@ int main(void)
 		cmocka_unit_test(lost_service_fails_all),
 		cmocka_unit_test(unanswered_requests_are_complained_about),
 		cmocka_unit_test(lies_are_reported_and_waited_out),
+		cmocka_unit_test(what_a_liar_owes_is_claimed_soon),
 		cmocka_unit_test(open_waits_and_refuses),
 		cmocka_unit_test(next_incarnation_resumes),
 		cmocka_unit_test(raw_areas_are_the_callers),
