@@ -1,10 +1,14 @@
 // Topic: from the crash of a server to its first served request.
 //
 // Kills each server by an illegal instruction at its next injection point while a ping waits in its ring. The time of the
-// trap is the supervisor's record of it, the end is the ping's answer; both are on the one time base.
+// trap is the supervisor's record of it, the end is the ping's answer; both are on the one time base. The file system dies
+// a second time over with a ring as full as it gets of operations that are recorded and not yet committed: a client whose
+// free slots are fewer than a quarter asks for a commit. What stays on the disk is one small file, removed at the end.
 #include "apps/bench/bench.h"
 #include "abi/fault.h"
+#include "runtime/client.h"
 #include "runtime/fiber.h"
+#include "runtime/file.h"
 #include "runtime/runtime.h"
 #include "runtime/supervision.h"
 #include <stdio.h>
@@ -12,6 +16,10 @@
 
 #define CRASHES 30u
 #define RECORD_LOOKS 1000u
+#define RING_SLOTS 128u
+#define RING_UNSYNCED (RING_SLOTS / 4 * 3)
+#define RING_PATH "/bench.ring"
+#define RING_PIECE 512u
 
 static struct series served;
 static struct series detection;
@@ -57,22 +65,23 @@ static enum error crash_once(const struct supervisor_service *service, const cha
 	return ERR_OK;
 }
 
-static int measure_service(const char *name)
-{
+// The series of one kind of crash: crash.NAME.served, .detection, .restart.
+struct crash_series {
 	char names[3][48];
-	struct supervisor_service service;
-	uint64_t cursor = 0;
-	struct supervisor_restart last;
-	enum error e = supervision_find(name, &service);
-	(void)find_record(name, &cursor, &last);
-	snprintf(names[0], sizeof(names[0]), "crash.%s.served", name);
-	snprintf(names[1], sizeof(names[1]), "crash.%s.detection", name);
-	snprintf(names[2], sizeof(names[2]), "crash.%s.restart", name);
-	series_begin(&served, names[0]);
-	series_begin(&detection, names[1]);
-	series_begin(&restart, names[2]);
-	for (unsigned i = 0; i < CRASHES && e == ERR_OK; i++)
-		e = crash_once(&service, name, &cursor);
+};
+
+static void crashes_begin(struct crash_series *c, const char *name)
+{
+	snprintf(c->names[0], sizeof(c->names[0]), "crash.%s.served", name);
+	snprintf(c->names[1], sizeof(c->names[1]), "crash.%s.detection", name);
+	snprintf(c->names[2], sizeof(c->names[2]), "crash.%s.restart", name);
+	series_begin(&served, c->names[0]);
+	series_begin(&detection, c->names[1]);
+	series_begin(&restart, c->names[2]);
+}
+
+static int crashes_end(const char *name, enum error e)
+{
 	if (e != ERR_OK)
 		return bench_complain(name, e);
 	series_print(&served);
@@ -81,12 +90,79 @@ static int measure_service(const char *name)
 	return 0;
 }
 
+static enum error crashes_find(const char *name, struct supervisor_service *service, uint64_t *cursor)
+{
+	struct supervisor_restart last;
+	*cursor = 0;
+	(void)find_record(name, cursor, &last);
+	return supervision_find(name, service);
+}
+
+static int measure_service(const char *name)
+{
+	static struct crash_series names;
+	struct supervisor_service service;
+	uint64_t cursor;
+	enum error e = crashes_find(name, &service, &cursor);
+	crashes_begin(&names, name);
+	for (unsigned i = 0; i < CRASHES && e == ERR_OK; i++)
+		e = crash_once(&service, name, &cursor);
+	return crashes_end(name, e);
+}
+
+// Writes that nobody syncs, all in flight at once and all answered.
+static enum error ring_fill(struct client *client, uint64_t handle)
+{
+	static struct client_request writes[RING_UNSYNCED];
+	static const uint8_t piece[RING_PIECE] = {1};
+	enum error e = ERR_OK;
+	for (unsigned i = 0; i < RING_UNSYNCED && e == ERR_OK; i++) {
+		writes[i] = (struct client_request){
+			.op = FS_OP_WRITE, .arg = {handle, i * RING_PIECE}, .out = piece, .out_length = RING_PIECE};
+		e = client_submit(client, &writes[i]);
+	}
+	for (unsigned i = 0; i < RING_UNSYNCED; i++) {
+		enum error end = client_wait(client, &writes[i]);
+		e = e == ERR_OK ? end : e;
+	}
+	return e;
+}
+
+static int measure_full_ring(void)
+{
+	static struct crash_series names;
+	const struct client_options options = {.slots = RING_SLOTS};
+	struct supervisor_service service;
+	struct client *client = 0;
+	struct file file = {0};
+	uint64_t cursor;
+	enum error e = crashes_find("fs", &service, &cursor);
+	crashes_begin(&names, "fs.full");
+	if (e == ERR_OK)
+		e = client_open(&client, "fs", &options);
+	if (e == ERR_OK)
+		e = file_open(&file, RING_PATH, FILE_WRITE | FILE_CREATE);
+	for (unsigned i = 0; i < CRASHES && e == ERR_OK; i++) {
+		e = file_sync(); // the ring is empty
+		if (e == ERR_OK)
+			e = ring_fill(client, file.handle);
+		if (e == ERR_OK)
+			e = crash_once(&service, "fs", &cursor);
+	}
+	file_close(&file);
+	(void)file_unlink(RING_PATH);
+	if (client)
+		client_close(client);
+	return crashes_end("fs.full", e);
+}
+
 int bench_recovery(void)
 {
 	int status = 0;
 	series_head("crash to first served request");
 	status |= measure_service("blk");
 	status |= measure_service("fs");
+	status |= measure_full_ring();
 	status |= measure_service("console");
 	return status;
 }
