@@ -12,6 +12,9 @@ MEM ?= 512M
 SYSTEM ?= default
 GUESTS ?= 7
 export QEMU ?= qemu-system-riscv64
+# What is typed at the shell and what goes to QEMU is not make's to expand: $? and $( are the shell's. Hence $(value ..),
+# and no copy in the environment, for which make would expand them.
+unexport CMD QEMUFLAGS
 
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
@@ -20,6 +23,10 @@ MAKEFLAGS += --no-builtin-rules
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),@:,@printf '%-6s %s\n' '$(1)' '$(2)')
+
+ifeq ($(wildcard systems/$(SYSTEM).toml),)
+$(error SYSTEM=$(SYSTEM): there is no systems/$(SYSTEM).toml; there are $(sort $(patsubst systems/%.toml,%,$(wildcard systems/*.toml))))
+endif
 
 include tools/target.mk
 include tools/host.mk
@@ -30,26 +37,27 @@ include tools/tests.mk
 all: $(B)/kernel.elf $(B)/boot-$(SYSTEM).img
 	@:
 
-##run: boot in QEMU; CORES=4 MEM=512M DISK=file SYSTEM=default CMD='a; b' QEMU=path QEMUFLAGS='...' GUESTS=7
+##run: boot in QEMU; CORES=4 MEM=512M SYSTEM=default GUESTS=7 DISK=file (DISK=none: without) QEMU=path QEMUFLAGS='...'; CMD='a; b' runs that and powers off, LIMIT=1800 seconds at most
 .PHONY: run
 run: setup
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)python3 tools/run.py --cores '$(CORES)' --memory '$(MEM)' --system '$(SYSTEM)' --guests '$(GUESTS)' \
-		$(if $(DISK),--disk '$(DISK)') $(if $(QEMUFLAGS),--flags=$(call quote,$(QEMUFLAGS))) \
-		$(if $(CMD),--command $(call quote,$(CMD)))
+	$(Q)$(RUN) $(if $(value CMD),--command $(call quote,$(value CMD)))
+RUN = python3 tools/run.py --cores $(call quote,$(CORES)) --memory $(call quote,$(MEM)) --system '$(SYSTEM)' \
+	--guests $(call quote,$(GUESTS)) $(if $(DISK),--disk $(call quote,$(DISK))) \
+	$(if $(value QEMUFLAGS),--flags=$(call quote,$(value QEMUFLAGS)))
 quote = '$(subst ','\'',$(1))'
 
 ##gdb: boot stopped, with gdb attached and all symbols (same variables as run)
 .PHONY: gdb
-gdb: all
-	$(Q)python3 tools/run.py --cores '$(CORES)' --memory '$(MEM)' --system '$(SYSTEM)' --guests '$(GUESTS)' \
-		$(if $(DISK),--disk '$(DISK)') $(if $(QEMUFLAGS),--flags=$(call quote,$(QEMUFLAGS))) --gdb
+gdb: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(RUN) --gdb
 
 ##setup: name the Debian packages that are missing, or install them (as root or by sudo)
 .PHONY: setup setup-test
 setup:
 	$(Q)tools/setup.sh run
-setup-test:
+setup-test: setup
 	$(Q)tools/setup.sh test
 
 ##help: this list

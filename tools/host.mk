@@ -14,7 +14,7 @@ LIBFDT_HOST := $(LIBFDT_FILES:%=$(B)/host/libfdt/%.o)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/*/test_*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
-$(B)/host/%.c.o: %.c tools/host.mk | $(LIBFDT_READY)
+$(B)/host/%.c.o: %.c tools/host.mk | setup-test $(LIBFDT_READY)
 	@mkdir -p $(@D)
 	$(call say,HOSTCC,$<)
 	$(Q)$(HOST_CC) $(HOST_FLAGS) $(SANITIZERS) --coverage -I$(dir $<) -c $< -o $@
@@ -32,7 +32,7 @@ endef
 $(foreach t,$(UNIT_TESTS:$(B)/unit/%=%),$(eval $(call unit_rule,$(t))))
 
 define fuzz_rule
-$(B)/fuzz/$(1): tests/fuzz/$(1).c $(filter %.c,$(FUZZ_$(1))) | $(LIBFDT_READY)
+$(B)/fuzz/$(1): tests/fuzz/$(1).c $(filter %.c,$(FUZZ_$(1))) | setup-test $(LIBFDT_READY)
 	@mkdir -p $$(@D)
 	$$(call say,FUZZCC,$$<)
 	$$(Q)clang -O1 -g -std=gnu17 -Wall -Iinclude -I. -isystem $(LIBFDT) -fno-strict-aliasing -MMD -MP -MF $$@.d \
@@ -45,7 +45,7 @@ $(foreach f,$(FUZZERS),$(eval $(call fuzz_rule,$(f))))
 
 # The file server's core for the power-cut harness (tests/power/host.py): many thousands of mounts, so optimized.
 POWER_SOURCES := tests/power/fs_host.c tests/unit/fs/fixture.c $(FS_CORE)
-$(B)/power/fs_host: $(POWER_SOURCES) $(wildcard servers/fs/*.h tests/unit/fs/*.h include/*/*.h runtime/*.h) tools/host.mk
+$(B)/power/fs_host: $(POWER_SOURCES) $(wildcard servers/fs/*.h tests/unit/fs/*.h include/*/*.h runtime/*.h) tools/host.mk | setup-test
 	@mkdir -p $(@D)
 	$(call say,HOSTCC,$@)
 	$(Q)$(HOST_CC) $(HOST_FLAGS) -O2 $(SANITIZERS) $(filter %.c,$^) -MF /dev/null -o $@

@@ -2,7 +2,8 @@
 """Boots Planaria in QEMU: interactive, with commands, or for gdb. `make run` and `make gdb` call it.
 
 Interactive: the terminal is the console, Ctrl-A x quits. --command 'a; b': types that line at the prompt, powers off,
-and ends with the exit status of the last command. The whole console goes to build/log/.
+and ends with the exit status of the last command (1 also when an option is wrong, or the line did not end in time). The
+whole console goes to build/log/.
 """
 import argparse
 import os
@@ -16,9 +17,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from disk import default_disk  # noqa: E402
-from qemu import ANSI, EXIT_LINE, PROMPT, Machine, MachineError, Options, qemu_command, tied  # noqa: E402
+from manifest import ManifestError, read_system  # noqa: E402
+from qemu import (ANSI, EXIT_LINE, PROMPT, RESTARTED, Machine, MachineError, Options, qemu_command,  # noqa: E402
+                  tied)
 
 LOGS_KEPT = 20
+LIMIT_SECONDS = "1800"
+
+
+class OptionError(Exception):
+    """An option that cannot be; nothing was started."""
 
 
 def log_path():
@@ -32,26 +40,53 @@ def log_path():
 
 def read_arguments():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--cores", type=int, default=4)
+    parser.add_argument("--cores", default="4")
     parser.add_argument("--memory", default="512M")
     parser.add_argument("--disk")
     parser.add_argument("--system", default="default")
-    parser.add_argument("--guests", type=int, default=7)
+    parser.add_argument("--guests", default="7")
     parser.add_argument("--flags", default="", help="more words for QEMU")
     parser.add_argument("--command")
-    parser.add_argument("--limit", type=int, default=int(os.environ.get("LIMIT") or 1800),
+    parser.add_argument("--limit", default=os.environ.get("LIMIT") or LIMIT_SECONDS,
                         help="seconds that the commands may take")
     parser.add_argument("--gdb", action="store_true")
     return parser.parse_args()
 
 
+def number(name, text, least):
+    if not re.fullmatch(r"[0-9]+", text) or int(text) < least:
+        raise OptionError(f"{name}={text}: it must be a number, {least} or more")
+    return int(text)
+
+
+def memory(text):
+    if not re.fullmatch(r"0*[1-9][0-9]*[KMGT]?", text, re.I):
+        raise OptionError(f"MEM={text}: it must be a number of MiB, or one with a unit: 512M, 2G")
+    return text
+
+
+def disk(text):
+    path = text or str(default_disk())
+    if path != "none" and not path.startswith("blkdebug:") and not Path(path).exists():
+        raise OptionError(f"the disk {path} does not exist (DISK=none boots without one)")
+    return None if path == "none" else path
+
+
+def boot_image(system, command):
+    """Built before; for commands, with a shell in it that can take them."""
+    image = Path(f"build/boot-{system}.img")
+    if not image.exists():
+        raise OptionError(f"there is no {image}; `make SYSTEM={system}` builds it")
+    services = read_system(f"systems/{system}.toml", None)["services"]
+    if command is not None and "shell" not in (s["image"] for s in services):
+        raise OptionError(f"the system '{system}' has no shell (systems/{system}.toml), so nobody would take the commands")
+    return str(image)
+
+
 def make_options(arguments):
-    disk = arguments.disk or str(default_disk())
-    if disk != "none" and not disk.startswith("blkdebug:") and not Path(disk).exists():
-        raise MachineError(f"the disk {disk} does not exist (DISK=none boots without one)")
-    return Options(cores=arguments.cores, memory=arguments.memory, disk=None if disk == "none" else disk,
-                   boot=f"build/boot-{arguments.system}.img", guests=arguments.guests,
-                   flags=shlex.split(arguments.flags))
+    return Options(cores=number("CORES", arguments.cores, 1), memory=memory(arguments.memory),
+                   disk=disk(arguments.disk), boot=boot_image(arguments.system, arguments.command),
+                   guests=number("GUESTS", arguments.guests, 0), flags=shlex.split(arguments.flags))
 
 
 def run_interactive(options, log):
@@ -75,8 +110,11 @@ def run_command(options, log, text, limit):
     with Machine(options, log, show) as machine:
         machine.prompt()
         machine.enter(("" if colours else "color off; ") + text + "; poweroff $?")
+        start = machine.mark
         # A prompt instead of the end: the shell was restarted, or the line ended in a comment.
         if machine.expect(re.escape(PROMPT), limit, f"the end of '{text}'", or_end=True):
+            if RESTARTED.search(machine.text, start):
+                print("\nthe shell died and was restarted: the rest of the line is lost", file=sys.stderr)
             machine.enter("poweroff $?")
         machine.wait_end(limit)
         codes = EXIT_LINE.findall(machine.text)
@@ -105,12 +143,15 @@ def main():
     arguments = read_arguments()
     log = log_path()
     try:
-        options = make_options(arguments)
+        options, limit = make_options(arguments), number("LIMIT", arguments.limit, 1)
         if arguments.gdb:
             return run_gdb(options, log)
         if arguments.command is None:
             return run_interactive(options, log)
-        return run_command(options, log, arguments.command, arguments.limit)
+        return run_command(options, log, arguments.command, limit)
+    except (OptionError, ManifestError) as error:
+        print(error, file=sys.stderr)
+        return 1
     except (MachineError, RuntimeError) as error:
         print(f"\n{error}; the console's log is {log}", file=sys.stderr)
         return 1

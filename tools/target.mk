@@ -4,7 +4,7 @@ LIBFDT := $(B)/libfdt
 LIBFDT_READY := $(LIBFDT)/.ready
 LIBFDT_FILES := fdt fdt_check fdt_ro fdt_wip fdt_sw fdt_rw fdt_strerror fdt_addresses
 
-$(LIBFDT_READY): tools/fetch-libfdt.sh
+$(LIBFDT_READY): tools/fetch-libfdt.sh | setup
 	$(call say,FETCH,libfdt)
 	$(Q)tools/fetch-libfdt.sh $(LIBFDT)
 

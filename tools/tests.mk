@@ -1,5 +1,5 @@
 # Tests of every kind. Each kind prints `N passed, N failed` and leaves the counts in build/results/KIND, which
-# `make test` adds up. T=word chooses cases, FULL=1 the long sizes.
+# `make test` adds up. T=word chooses cases (none that holds the word: an error), FULL=1 the long sizes.
 
 FUZZ_SECONDS ?= $(if $(FULL),300,3)
 JOBS ?= 2
@@ -10,9 +10,14 @@ else
 unexport FULL
 endif
 
+# Those of the given files whose path in build/ holds T, and a complaint when that is none.
+chosen = $(if $(T),$(foreach t,$(1),$(if $(findstring $(T),$(t:$(B)/%=%)),$(t))),$(1))
+must_choose = $(if $(strip $(2)),,$(error $(1): no case holds '$(T)'))
+
 ##test: all of the below, with the sum at the end; FULL=1 runs the long sizes
 .PHONY: test
 test: setup-test
+	$(if $(T),$(error T=$(T) chooses cases of one kind: make system T=$(T), say))
 	$(Q)python3 tools/test_all.py '$(MAKE)' lint docs manifest unit model fuzz power system fault
 
 ##lint: layers, headers alone, unique names, unfinished work, lengths
@@ -24,27 +29,29 @@ lint: all
 ##docs: what the pages name exists: paths, targets, functions, tests
 .PHONY: docs
 docs:
-	$(Q)python3 tests/docs/run.py $(T)
+	$(Q)python3 tests/docs/run.py $(if $(T),$(call quote,$(T)))
 
 ##manifest: exact error sentences of tests/manifest/
 .PHONY: manifest
 manifest:
-	$(Q)python3 tests/manifest/run.py $(T)
+	$(Q)python3 tests/manifest/run.py $(if $(T),$(call quote,$(T)))
 
 ##unit: host unit tests (T=word runs those whose path holds the word); coverage report in build/coverage
 .PHONY: unit
-unit: $(if $(T),$(foreach t,$(UNIT_TESTS),$(if $(findstring $(T),$(t)),$(t))),$(UNIT_TESTS))
+unit: $(call chosen,$(UNIT_TESTS)) | setup-test
+	$(call must_choose,unit,$^)
 	$(Q)find $(B)/host -name '*.gcda' -delete 2>/dev/null || true
 	$(Q)python3 tools/run_unit.py $^; code=$$?; $(if $(T),,tools/coverage.sh $(B) &&) exit $$code
 
 ##model: model checking by spin of tests/model/
 .PHONY: model
-model:
-	$(Q)python3 tools/counted.py model tests/model/run.sh $(T)
+model: setup-test
+	$(Q)python3 tools/counted.py model tests/model/run.sh $(if $(T),$(call quote,$(T)))
 
-##fuzz: each fuzzer for FUZZ_SECONDS
+##fuzz: each fuzzer for FUZZ_SECONDS; T=word chooses
 .PHONY: fuzz
-fuzz: $(FUZZERS:%=$(B)/fuzz/%)
+fuzz: $(call chosen,$(FUZZERS:%=$(B)/fuzz/%)) | setup-test
+	$(call must_choose,fuzz,$^)
 	$(Q)python3 tools/run_fuzz.py $(FUZZ_SECONDS) $^
 
 ##system: tests in QEMU; T=word chooses, JOBS=2 at a time
@@ -70,5 +77,5 @@ campaign: all $(ALL_SYSTEMS)
 
 ##bench: the benchmarks, in one run of 4 cores (README says how to read them)
 .PHONY: bench
-bench: setup
+bench:
 	$(Q)$(MAKE) --no-print-directory run CMD='bench'

@@ -153,8 +153,10 @@ int program_main(void)
 	}
 	editor.output = console_write;
 	editor.prompt = PROMPT;
-	if (self_restarted())
+	if (self_restarted()) {
+		last_status = STATUS_LOST;
 		printf("\nthe shell was restarted (epoch %u)\n", self_epoch());
+	}
 	for (;;)
 		editor_read();
 }
@@ -176,7 +178,8 @@ static int command_help(int argc, char **argv)
 		for (const struct command *c = tables[t]; c->name; c++)
 			printf("  %s%-10s%s %-34s %s\n", shade(SHADE_HEAD), c->name, shade(SHADE_NONE), c->arguments,
 			       c->help);
-	printf("`;` separates commands, $? is the last exit status, '..' and \"..\" quote, # starts a comment\n");
+	printf("`;` separates commands, $? is the last exit status (%d: the shell died), '..' and \"..\" quote, # starts a "
+	       "comment\n", STATUS_LOST);
 	return STATUS_OK;
 }
 

@@ -9,6 +9,7 @@
 #define STATUS_FAILED 1
 #define STATUS_MISUSED 2
 #define STATUS_USAGE (-1)     // of a command's function: the caller prints the usage line, and the status is MISUSED
+#define STATUS_LOST 126       // of the command under which the shell died, as its next incarnation has it
 #define STATUS_UNKNOWN 127    // no such command
 #define STATUS_INTERRUPTED 130
 

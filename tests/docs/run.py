@@ -137,6 +137,9 @@ CHECKS = (check_paths, check_targets, check_functions, check_invariant_numbers, 
 def main():
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     chosen = [check for check in CHECKS if word in check.__name__]
+    if not chosen:
+        print(f"docs: no case holds '{word}'")
+        return 1
     failed = 0
     for check in chosen:
         problems = sorted(set(check()))

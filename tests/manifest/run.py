@@ -101,6 +101,9 @@ def main():
             failed += 1
             print(f"FAIL manifest {name}\n     expected: {expected}\n     got:      {got}\n"
                   f"     again: python3 tests/manifest/run.py {name}")
+    if passed + failed == 0:
+        print(f"manifest: no case holds '{word}'")
+        return 1
     print(f"manifest: {passed} passed, {failed} failed")
     write_result("manifest", passed, failed)
     return failed != 0

@@ -58,6 +58,12 @@ def report(case, problem, test, seconds):
         sys.stdout.flush()
 
 
+def nothing_chosen(kind, word):
+    long_ones = sum(word in c.name for c in CASES)
+    print(f"{kind}: no case holds '{word}'" + (f" but {long_ones} long ones: FULL=1 runs them" if long_ones else ""))
+    return 1
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--kind", default="system")
@@ -71,6 +77,8 @@ def main():
     if arguments.list:
         print("\n".join(c.name for c in chosen))
         return 0
+    if not chosen:
+        return nothing_chosen(arguments.kind, arguments.word)
     print(f"{arguments.kind}: {len(chosen)} cases on {qemu_version()}")
     sys.stdout.flush()
     pristine_disk()

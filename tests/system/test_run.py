@@ -1,5 +1,7 @@
-"""`make run CMD=...`: commands are typed, the machine powers off, the last command's status comes back."""
+"""`make run CMD=...`: commands are typed, the machine powers off, the last command's status comes back; and what make and
+the tools say to words that mean nothing."""
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,6 +16,14 @@ def run_py(t, *words):
     return done.returncode, done.stdout
 
 
+def make(t, *words):
+    """make as a user calls it, not as part of the make that runs us."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "T", "CMD")}
+    done = subprocess.run(["make", "--no-print-directory", *words], cwd=ROOT, stdin=subprocess.DEVNULL, env=environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout
+
+
 @case(command=["true", "false; true", "true; false", "nonsense"])
 def run_status(t, command):
     expected = {"true": 0, "false; true": 0, "true; false": 1, "nonsense": 127}[command]
@@ -23,10 +33,49 @@ def run_status(t, command):
 
 
 @case
-def run_after_the_shell_was_killed(t):
-    """The line that was typed is gone with the shell; the machine powers off all the same."""
-    code, output = run_py(t, "--disk", "none", "--command", "crash shell kill; echo not reached")
-    t.check("exit status" in output, f"no power-off: {output[-300:]!r}")
+def run_through_make(t):
+    """What is typed at the shell is not make's to expand, and make's own status is 0 or 2."""
+    code, output = make(t, "run", "DISK=none", "CORES=2", "CMD=false; echo is $? 'a b' $(words; nonsense")
+    t.check("\nis 1 a b $(words\n" in output, f"the commands say {output[-400:]!r}")
+    t.check(re.search(r"Error 127$", output, re.M), f"make says {output[-300:]!r}")
+    t.equal(code, 2, "exit status of make")
+
+
+@case(command=["crash shell kill; echo not reached", "crash shell kill; false"])
+def run_after_the_shell_was_killed(t, command):
+    """The line that was typed is gone with the shell; the machine powers off all the same, and nobody calls it success."""
+    code, output = run_py(t, "--disk", "none", "--command", command)
+    t.check("exit status 126" in output, f"no power-off, or another status: {output[-300:]!r}")
+    t.check("the shell died and was restarted: the rest of the line is lost" in output, f"it says {output[-300:]!r}")
+    t.equal(code, 126, "exit status")
+
+
+WRONG = {"CORES=abc": "CORES=abc: it must be a number, 1 or more",
+         "CORES=0": "CORES=0: it must be a number, 1 or more",
+         "GUESTS=-1": "GUESTS=-1: it must be a number, 0 or more",
+         "LIMIT=soon": "LIMIT=soon: it must be a number, 1 or more",
+         "MEM=abc": "MEM=abc: it must be a number of MiB, or one with a unit: 512M, 2G",
+         "MEM=0M": "MEM=0M: it must be a number of MiB",
+         "SYSTEM=nope": "SYSTEM=nope: there is no systems/nope.toml; there are campaign default",
+         "SYSTEM=minimal": "the system 'minimal' has no shell (systems/minimal.toml), so nobody would take the commands"}
+
+
+@case(word=list(WRONG))
+def run_with_a_wrong_word(t, word):
+    code, output = make(t, "run", "DISK=none", "CMD=true", word)
+    t.check(WRONG[word] in output, f"it says {output[-300:]!r}")
+    t.check("planaria>" not in output and code == 2, f"it booted, or make's status {code} is not 2")
+
+
+@case(kind=["docs", "manifest", "unit", "fuzz", "system", "fault", "power", "model"])
+def choosing_nothing_is_an_error(t, kind):
+    """A typing mistake in T= is no success."""
+    if kind == "model":  # make would write its counts down
+        done = subprocess.run(["tests/model/run.sh", "nosuchcase"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        code, output = done.returncode, done.stdout
+    else:
+        code, output = make(t, kind, "T=nosuchcase")
+    t.check(code != 0 and f"{kind}: no case holds 'nosuchcase'" in output, f"status {code}, it says {output[-300:]!r}")
 
 
 @case
