@@ -32,6 +32,26 @@ static enum error target_find(const char *name, struct target *target)
 	return ERR_OK;
 }
 
+// Its runtime is asked through a channel, so only what serves somebody, and the shell by its manifest, can be reached.
+static int complain_unreached(const struct target *target, enum error e)
+{
+	struct info_service published = {.state = SERVICE_NONE};
+	if (e != ERR_NOT_FOUND)
+		return complain(target->served, e);
+	(void)info_find_service(target->served, 0, &published);
+	printf("%s: %s, so only `crash %s kill` reaches it\n", target->name,
+	       published.state == SERVICE_NONE ? "it serves nobody" : "the shell's manifest does not name it in `uses`",
+	       target->name);
+	return STATUS_FAILED;
+}
+
+// Asked to end the first domain, the supervisor denies it: nobody would carry out the rest of the request.
+static int complain_denied(const char *name)
+{
+	printf("%s: it does not end itself on request; `crash %s` and `hang %s` do it by a fault\n", name, name, name);
+	return STATUS_FAILED;
+}
+
 // For a service that this shell's manifest does not name in `uses`: no ping, so the supervisor is asked until its epoch
 // has changed.
 static enum error await_epoch(const struct target *target)
@@ -81,8 +101,10 @@ static int crash(const char *name, const char *how)
 		return complain(name, e);
 	uint64_t start = time_now();
 	e = kill ? supervision_kill(target.name) : supervision_inject(target.served, "", action, 1, ERR_INJECTED);
+	if (kill && e == ERR_DENIED)
+		return complain_denied(name);
 	if (e != ERR_OK)
-		return complain(target.served, e);
+		return kill ? complain(name, e) : complain_unreached(&target, e);
 	return report_return(&target, how, start);
 }
 
@@ -108,9 +130,85 @@ static int command_restart(int argc, char **argv)
 		return complain(argv[1], e);
 	uint64_t start = time_now();
 	e = supervision_restart(target.name);
+	if (e == ERR_DENIED) {
+		printf("%s: only services are restarted on request, not apps and not the supervisor\n", target.name);
+		return STATUS_FAILED;
+	}
 	if (e != ERR_OK)
 		return complain(target.name, e);
 	return report_return(&target, "restarted", start);
+}
+
+// --- points
+
+static struct inject_point_info points[SUPERVISION_ROOM / sizeof(struct inject_point_info)];
+
+// Calls `visit` with each point of the service that was passed.
+static enum error points_visit(const char *served, void (*visit)(const struct inject_point_info *point, void *context),
+			       void *context)
+{
+	struct client *client;
+	uint64_t number = 1;
+	enum error e = supervision_channel(served, &client);
+	for (uint64_t first = 0; e == ERR_OK && number > 0; first += number) {
+		e = supervision_points(client, first, points, sizeof(points), &number);
+		for (uint64_t i = 0; e == ERR_OK && i < number; i++)
+			visit(&points[i], context);
+	}
+	return e;
+}
+
+static void point_print(const struct inject_point_info *point, void *context)
+{
+	(void)context;
+	printf("%-32.32s %12" PRIu64 " %-8s %u\n", point->name, point->passages, supervision_action_word(point->action),
+	       point->at);
+}
+
+static int command_points(int argc, char **argv)
+{
+	struct target target;
+	struct client *client;
+	if (argc != 2)
+		return STATUS_USAGE;
+	enum error e = target_find(argv[1], &target);
+	if (e != ERR_OK)
+		return complain(argv[1], e);
+	e = supervision_channel(target.served, &client);
+	if (e == ERR_OK) {
+		printf("%s%-32s %12s %-8s %s%s\n", shade(SHADE_HEAD), "point", "passages", "armed", "at",
+		       shade(SHADE_NONE));
+		e = points_visit(target.served, point_print, 0);
+	}
+	return e == ERR_OK ? STATUS_OK : complain_unreached(&target, e);
+}
+
+// --- inject
+
+struct wanted {
+	const char *point; // set to 0 when it is found
+};
+
+static void point_compare(const struct inject_point_info *point, void *context)
+{
+	struct wanted *wanted = context;
+	if (wanted->point && strncmp(point->name, wanted->point, sizeof(point->name)) == 0)
+		wanted->point = 0;
+}
+
+// "" stands for any point.
+static int inject_point(const struct target *target, const char *point, enum inject_action action, uint64_t passage,
+			uint32_t parameter)
+{
+	struct wanted wanted = {.point = point};
+	enum error e = *point ? points_visit(target->served, point_compare, &wanted) : ERR_OK;
+	if (e == ERR_OK)
+		e = supervision_inject(target->served, point, action, passage, parameter);
+	if (e != ERR_OK)
+		return complain_unreached(target, e);
+	if (*point && wanted.point && action != INJECT_NONE)
+		printf("%s: no point of the name %s was passed yet; the fault waits for it\n", target->name, point);
+	return STATUS_OK;
 }
 
 static int command_inject(int argc, char **argv)
@@ -123,11 +221,15 @@ static int command_inject(int argc, char **argv)
 	enum inject_action action = supervision_action(argv[3]);
 	if (action == INJECT_NONE && strcmp(argv[3], "none") != 0)
 		return STATUS_USAGE;
+	if (passage == 0) {
+		printf("inject: there is no passage 0; the next one is 1\n");
+		return STATUS_MISUSED;
+	}
 	enum error e = target_find(argv[1], &target);
-	if (e == ERR_OK)
-		e = supervision_inject(target.served, strcmp(argv[2], "any") == 0 ? "" : argv[2], action, passage,
-				       (uint32_t)parameter);
-	return e == ERR_OK ? STATUS_OK : complain(argv[1], e);
+	if (e != ERR_OK)
+		return complain(argv[1], e);
+	const char *point = strcmp(argv[2], "any") == 0 ? "" : argv[2];
+	return inject_point(&target, point, action, passage, (uint32_t)parameter);
 }
 
 static int command_flip(int argc, char **argv)
@@ -142,31 +244,6 @@ static int command_flip(int argc, char **argv)
 		return complain(argv[1], e);
 	printf("%s: %#" PRIx64 " was %#018" PRIx64 ", is %#018" PRIx64 "\n", argv[1], place, was, was ^ mask);
 	return STATUS_OK;
-}
-
-static int points_print(const char *served)
-{
-	static struct inject_point_info points[SUPERVISION_ROOM / sizeof(struct inject_point_info)];
-	struct client *client;
-	uint64_t number = 1;
-	enum error e = supervision_channel(served, &client);
-	printf("%s%-32s %12s %-8s %s%s\n", shade(SHADE_HEAD), "point", "passages", "armed", "at", shade(SHADE_NONE));
-	for (uint64_t first = 0; e == ERR_OK && number > 0; first += number) {
-		e = supervision_points(client, first, points, sizeof(points), &number);
-		for (uint64_t i = 0; e == ERR_OK && i < number; i++)
-			printf("%-32.32s %12" PRIu64 " %-8s %u\n", points[i].name, points[i].passages,
-			       supervision_action_word(points[i].action), points[i].at);
-	}
-	return e == ERR_OK ? STATUS_OK : complain(served, e);
-}
-
-static int command_points(int argc, char **argv)
-{
-	struct target target;
-	if (argc != 2)
-		return STATUS_USAGE;
-	enum error e = target_find(argv[1], &target);
-	return e == ERR_OK ? points_print(target.served) : complain(argv[1], e);
 }
 
 const struct command commands_faults[] = {

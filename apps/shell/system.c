@@ -35,15 +35,6 @@ static const char *name_text(const char name[NAME_SIZE], char text[NAME_SIZE + 1
 	return text;
 }
 
-static bool core_argument(int argc, char **argv, unsigned *core)
-{
-	uint64_t number;
-	if (argc != 2 || !number_parse(argv[1], &number) || number >= core_count())
-		return false;
-	*core = (unsigned)number;
-	return true;
-}
-
 // --- cores
 
 static unsigned domains_alive(const struct info_page *p)
@@ -88,8 +79,9 @@ static int command_cores(int argc, char **argv)
 	       "incarnation", "domains", "files", "idle", "free", "memory", shade(SHADE_NONE));
 	for (unsigned core = 0; core < count; core++)
 		core_line(core);
-	if (page.magic == INFO_MAGIC && page.hart_count > count)
-		printf("%u more harts are parked\n", page.hart_count - count);
+	// Harts for which this image has no core, or the machine no memory. Nobody keeps their numbers.
+	for (unsigned i = count; info_read(self_core(), &page) && i < page.hart_count; i++)
+		printf("%4s %4s %s%-9s%s\n", "-", "-", shade(SHADE_BAD), WORD(core_words, CORE_PARKED), shade(SHADE_NONE));
 	return STATUS_OK;
 }
 
@@ -309,13 +301,28 @@ static const char *const counter_words[INFO_COUNTERS] = {
 	"calls", "faults", "wfi traps", "timer", "external", "guest external", "floating point",
 	"switches", "mesh sent", "mesh received", "doorbells by kernel", "panics"};
 
+static void services_print(const struct info_page *p)
+{
+	char name[NAME_SIZE + 1];
+	for (unsigned i = 0; i < INFO_SERVICE_MAX; i++) {
+		const struct info_service *s = &p->services[i];
+		if (s->state != SERVICE_NONE)
+			printf("  serves %-15s domain %u epoch %u %s\n", name_text(s->name, name), s->domain, s->epoch,
+			       WORD(service_words, s->state));
+	}
+}
+
 static int command_info(int argc, char **argv)
 {
-	unsigned core;
-	char text[24], name[NAME_SIZE + 1];
-	if (!core_argument(argc, argv, &core))
+	uint64_t core;
+	char text[24], kernel[24];
+	if (argc != 2 || !number_parse(argv[1], &core))
 		return STATUS_USAGE;
-	if (!info_read(core, &page))
+	if (core >= core_count()) {
+		printf("info: there is no core %" PRIu64 ", the machine has %u\n", core, core_count());
+		return STATUS_FAILED;
+	}
+	if (!info_read((unsigned)core, &page))
 		return complain("info page", ERR_CORE_LOST);
 	printf("core %u on hart %u, %s, incarnation %u, up %s\n", page.core_id, page.hart_id,
 	       WORD(core_words, page.state), page.incarnation, duration_text(time_now() - page.time_booted, text));
@@ -323,15 +330,11 @@ static int command_info(int argc, char **argv)
 	printf("%s free\n", size_text(page.frames_free * PAGE_SIZE, text));
 	printf("  guest files %u, identities %u, time base %" PRIu64 " Hz\n", page.guest_files, page.identities,
 	       page.timebase);
-	printf("  kernel entries %" PRIu64 ", idle %s\n", page.heartbeat, duration_text(page.idle_ticks, text));
+	printf("  idle %s, %s of it in the kernel; kernel entries %" PRIu64 "\n",
+	       duration_text(core_idle(&page), text), duration_text(page.idle_ticks, kernel), page.heartbeat);
 	for (unsigned i = 0; i < INFO_COUNTERS; i++)
 		printf("  %-20s %12" PRIu64 "\n", counter_words[i], page.counters[i]);
-	for (unsigned i = 0; i < INFO_SERVICE_MAX; i++) {
-		const struct info_service *s = &page.services[i];
-		if (s->state != SERVICE_NONE)
-			printf("  serves %-15s domain %u epoch %u %s\n", name_text(s->name, name), s->domain, s->epoch,
-			       WORD(service_words, s->state));
-	}
+	services_print(&page);
 	return STATUS_OK;
 }
 

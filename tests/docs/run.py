@@ -2,8 +2,8 @@
 """Documentation tests: what the pages name exists.
 
 usage: run.py [WORD]     runs the checks whose name holds the word
-Paths in backquotes and links, make targets, functions that a page finds in a file, INV-n numbers in code and pages, and
-the tests that docs/invariants.md names. Words in capitals (servers/NAME/) stand for any name.
+Paths in backquotes and links, make targets, functions that a page finds in a file, INV-n numbers in code and pages,
+the tests that docs/invariants.md names, and injection points both ways. Words in capitals (servers/NAME/) stand for any name.
 """
 import re
 import subprocess
@@ -131,7 +131,18 @@ def check_invariant_tests():
                     yield f"docs/invariants.md: {number} names the {kind} test {word}, which does not exist"
 
 
-CHECKS = (check_paths, check_targets, check_functions, check_invariant_numbers, check_invariant_tests)
+def check_points():
+    """docs/faults.md lists every injection point, and none that does not exist."""
+    page = (ROOT / "docs/faults.md").read_text()
+    code = "".join(all_text(folder, "*.c") for folder in ("runtime", "servers", "supervisor"))
+    points = set(re.findall(r'\binject\("([a-z.]+)"\)', code))
+    areas = "|".join(sorted({p.split(".")[0] for p in points}))
+    listed = set(re.findall(rf"`((?:{areas})(?:\.[a-z]+)+)`", page))
+    yield from (f"docs/faults.md: the point {p} is not listed" for p in points - listed)
+    yield from (f"docs/faults.md: there is no point {p}" for p in listed - points)
+
+
+CHECKS = (check_points, check_paths, check_targets, check_functions, check_invariant_numbers, check_invariant_tests)
 
 
 def main():

@@ -83,9 +83,12 @@ def bad_memory_none(t):
 @case
 def bad_memory_small(t):
     machine = t.start(memory="32M", cores=8)
-    machine.expect(r"memory for \d of 8 cores: the others stay parked")
+    cores = int(machine.expect(r"memory for (\d) of 8 cores: the others stay parked")[1])
     machine.prompt()
     t.run(machine, "ls /")
+    output = t.run(machine, "cores")
+    t.equal((len(re.findall(r"\bonline\b", output)), len(re.findall(r"\bparked\b", output))), (cores, 8 - cores),
+            f"lines of cores that are online and parked in {output!r}")
 
 
 @case(full=True)
