@@ -75,7 +75,7 @@ power: $(B)/power/fs_host $(if $(ID),,all $(ALL_SYSTEMS))
 campaign: all $(ALL_SYSTEMS)
 	$(Q)python3 tools/run_campaign.py --faults $(or $(FAULTS),2000) --seed $(or $(SEED),1) --jobs $(if $(filter command line,$(origin JOBS)),$(JOBS),1)
 
-##bench: the benchmarks, in one run of 4 cores (README says how to read them)
+##bench: the benchmarks, in one run of 4 cores; README says how to read them
 .PHONY: bench
 bench:
 	$(Q)$(MAKE) --no-print-directory run CMD='bench'

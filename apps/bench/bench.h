@@ -26,12 +26,14 @@ void series_begin(struct series *series, const char *name);
 void series_batch(struct series *series, void (*body)(void *context, uint64_t operations), void *context,
 		  uint64_t operations);
 void series_add_ns(struct series *series, uint64_t ns);
-// Prints the row of a table, and the machine-readable lines.
+// Prints the row of a table, and keeps its figures.
 void series_print(struct series *series);
 void series_head(const char *title);
 uint64_t series_median(struct series *series); // ns
-// "BENCH name value unit".
-void bench_line(const char *name, const char *part, uint64_t value, const char *unit);
+// A figure that is no series: a row of its own.
+void bench_figure(const char *name, const char *part, uint64_t value, const char *unit);
+// All figures so far, "BENCH name value unit" each.
+void bench_lines_print(void);
 int bench_complain(const char *what, enum error error);
 uint64_t bench_ns(uint64_t ticks);
 

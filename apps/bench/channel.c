@@ -115,7 +115,7 @@ static int measure_pipeline(struct client *client, const char *name)
 		return bench_complain(name, pipeline.error);
 	uint64_t median = series_median(&series);
 	series_print(&series);
-	bench_line(name, "rate", median ? 1000000000ull / median : 0, "requests/s");
+	bench_figure(name, "rate", median ? 1000000000ull / median : 0, "requests/s");
 	return 0;
 }
 

@@ -53,7 +53,7 @@ static void measure_batches(struct run *run, const char *name, uint64_t per_batc
 	own = traps_of(self_core()) - own;
 	peer = traps_of(run->peer_core) - peer;
 	series_print(&series);
-	bench_line(name, "traps", own + peer, "traps");
+	bench_figure(name, "traps", own + peer, "traps");
 }
 
 // Waits until the partner is in its rounds (its word is 1); an error when it refused.

@@ -21,8 +21,7 @@ static struct series series;
 static void print_rate(const char *name, uint64_t bytes, uint64_t ticks)
 {
 	uint64_t us = bench_ns(ticks) / 1000 + 1;
-	printf("%-28s %12" PRIu64 " KiB/s\n", name, bytes * 1000000 / 1024 / us);
-	bench_line(name, "", bytes * 1000000 / 1024 / us, "KiB/s");
+	bench_figure(name, "", bytes * 1000000 / 1024 / us, "KiB/s");
 }
 
 static enum error write_all(struct file *file)

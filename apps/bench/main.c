@@ -1,6 +1,6 @@
 // bench: measures the machine from inside; as "partner", the other side of its measurements.
 //
-//   bench [TOPIC..] [--count N] [--icount]
+//   bench [TOPIC..] [--count N] [--icount] [--lines]
 //
 // One image, two roles: a manifest entry that serves something is a partner. Owns nothing after it ends. If this domain
 // dies, the shell that waits says so.
@@ -25,6 +25,7 @@ static const struct topic {
 #define TOPICS (sizeof(topics) / sizeof(topics[0]))
 
 static bool chosen[TOPICS];
+static bool lines; // each figure once more, for scripts
 
 static bool choose(const char *word)
 {
@@ -44,6 +45,8 @@ static bool read_options(char *text)
 	for (char *word; (word = strtok_r(rest, " ", &rest)) != 0;) {
 		if (strcmp(word, "--icount") == 0) {
 			bench_icount = true;
+		} else if (strcmp(word, "--lines") == 0) {
+			lines = true;
 		} else if (strcmp(word, "--count") == 0) {
 			char *number = rest ? strtok_r(rest, " ", &rest) : 0;
 			bench_count = number ? strtoull(number, 0, 0) : 0;
@@ -62,7 +65,7 @@ static bool read_options(char *text)
 
 static void print_usage(void)
 {
-	printf("usage: bench [TOPIC..] [--count N] [--icount]; topics:");
+	printf("usage: bench [TOPIC..] [--count N] [--icount] [--lines]; topics:");
 	for (unsigned i = 0; i < TOPICS; i++)
 		printf(" %s", topics[i].name);
 	printf("\n");
@@ -84,6 +87,8 @@ int program_main(void)
 	for (unsigned i = 0; i < TOPICS; i++)
 		if (chosen[i])
 			status |= topics[i].run();
+	if (lines)
+		bench_lines_print();
 	console_drain();
 	return status;
 }

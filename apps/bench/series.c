@@ -1,12 +1,22 @@
-// Samples, medians, tables. Owns the output format: one aligned table for a topic, and a line `BENCH name value unit` for
-// each figure, which scripts read. If the domain dies, what was printed stands.
+// Samples, medians, tables. Owns the output format: one aligned table for a topic, and with --lines, behind all tables, a
+// line `BENCH name value unit` for each figure, which scripts read. If the domain dies, what was printed stands.
 #include "apps/bench/bench.h"
 #include "runtime/csr.h"
 #include "runtime/error_text.h"
 #include "runtime/runtime.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define FIGURES_MAX 160u // a run of all topics under --icount has some 120
+
+static struct figure {
+	char name[48];
+	uint64_t value;
+	const char *unit;
+} figures[FIGURES_MAX];
+static unsigned figure_count;
 
 static uint64_t instructions_read(void)
 {
@@ -74,9 +84,28 @@ void series_head(const char *title)
 	printf(bench_icount ? " %14s\n" : "\n", "instructions");
 }
 
-void bench_line(const char *name, const char *part, uint64_t value, const char *unit)
+// "name.part", or "name" alone.
+static const struct figure *figure_keep(const char *name, const char *part, uint64_t value, const char *unit)
 {
-	printf("BENCH %s%s%s %" PRIu64 " %s\n", name, *part ? "." : "", part, value, unit);
+	assert(figure_count < FIGURES_MAX);
+	struct figure *figure = &figures[figure_count++];
+	snprintf(figure->name, sizeof(figure->name), "%s%s%s", name, *part ? "." : "", part);
+	figure->value = value;
+	figure->unit = unit;
+	return figure;
+}
+
+void bench_figure(const char *name, const char *part, uint64_t value, const char *unit)
+{
+	const struct figure *figure = figure_keep(name, part, value, unit);
+	printf("%-28s %21" PRIu64 " %s\n", figure->name, figure->value, figure->unit);
+}
+
+void bench_lines_print(void)
+{
+	printf("\n");
+	for (unsigned i = 0; i < figure_count; i++)
+		printf("BENCH %s %" PRIu64 " %s\n", figures[i].name, figures[i].value, figures[i].unit);
 }
 
 void series_print(struct series *series)
@@ -90,10 +119,10 @@ void series_print(struct series *series)
 	if (bench_icount)
 		printf(" %14" PRIu64, series->instructions[0]);
 	printf("\n");
-	bench_line(series->name, "min", series->ns[0], "ns");
-	bench_line(series->name, "median", median, "ns");
+	(void)figure_keep(series->name, "min", series->ns[0], "ns");
+	(void)figure_keep(series->name, "median", median, "ns");
 	if (bench_icount)
-		bench_line(series->name, "instructions", series->instructions[0], "instructions");
+		(void)figure_keep(series->name, "instructions", series->instructions[0], "instructions");
 }
 
 int bench_complain(const char *what, enum error error)

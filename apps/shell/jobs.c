@@ -103,7 +103,7 @@ const struct command commands_jobs[] = {
 	{"storm", "SECONDS [OPTION..]",
 	 "work on files while services die; --rate N --seed S --only A,B --actions A,B --workers N --count N --keep --quiet",
 	 command_storm},
-	{"bench", "[TOPIC..] [--count N] [--icount]", "measure; topics: doorbell kernel channel switch files crash",
-	 command_bench},
+	{"bench", "[TOPIC..] [OPTION..]",
+	 "measure; topics: doorbell kernel channel switch files crash; --count N, --icount, --lines for scripts", command_bench},
 	{0},
 };

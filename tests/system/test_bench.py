@@ -22,14 +22,24 @@ def figures(output):
 @case(topic=list(EXPECTED))
 def bench_prints_figures(t, topic):
     machine = t.boot(cores=8)
-    seen = figures(t.run(machine, f"bench {topic}" + ("" if topic == "files" else " --count 500")))
+    seen = figures(t.run(machine, f"bench {topic} --lines" + ("" if topic == "files" else " --count 500")))
     for name in EXPECTED[topic]:
         t.check(name in seen, f"bench {topic} printed {sorted(seen)}, not {name}")
 
 
 @case
+def bench_prints_each_figure_once(t):
+    """Without --lines a person reads the tables and nothing else."""
+    machine = t.boot()
+    output = t.run(machine, "bench switch channel --count 100")
+    t.check("BENCH" not in output, f"it prints {output!r}")
+    for name in ("yield.round", "pipelined.rate", "call.null"):
+        t.equal(len(re.findall(rf"^{re.escape(name)} ", output, re.M)), 1, f"rows of {name} in {output!r}")
+
+
+@case
 def bench_doorbells_enter_no_kernel(t):
     machine = t.boot(cores=8)
-    seen = figures(t.run(machine, "bench doorbell --count 100000", seconds=BUSY_SECONDS))
+    seen = figures(t.run(machine, "bench doorbell --lines --count 100000", seconds=BUSY_SECONDS))
     for name in ("doorbell.spin.traps", "doorbell.sleep.traps"):
         t.check(seen[name] <= ASKED, f"{name}: {seen[name]} traps of both kernels in 100000 rounds")
