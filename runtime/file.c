@@ -11,7 +11,7 @@
 #include "runtime/fiber.h"
 #include <string.h>
 
-#define PIPELINE 8u // requests of one transfer in flight
+#define PIPELINE 16u // requests of one transfer in flight
 #define PERMISSIONS_FILE 0644u
 
 static struct client *fs_client;
@@ -21,7 +21,7 @@ enum error file_system_open(void)
 {
 	// The largest that memory allows: a small partition gets less room for each slot, and more requests.
 	static const struct client_options sizes[] = {
-		{.slots = 64, .out_bytes = 64 * 16384, .in_bytes = 64 * 16384},
+		{.slots = 128, .out_bytes = 128 * 8192, .in_bytes = 128 * 8192},
 		{.slots = 32, .out_bytes = 32 * 8192, .in_bytes = 32 * 8192},
 		{.slots = 16, .out_bytes = 16 * 4096, .in_bytes = 16 * 4096},
 	};

@@ -162,5 +162,5 @@ static inline bool server_ring_commit_wanted(struct server_ring *ring)
 
 static inline bool op_is_once(const struct protocol *protocol, unsigned op)
 {
-	return op < protocol->op_count && protocol->ops[op].attribute == OP_ONCE;
+	return RECOVERABLE && op < protocol->op_count && protocol->ops[op].attribute == OP_ONCE;
 }

@@ -19,7 +19,7 @@ COMMON_FLAGS := --specs=picolibc.specs -mcmodel=medany -O2 -g -std=gnu17 -fno-co
 	-ffunction-sections -fdata-sections -Iinclude -I. -isystem $(LIBFDT) -MMD -MP \
 	-ffile-prefix-map=$(CURDIR)=.
 KERNEL_FLAGS := $(KERNEL_ARCH) $(COMMON_FLAGS) -ffreestanding -mstrict-align
-DOMAIN_FLAGS := $(DOMAIN_ARCH) $(COMMON_FLAGS)
+DOMAIN_FLAGS := $(DOMAIN_ARCH) $(COMMON_FLAGS) $(if $(RECOVERABLE),-DRECOVERABLE=$(RECOVERABLE))
 
 # ---- kernel
 

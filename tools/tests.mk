@@ -75,6 +75,12 @@ power: $(B)/power/fs_host $(if $(ID),,all $(ALL_SYSTEMS))
 campaign: all $(ALL_SYSTEMS)
 	$(Q)python3 tools/run_campaign.py --faults $(or $(FAULTS),2000) --seed $(or $(SEED),1) --jobs $(if $(filter command line,$(origin JOBS)),$(JOBS),1)
 
+##price: what recoverability costs, beside a build without it; ROUNDS=7 (docs/bench.md)
+.PHONY: price
+price: all
+	$(Q)$(MAKE) --no-print-directory B=build/plain LIBFDT='$(LIBFDT)' RECOVERABLE=0 SYSTEM=default all
+	$(Q)python3 tools/price.py --rounds $(or $(ROUNDS),7)
+
 ##bench: the benchmarks, in one run of 4 cores; README says how to read them
 .PHONY: bench
 bench:

@@ -10,6 +10,11 @@
 #include "abi/info.h"
 #include <stdint.h>
 
+// 0 only in the build that shows what recoverability costs (`make price`): nothing is logged, marked or replayed.
+#ifndef RECOVERABLE
+#define RECOVERABLE 1
+#endif
+
 enum op_attribute { OP_IDEMPOTENT, OP_ONCE };
 
 struct op_description {

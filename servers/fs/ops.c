@@ -531,7 +531,7 @@ enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
 {
 	enum error error;
 	*count = 0;
-	if (v->has_mark && !v->read_only && (v->cache.dirty.count || mark != v->mark)) {
+	if (RECOVERABLE && v->has_mark && !v->read_only && (v->cache.dirty.count || mark != v->mark)) {
 		error = mark_write(v, mark);
 		if (error != ERR_OK)
 			return error;

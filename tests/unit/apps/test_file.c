@@ -212,7 +212,7 @@ static void test_large_transfers(void **state)
 	ok(file_open(&file, "/big", FILE_WRITE | FILE_CREATE));
 	ok(file_write(&file, data, sizeof(data), &done));
 	assert_int_equal(done, sizeof(data));
-	assert_true(fake_fs_in_flight_most > 1 && fake_fs_in_flight_most <= 8);
+	assert_true(fake_fs_in_flight_most > 1 && fake_fs_in_flight_most <= 16);
 	ok(file_seek(&file, 0, FILE_SEEK_SET));
 	ok(file_read(&file, back, sizeof(back), &done));
 	assert_int_equal(done, sizeof(back));
