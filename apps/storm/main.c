@@ -6,7 +6,7 @@
 // The second is a campaign: N faults one after another, each judged by itself (campaign.c, damage.c).
 //
 // Owns the fibers: workers (work.c), one injector for each service (injector.c), the progress line. Exit status 0 only
-// when no operation failed and no byte was wrong. If this domain dies, the shell that waits says so; the files stay.
+// when no operation failed and no byte was wrong. If this domain dies, the shell that waits says so; the files stay until the next storm (leftover.c).
 #include "apps/storm/damage.h"
 #include "apps/storm/storm.h"
 #include "runtime/console.h"
@@ -292,8 +292,7 @@ static int run(void)
 	storm_inject_end();
 	storm_work_verify();
 	storm_report_collect();
-	if (!storm_options.keep)
-		storm_work_remove();
+	storm_work_remove();
 	storm_report_print();
 	return storm_counts.errors == 0 && storm_counts.wrong_bytes == 0 ? 0 : 1;
 }

@@ -66,6 +66,14 @@ void storm_work_remove(void);
 void storm_work_check(void);
 bool storm_work_checked(void);
 
+// --- leftover.c
+
+// Says that this domain works in the directory and will remove it; takes that back.
+enum error leftover_mark(const char *directory);
+enum error leftover_unmark(const char *directory);
+// Removes the directories of storms that were interrupted.
+void leftovers_remove(void);
+
 // --- injector.c
 
 // Looks up the services; false when one does not exist (a sentence is printed).

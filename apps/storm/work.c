@@ -368,14 +368,21 @@ bool storm_work_checked(void)
 	return all;
 }
 
+// A campaign's files stay like those of --keep.
+static bool files_stay(void)
+{
+	return storm_options.keep || storm_options.faults > 0;
+}
+
 enum error storm_work_begin(void)
 {
 	enum error e = ERR_EXISTS;
+	leftovers_remove();
 	for (unsigned i = 0; i < 1000 && e == ERR_EXISTS; i++) {
 		snprintf(base, sizeof(base), "/storm%u", i);
 		e = file_make_directory(base, 0755);
 	}
-	return e;
+	return e == ERR_OK && !files_stay() ? leftover_mark(base) : e;
 }
 
 // --- the end
@@ -390,6 +397,9 @@ void storm_work_verify(void)
 
 void storm_work_remove(void)
 {
+	if (files_stay())
+		return;
+	(void)succeeded(&workers[0], 0, "remove owner of", leftover_unmark(base));
 	for (unsigned i = 0; i < storm_options.workers; i++) {
 		struct worker *w = &workers[i];
 		for (unsigned j = 0; j < FILES; j++)

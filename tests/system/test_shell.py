@@ -1,4 +1,6 @@
 """The shell's sentences for what cannot be done: they say why, and what to do instead."""
+import re
+
 from framework import case
 
 REFUSED = {
@@ -41,3 +43,26 @@ def shell_tells_idle_time_once(t):
     machine = t.boot(cores=2)
     output = t.run(machine, "info 0")
     t.check(" of it in the kernel; kernel entries" in output, f"info says {output!r}")
+
+
+def storms(t, machine):
+    """The directories of storms on the disk."""
+    return sorted(re.findall(r"\b(storm\d+)/", t.run(machine, "ls /")))
+
+
+@case
+def shell_interrupts_a_storm(t):
+    """^C ends the job at once; what it left goes at the next start, and what somebody wanted to keep stays."""
+    image = t.disk()
+    machine = t.boot(cores=2, disk=image)
+    t.run(machine, "storm 1 --keep --quiet --rate 0")
+    machine.type("storm 600 --quiet --rate 0\n")
+    machine.expect(r"storm: 600 s in /storm1,")
+    machine.type("\x03")
+    machine.prompt()
+    t.equal(storms(t, machine), ["storm0", "storm1"], "directories after ^C")
+    output = t.run(machine, "storm 1 --quiet --rate 0")
+    t.check("storm: 1 s in /storm1," in output, f"it says {output!r}")
+    t.equal(storms(t, machine), ["storm0"], "directories after the next storm")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    t.image_is_sound(image)
