@@ -83,7 +83,9 @@ void supervision_served_name(const struct supervisor_service *service, char name
 	if (info_read(service->core, &page)) {
 		for (unsigned i = 0; i < INFO_SERVICE_MAX; i++) {
 			const struct info_service *s = &page.services[i];
-			if (s->state != SERVICE_NONE && s->domain == service->domain)
+			// One that is held for want of its device never had a domain: its number is nobody's.
+			bool held = s->state == SERVICE_HELD && service->state != SERVICE_HELD;
+			if (s->state != SERVICE_NONE && !held && s->domain == service->domain)
 				from = s->name;
 		}
 	}

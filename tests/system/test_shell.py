@@ -28,6 +28,15 @@ def shell_refuses_with_a_sentence(t):
 
 
 @case
+def shell_reaches_the_supervisor_without_a_disk(t):
+    """blk is held and has no domain; it is not taken for what runs as domain 0 on that core."""
+    machine = t.boot(cores=2, disk=None)
+    t.run(machine, "crash supervisor")
+    services = t.services(machine)
+    t.equal((services["supervisor"]["epoch"], services["blk"]["state"]), (2, "held"), "epoch of the supervisor, state of blk")
+
+
+@case
 def shell_says_which_points_wait(t):
     """A fault for a point that was not passed yet waits for it; for one that was passed nothing is said."""
     machine = t.boot(cores=2)
