@@ -85,7 +85,12 @@ static void exhaust_stack(volatile uint64_t *above)
 
 static enum error point_act(const struct inject_point *point, uint32_t action, uint32_t parameter)
 {
-	log_line("inject %s passage %lu action %u", point->name, (unsigned long)point_passages(point), (unsigned)action);
+	static const char *const words[] = {
+#define X(name, word, text) word,
+		INJECT_ACTION_TABLE(X)
+#undef X
+	};
+	log_line("inject %s passage %lu: %s", point->name, (unsigned long)point_passages(point), words[action]);
 	uint64_t seed = 0;
 	switch (action) {
 	case INJECT_ILLEGAL:

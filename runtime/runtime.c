@@ -116,8 +116,13 @@ _Noreturn void domain_exit(int code)
 
 _Noreturn void domain_panic(const char *file, int line, const char *what)
 {
-	void *caller = __builtin_return_address(0); // the crash line says "called from"
-	log_line("%s:%d: %s", file, line, what);
+	void *caller = __builtin_return_address(0); // the place of the crash line
+	if (self_manifest()->flags & SERVICE_FLAG_FIRST) // nobody is left to read our registers before they are cleared
+		log_line("%s:%d: %s", file, line, what);
+	register const char *a0 __asm__("a0") = file;
+	register long a1 __asm__("a1") = line;
+	register const char *a2 __asm__("a2") = what;
 	for (;;)
-		__asm__ volatile("mv ra, %0\n\tunimp" ::"r"(caller) : "ra");
+		__asm__ volatile("mv ra, %0\n\t.word %1" ::"r"(caller), "i"(DOMAIN_PANIC_INSTRUCTION), "r"(a0), "r"(a1), "r"(a2)
+				 : "ra");
 }

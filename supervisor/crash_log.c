@@ -4,6 +4,7 @@
 // by the printer and by whoever asks over a channel. Right because offsets only grow and the ring holds the last
 // CRASH_LOG_BYTES of them. If the supervisor dies the text is lost; the kernels' own logs (core_log) are not.
 #include "supervisor/crash_log.h"
+#include "abi/layout.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -80,15 +81,30 @@ static bool crash_cause_has_address(uint64_t cause)
 // Below the stack lies a page that is never mapped; one jump over it by a large frame is a stack overflow still.
 #define CRASH_STACK_GUARD 0x10000u
 
+// A fiber's stack lies in the heap, and where it ends only the fiber knows: but when the page that is not there is the one
+// that sp points into, it is the stack that has come to it. (A frame of more than a page can be beyond it at once: then the
+// address alone is told.)
 static bool crash_is_stack_overflow(const struct crash *crash)
 {
-	return (crash->cause == 21 || crash->cause == 23) && crash->address < crash->stack_bottom &&
-	       crash->stack_bottom - crash->address <= CRASH_STACK_GUARD;
+	if (crash->cause != 21 && crash->cause != 23)
+		return false;
+	return (crash->address < crash->stack_bottom && crash->stack_bottom - crash->address <= CRASH_STACK_GUARD) ||
+	       (crash->address >= crash->sp && crash->address / PAGE_SIZE == crash->sp / PAGE_SIZE);
+}
+
+static void crash_describe_assertion(const struct crash *crash, char *out, size_t size)
+{
+	if (crash->file[0])
+		snprintf(out, size, "assertion failed at %s:%u (%s)", crash->file, (unsigned)crash->line, crash->claim);
+	else
+		snprintf(out, size, "assertion failed");
 }
 
 static void crash_describe_exception(const struct crash *crash, char *out, size_t size)
 {
-	if (crash_is_stack_overflow(crash))
+	if (crash->assertion)
+		crash_describe_assertion(crash, out, size);
+	else if (crash_is_stack_overflow(crash))
 		snprintf(out, size, "stack overflow, 0x%lx is below its stack", (unsigned long)crash->address);
 	else if (crash_cause_has_address(crash->cause))
 		snprintf(out, size, "%s 0x%lx", crash_cause_word(crash->cause), (unsigned long)crash->address);
@@ -143,11 +159,13 @@ static bool crash_has_pc(const struct crash *crash)
 
 void crash_describe(const struct crash *crash, char *out, size_t size)
 {
-	char why[120], at[200] = "";
+	char why[200], at[200] = "";
 	crash_describe_why(crash, why, sizeof why);
 	if (crash_has_pc(crash) && crash->where[0] && crash->caller[0])
 		snprintf(at, sizeof at, " at pc 0x%lx %s, called from %s", (unsigned long)crash->pc, crash->where,
 			 crash->caller);
+	else if (crash_has_pc(crash) && crash->assertion)
+		snprintf(at, sizeof at, ", pc 0x%lx %s", (unsigned long)crash->pc, crash->where);
 	else if (crash_has_pc(crash))
 		snprintf(at, sizeof at, " at pc 0x%lx %s", (unsigned long)crash->pc, crash->where);
 	snprintf(out, size, "%s (core %u, domain %u, epoch %u) died: %s%s", crash->name, crash->core, crash->domain,

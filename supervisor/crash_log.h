@@ -22,8 +22,15 @@ struct crash { // one death, as it is told
 	uint64_t address;
 	uint64_t pc;
 	uint64_t ra;
-	uint64_t stack_bottom; // lowest address of its stack
+	uint64_t sp;
+	uint64_t stack_bottom; // lowest address of its first stack
 	uint64_t silent_us;    // hang: since the last sign of life
+	bool assertion;        // an exception that says so: pc is where it failed
+	uint32_t line;         // of `file`; only where that is known
+	uint64_t file_at;      // where the domain says these two texts are
+	uint64_t claim_at;
+	char file[64];
+	char claim[64];        // what should have been true
 	enum complaint complaint;
 	char where[80];        // function + offset of pc, or ""
 	char caller[80];       // of ra, or ""

@@ -8,7 +8,6 @@
 #include "abi/call.h"
 #include "abi/layout.h"
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -191,4 +190,31 @@ enum error elf_read(const void *file, size_t bytes, struct elf_image *image, cha
 			return error;
 	}
 	return elf_check_entry(&check);
+}
+
+static const struct elf_segment *elf_constant_segment(const struct elf_image *image, uint64_t gpa)
+{
+	for (unsigned i = 0; i < image->count; i++) {
+		const struct elf_segment *s = &image->segments[i];
+		if (!(s->prot & PROT_WRITE) && gpa >= s->gpa && gpa - s->gpa < s->length)
+			return s;
+	}
+	return 0;
+}
+
+bool elf_text(const void *file, const struct elf_image *image, uint64_t gpa, char *out, size_t out_size)
+{
+	const struct elf_segment *s = elf_constant_segment(image, gpa);
+	out[0] = 0;
+	if (!s)
+		return false;
+	const char *text = (const char *)file + s->offset + (gpa - s->gpa);
+	size_t room = s->length - (gpa - s->gpa), n = 0;
+	while (n < room && n < out_size - 1 && text[n] >= ' ' && text[n] <= '~')
+		n++;
+	if (n == 0 || n == room || (n < out_size - 1 && text[n] != 0))
+		return false;
+	memcpy(out, text, n);
+	out[n] = 0;
+	return true;
 }

@@ -13,6 +13,8 @@
 #include "supervisor/symbols.h"
 #include <string.h>
 
+#define WATCH_REGISTER_A0 10u // x10 is the first argument of a function
+
 enum error watch_arm(struct service *s)
 {
 	uint32_t hang_ms = s->record->hang_ms;
@@ -57,7 +59,25 @@ static void watch_describe_places(const struct service *s, struct crash *crash)
 		return;
 	const uint8_t *file = services_image()->base + program.offset;
 	symbols_describe(file, (size_t)program.length, crash->pc, crash->where, sizeof crash->where);
-	symbols_describe(file, (size_t)program.length, crash->ra, crash->caller, sizeof crash->caller);
+	if (!crash->assertion)
+		symbols_describe(file, (size_t)program.length, crash->ra, crash->caller, sizeof crash->caller);
+	else if (!elf_text(file, &program.elf, crash->file_at, crash->file, sizeof crash->file) ||
+		 !elf_text(file, &program.elf, crash->claim_at, crash->claim, sizeof crash->claim))
+		crash->file[0] = 0;
+}
+
+// Whoever panicked has left file, line and claim in a0 to a2, until the restart clears them. Only whose own texts these are
+// is believed, and nothing but a line of the log comes of it.
+static void watch_read_assertion(const struct service *s, struct crash *crash)
+{
+	uint64_t word[3] = {0};
+	for (unsigned i = 0; i < 3; i++) {
+		struct kernel_result read = kcall(CALL_domain_poke, s->domain.handle, WATCH_REGISTER_A0 + i, 0);
+		word[i] = read.error ? 0 : read.value[0];
+	}
+	crash->file_at = word[0];
+	crash->line = (uint32_t)word[1];
+	crash->claim_at = word[2];
 }
 
 static struct crash watch_crash(const struct service *s, const struct domain_status *status, enum fault_kind kind)
@@ -72,10 +92,14 @@ static struct crash watch_crash(const struct service *s, const struct domain_sta
 		.address = status->address,
 		.pc = status->pc,
 		.ra = status->ra,
+		.sp = status->sp,
 		.stack_bottom = GPA_STACK_TOP - (uint64_t)s->record->stack_pages * PAGE_SIZE,
 		.complaint = s->complaint,
 	};
 	memcpy(crash.name, s->record->name, NAME_SIZE);
+	crash.assertion = kind == FAULT_EXCEPTION && status->cause == 2 && status->instruction == DOMAIN_PANIC_INSTRUCTION;
+	if (crash.assertion)
+		crash.pc = crash.ra; // not where it panics, but where it found out
 	if (status->time_stopped > status->time_detected)
 		crash.silent_us = time_us_from_ticks(status->time_stopped - status->time_detected);
 	return crash;
@@ -165,6 +189,8 @@ static void watch_tell(const struct service *former, struct crash *crash, const 
 static void watch_ended(struct service *s, const struct domain_status *status, enum fault_kind kind)
 {
 	struct crash crash = watch_crash(s, status, kind);
+	if (crash.assertion)
+		watch_read_assertion(s, &crash);
 	struct service former = watch_remember(s);
 	struct policy_event event = {kind, services_now_ms(), s->phase == PHASE_UP};
 	struct policy_decision decision = policy_decide(&event, &s->history, &s->rule);

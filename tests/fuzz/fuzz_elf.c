@@ -31,9 +31,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		copy[54] = 56;
 		copy[55] = 0;
 	}
-	if (elf_read(copy, size, &image, why, sizeof why) == ERR_OK)
+	if (elf_read(copy, size, &image, why, sizeof why) == ERR_OK) {
 		fuzz_elf_check(&image, size);
-	else if (strlen(why) == 0)
+		for (uint64_t gpa = GPA_IMAGE - 8; gpa < GPA_IMAGE + 0x2000; gpa += 8)
+			(void)elf_text(copy, &image, gpa, where, sizeof where);
+	} else if (strlen(why) == 0)
 		abort();
 	symbols_describe(copy, size, GPA_IMAGE + 16, where, sizeof where);
 	free(copy);

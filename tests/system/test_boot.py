@@ -38,3 +38,19 @@ def boot_reboots(t):
     machine.expect("OpenSBI")
     machine.prompt()
     t.check("some words" in t.run(machine, "cat /before"), "/before does not hold what was written")
+
+
+@case
+def boot_tells_why_it_died(t):
+    """The line of a crash names the true reason: the assertion and its place, the stack that overflowed, a fiber's too."""
+    machine = t.boot(disk=None)
+    reasons = {"console assert": r"assertion failed at runtime/inject\.c:\d+ \(\S+\), pc 0x[0-9a-f]+ inject_fire\+",
+               "fs assert": r"assertion failed at runtime/inject\.c:\d+ \(\S+\), pc 0x[0-9a-f]+ inject_fire\+",
+               "console stack": r"stack overflow, 0x2[0-9a-f]{7} is below its stack at pc 0x[0-9a-f]+ exhaust_stack\+",
+               "fs stack": r"stack overflow, 0x1[0-9a-f]{8} is below its stack at pc 0x[0-9a-f]+ exhaust_stack\+"}
+    for how in reasons:
+        t.run(machine, f"crash {how}")
+    told = t.run(machine, "log")
+    for how, reason in reasons.items():
+        t.check(re.search(rf"^{how.split()[0]} \(core .* died: {reason}", told, re.M), f"crash {how}: no line says {reason}")
+        t.check(re.search(rf"passage \d+: {how.split()[1]}", told), f"no line says what was injected: {how}")

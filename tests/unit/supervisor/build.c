@@ -178,7 +178,12 @@ struct build build_program(void)
 		{5, GPA_IMAGE, 100, 100},
 		{6, GPA_IMAGE + PAGE_SIZE, 50, 5000},
 	};
-	return build_elf(segments, 2);
+	struct build b = build_elf(segments, 2);
+	uint8_t *text = b.data + 64 + 56 * 2; // behind the headers
+	memcpy(text + (BUILD_FILE_AT - GPA_IMAGE), "tests/unit.c", 12);
+	memcpy(text + (BUILD_CLAIM_AT - GPA_IMAGE), "x > 0", 5);
+	memcpy(text + (BUILD_ENDLESS_AT - GPA_IMAGE), "unending", 8);
+	return b;
 }
 
 static uint32_t build_crc(const uint8_t *data, size_t bytes)

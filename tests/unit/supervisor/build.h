@@ -32,7 +32,10 @@ struct build_segment {
 };
 // An ELF file with these segments, entry at the first, and a symbol table with main (32 bytes) and helper behind it.
 struct build build_elf(const struct build_segment *segments, unsigned count);
-// The usual one: text and data at GPA_IMAGE.
+// The usual one: text and data at GPA_IMAGE, and in the text the two texts of a failed assertion.
+#define BUILD_FILE_AT (GPA_IMAGE + 40)  // "tests/unit.c"
+#define BUILD_CLAIM_AT (GPA_IMAGE + 60) // "x > 0"
+#define BUILD_ENDLESS_AT (GPA_IMAGE + 92) // "unending", with which the segment's content ends
 struct build build_program(void);
 
 // A boot image with these services and a program for each image name; right checksum.

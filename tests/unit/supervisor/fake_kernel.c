@@ -217,6 +217,8 @@ static struct kernel_result fake_status(const struct fake_domain *d, uint64_t gr
 		.cause = d->cause,
 		.address = d->address,
 		.pc = d->pc,
+		.ra = d->ra,
+		.instruction = d->instruction,
 		.time_stopped = d->time_stopped,
 		.time_detected = d->time_detected,
 	};
@@ -244,6 +246,15 @@ static enum error fake_publish(struct fake_domain *d, const uint64_t name[2], ui
 	return ERR_OK;
 }
 
+// Only looks: a mask changes nothing.
+static struct kernel_result fake_poke(const struct fake_domain *d, uint64_t place, uint64_t mask)
+{
+	assert_true(place < 32 && mask == 0);
+	assert_int_equal(d->state, DOMAIN_STOPPED);
+	assert_false(d->clean); // a restored one has nothing to say
+	return (struct kernel_result){.value = {d->registers[place]}};
+}
+
 static enum error fake_destroy(struct fake_domain *d)
 {
 	fake_note("destroy", d->name);
@@ -264,6 +275,7 @@ static struct kernel_result fake_of_domain(enum call number, struct fake_domain 
 	case CALL_domain_unregister: r.error = fake_unregister(d, a[1]); break;
 	case CALL_domain_restore: r.error = fake_restore(d); break;
 	case CALL_domain_status: return fake_status(d, a[1]);
+	case CALL_domain_poke: return fake_poke(d, a[1], a[2]);
 	case CALL_domain_publish: r.error = fake_publish(d, a + 1, a[3]); break;
 	case CALL_domain_destroy: r.error = fake_destroy(d); break;
 	case CALL_domain_watch: d->watch_us = a[1] * a[2]; break;

@@ -24,6 +24,9 @@ struct fake_domain {
 	uint64_t cause;
 	uint64_t address;
 	uint64_t pc;
+	uint64_t ra;
+	uint64_t instruction;
+	uint64_t registers[32];
 	uint64_t time_stopped;
 	uint64_t time_detected;
 	uint64_t watch_us;

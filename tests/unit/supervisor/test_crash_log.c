@@ -34,6 +34,20 @@ static void test_crash_sentences(void **state)
 	c.cause = 2;
 	c.where[0] = 0;
 	crash_expect(&c, "fs (core 2, domain 1, epoch 7) died: illegal instruction (cause 2) at pc 0x201234 ");
+	c = crash_sample(FAULT_EXCEPTION);
+	c.caller[0] = 0;
+	c.sp = 0x100109f60; // of a fiber, whose stack the heap holds
+	c.address = 0x100109f90;
+	crash_expect(&c, "fs (core 2, domain 1, epoch 7) died: stack overflow, 0x100109f90 is below its stack at pc 0x201234 "
+			 "write_block+0x1c");
+	c.sp = 0x10010af60; // a page that is there: its variables are not, but that is not the stack's fault
+	crash_expect(&c, "fs (core 2, domain 1, epoch 7) died: store to unmapped 0x100109f90 at pc 0x201234 write_block+0x1c");
+	c.assertion = true;
+	c.line = 101;
+	memcpy(c.file, "runtime/inject.c", 17);
+	memcpy(c.claim, "runtime.loop", 13);
+	crash_expect(&c, "fs (core 2, domain 1, epoch 7) died: assertion failed at runtime/inject.c:101 (runtime.loop), pc 0x201234 "
+			 "write_block+0x1c");
 	c = crash_sample(FAULT_HANG);
 	c.caller[0] = 0;
 	crash_expect(&c, "fs (core 2, domain 1, epoch 7) died: hang, no answer for 12.345 ms at pc 0x201234 "

@@ -114,6 +114,29 @@ static void test_elf_cut_off(void **state)
 	build_free(&b);
 }
 
+static void test_elf_text(void **state)
+{
+	(void)state;
+	struct build b = build_program();
+	struct elf_image image;
+	char why[256], text[13];
+	assert_int_equal(elf_read(b.data, b.bytes, &image, why, sizeof why), ERR_OK);
+	assert_true(elf_text(b.data, &image, BUILD_FILE_AT, text, sizeof text));
+	assert_string_equal(text, "tests/unit.c");
+	assert_true(elf_text(b.data, &image, BUILD_FILE_AT + 6, text, sizeof text));
+	assert_string_equal(text, "unit.c");
+	assert_true(elf_text(b.data, &image, BUILD_FILE_AT, text, 6)); // cut
+	assert_string_equal(text, "tests");
+	const uint64_t none[] = {BUILD_FILE_AT + 12, BUILD_ENDLESS_AT, GPA_IMAGE - 1, GPA_IMAGE + 100, GPA_IMAGE + PAGE_SIZE, 0, ~0ull};
+	for (unsigned i = 0; i < sizeof none / sizeof none[0]; i++) {
+		assert_false(elf_text(b.data, &image, none[i], text, sizeof text));
+		assert_string_equal(text, "");
+	}
+	b.data[image.segments[0].offset + BUILD_CLAIM_AT - GPA_IMAGE + 1] = 0x1b; // no escape reaches a terminal
+	assert_false(elf_text(b.data, &image, BUILD_CLAIM_AT, text, sizeof text));
+	build_free(&b);
+}
+
 static void test_symbols(void **state)
 {
 	(void)state;
@@ -141,7 +164,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_elf_reads),   cmocka_unit_test(test_elf_refuses),
 		cmocka_unit_test(test_elf_too_many_segments), cmocka_unit_test(test_elf_cut_off),
-		cmocka_unit_test(test_symbols),
+		cmocka_unit_test(test_elf_text), cmocka_unit_test(test_symbols),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }

@@ -2,6 +2,7 @@
 #include "abi/event.h"
 #include "build.h"
 #include "fake_kernel.h"
+#include "runtime/runtime.h"
 #include "supervisor/crash_log.h"
 #include "supervisor/jobs.h"
 #include "supervisor/restart.h"
@@ -253,6 +254,46 @@ static void test_restart_after_crash(void **state)
 	services_fill(boot_service("blk"), &out);
 	assert_true(out.restarts == 1 && out.faults == 1 && out.hangs == 0 && out.state == SERVICE_UP);
 	assert_int_equal(boot_service("fs")->epoch, 1);
+}
+
+static void boot_panic(const char *name, uint64_t file, uint64_t claim)
+{
+	struct fake_domain *d = fake_find(name);
+	fake_crash(d, FAULT_EXCEPTION, 2);
+	d->instruction = DOMAIN_PANIC_INSTRUCTION;
+	d->ra = GPA_IMAGE + 40;
+	d->registers[10] = file;
+	d->registers[11] = 77;
+	d->registers[12] = claim;
+	boot_event(name);
+	boot_is_ready(name);
+	d->instruction = 0;
+}
+
+// Where and what failed is read before the restart clears it, and only what stands in the image as a constant is told.
+static void test_restart_after_assertion(void **state)
+{
+	(void)state;
+	boot_default();
+	boot_panic("blk", BUILD_FILE_AT, BUILD_CLAIM_AT);
+	assert_non_null(strstr(boot_said(), "blk (core 1, domain 1, epoch 1) died: assertion failed at tests/unit.c:77 (x > 0), "
+					    "pc 0x200028 helper+0x8\n"));
+	const uint64_t nonsense[] = {0, GPA_IMAGE, GPA_IMAGE + 100, GPA_IMAGE + PAGE_SIZE, ~0ull, GPA_STACK_TOP};
+	for (unsigned i = 0; i < sizeof nonsense / sizeof nonsense[0]; i++) {
+		boot_log = crash_log_end();
+		boot_panic("blk", nonsense[i], BUILD_CLAIM_AT);
+		assert_non_null(strstr(boot_said(), "died: assertion failed, pc 0x200028 helper+0x8\n"));
+		boot_log = crash_log_end();
+		boot_panic("fs", BUILD_FILE_AT, nonsense[i]);
+		assert_non_null(strstr(boot_said(), "died: assertion failed, pc 0x200028 helper+0x8\n"));
+		fake_advance_ms(10000); // out of the restart rule's window
+	}
+	boot_log = crash_log_end();
+	fake_fail_call = CALL_domain_poke;
+	fake_fail_error = ERR_STATE;
+	fake_fail_count = 3;
+	boot_panic("blk", BUILD_FILE_AT, BUILD_CLAIM_AT);
+	assert_non_null(strstr(boot_said(), "died: assertion failed, pc "));
 }
 
 static void test_restart_times(void **state)
@@ -713,6 +754,7 @@ int main(void)
 		cmocka_unit_test_setup(test_boot_with_a_circle, boot_setup),
 		cmocka_unit_test_setup(test_boot_no_memory, boot_setup),
 		cmocka_unit_test_setup(test_restart_after_crash, boot_setup),
+		cmocka_unit_test_setup(test_restart_after_assertion, boot_setup),
 		cmocka_unit_test_setup(test_restart_times, boot_setup),
 		cmocka_unit_test_setup(test_restart_rule_to_hold, boot_setup),
 		cmocka_unit_test_setup(test_restart_alternative_image, boot_setup),
