@@ -101,7 +101,7 @@ struct fs_statfs {
 	uint64_t inodes_free;
 	uint32_t block_size;
 	uint32_t name_max;
-	char type[8];   // "ext2"
+	char type[8];   // "ext2", "ext3", "ext4", "memfs"
 	char device[16];
 	uint32_t flags; // FS_STATFS_*
 	uint32_t padding;

@@ -9,6 +9,7 @@
 #include "servers/fs/block.h"
 #include "servers/fs/ops.h"
 #include "servers/fs/serve.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,15 +87,17 @@ static uint64_t boot_time_base(void)
 
 static void announce(void)
 {
-	static const char *const modes[] = {"read-write", "read-only"};
+	char commits[48] = "";
 	if (self_restarted())
 		return;
-	log_line("fs: %s, %lu MiB in blocks of %lu bytes, %lu MiB free, %s; cache %lu KiB, commits of up to %lu KiB",
-		 volume.extents ? "ext4" : volume.has_journal ? "ext3" : "ext2",
+	if (!volume.read_only)
+		snprintf(commits, sizeof(commits), ", commits of up to %lu KiB",
+			 (unsigned long)((uint64_t)volume_dirty_limit(&volume) * volume.block_size >> 10));
+	log_line("fs: %s, %lu MiB in blocks of %lu bytes, %lu MiB free, %s; cache %lu KiB%s", volume_kind(&volume),
 		 (unsigned long)((uint64_t)volume.blocks * volume.block_size >> 20), (unsigned long)volume.block_size,
 		 (unsigned long)((uint64_t)volume.super->free_blocks_count * volume.block_size >> 20),
-		 modes[volume.read_only], (unsigned long)((uint64_t)cache_capacity(&volume.cache) * volume.block_size >> 10),
-		 (unsigned long)((uint64_t)volume_dirty_limit(&volume) * volume.block_size >> 10));
+		 volume.read_only ? "read-only" : "read-write",
+		 (unsigned long)((uint64_t)cache_capacity(&volume.cache) * volume.block_size >> 10), commits);
 }
 
 // ---- fallback ----

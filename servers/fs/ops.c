@@ -167,7 +167,7 @@ static enum error op_statfs(struct volume *v, const struct fs_call *call, uint64
 		.flags = (v->read_only ? FS_STATFS_READ_ONLY : 0) | (v->fallback ? FS_STATFS_FALLBACK : 0),
 	};
 	(void)result;
-	memcpy(f.type, v->fallback ? "memfs" : v->extents ? "ext4" : "ext2", v->fallback ? 5 : 4);
+	memcpy(f.type, volume_kind(v), strlen(volume_kind(v)));
 	memcpy(f.device, v->fallback ? "memory" : "block0", 6);
 	if (call->request->in_length < sizeof(f))
 		return ERR_INVALID;

@@ -139,9 +139,10 @@ static enum error check_features(struct volume *v, const struct ext2_super *s)
 	if (ro & EXT4_RO_BIGALLOC) // its bitmaps count other units
 		return REFUSE(ERR_UNSUPPORTED, "the volume needs features that are not supported: bigalloc");
 	if (ro) {
-		list_features(ro, ro_names, names, sizeof(names));
-		log_line("fs: the volume has features that allow reading only: %s", names);
 		v->read_only = true;
+		list_features(ro, ro_names, names, sizeof(names));
+		if (!v->before_replay) // it is opened again then
+			log_line("fs: the volume has features that allow reading only: %s", names);
 	}
 	return ERR_OK;
 }
@@ -473,11 +474,9 @@ bool volume_needs_recovery(const struct volume *v)
 	return v->has_journal && v->super->feature_incompat & EXT3_INCOMPAT_RECOVER;
 }
 
-void volume_close(struct volume *v)
+const char *volume_kind(const struct volume *v)
 {
-	cache_put(&v->cache, v->super_buffer);
-	for (uint32_t i = 0; i < v->descriptor_blocks; i++)
-		cache_put(&v->cache, v->descriptors[i]);
+	return v->fallback ? "memfs" : v->extents ? "ext4" : v->has_journal ? "ext3" : "ext2";
 }
 
 uint64_t volume_newest_time(const struct volume *v)

@@ -115,7 +115,8 @@ enum error volume_open(struct volume *v, struct disk *disk, const struct cache_m
 // The same for a volume whose journal was not replayed yet: enough of it is checked to find the journal.
 enum error volume_open_unreplayed(struct volume *v, struct disk *disk, const struct cache_memory *memory);
 bool volume_needs_recovery(const struct volume *v);
-void volume_close(struct volume *v);
+// How people call it: "ext2", "ext3" (with a journal), "ext4" (with extents), "memfs" (the fallback).
+const char *volume_kind(const struct volume *v);
 // Blocks that may be dirty at once: they fit into one commit, and dirty and committing ones together leave a quarter of
 // the cache for reading and for undo.
 uint32_t volume_dirty_limit(const struct volume *v);

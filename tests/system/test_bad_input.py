@@ -131,6 +131,21 @@ def bad_disk_feature(t):
 
 
 @case
+def bad_disk_read_only(t):
+    """What can be read is read, the reason is said once, and nobody promises commits."""
+    disk = t.disk(kind="ext4", name="verity.img", extra=("-O", "verity"))
+    before = disk.read_bytes()
+    machine = t.boot(disk=disk)
+    said = machine.text
+    t.equal(said.count("fs: the volume has features that allow reading only: verity"), 1, "lines that tell why")
+    t.check(re.search(r"fs: ext4, .* read-only; cache \d+ KiB\r?\n", said), "the line on the volume is another")
+    t.check("ext4" in t.run(machine, "df"), "df calls it otherwise")
+    t.check("read-only" in machine.command("write /x words")[0], "a write does not say that it is read-only")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    t.check(disk.read_bytes() == before, "something was written onto a disk that is to be read only")
+
+
+@case
 def bad_elf(t):
     toml = (ROOT / "systems/default.toml").read_text() + """
 [[service]]

@@ -11,6 +11,7 @@ uint64_t fixture_steps, fixture_die_at;
 const char *fixture_fail_point;
 jmp_buf fixture_death;
 char fixture_last_log[256];
+unsigned fixture_logs;
 bool fixture_quiet;
 uint32_t inject_any;
 static uint64_t random_state = 1;
@@ -50,6 +51,7 @@ void log_line(const char *format, ...)
 	va_start(list, format);
 	vsnprintf(fixture_last_log, sizeof(fixture_last_log), format, list);
 	va_end(list);
+	fixture_logs++;
 	if (!fixture_quiet)
 		fprintf(stderr, "%s\n", fixture_last_log);
 }

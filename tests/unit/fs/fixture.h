@@ -67,6 +67,7 @@ extern const char *fixture_fail_point; // its next passage gives ERR_INJECTED; 0
 extern uint64_t fixture_steps, fixture_die_at;
 extern jmp_buf fixture_death;
 extern char fixture_last_log[256];
+extern unsigned fixture_logs; // how many there were
 extern bool fixture_quiet;
 
 uint32_t fixture_random(void);

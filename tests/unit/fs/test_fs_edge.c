@@ -326,6 +326,20 @@ static void read_only_features(void **state)
 	host_free(&h);
 }
 
+static void kinds_of_volumes(void **state)
+{
+	static const char *const kinds[] = {"ext2", "ext3", "ext4"};
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		char options[32];
+		snprintf(options, sizeof(options), "-t %s", kinds[i]);
+		host_make(&h, options, 16000, 0, 1 << 20, 1 << 20);
+		assert_int_equal(host_mount(&h), ERR_OK);
+		assert_string_equal(statfs().type, kinds[i]);
+		host_free(&h);
+	}
+}
+
 static void memory_volume(void **state)
 {
 	struct disk disk;
@@ -363,6 +377,7 @@ int main(void)
 		cmocka_unit_test(unsupported_features),
 		cmocka_unit_test(damaged_superblocks),
 		cmocka_unit_test(read_only_features),
+		cmocka_unit_test(kinds_of_volumes),
 		cmocka_unit_test(memory_volume),
 	};
 	cmocka_set_test_filter(getenv("ONLY"));

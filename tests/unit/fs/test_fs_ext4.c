@@ -465,9 +465,11 @@ static void only_read(const char *options, const char *sentence)
 {
 	host_make(&h, options, 16001, 0, 1 << 20, 1 << 19);
 	fixture_quiet = true;
+	unsigned logs = fixture_logs;
 	assert_int_equal(host_mount(&h), ERR_OK);
 	fixture_quiet = false;
 	assert_string_equal(fixture_last_log, sentence);
+	assert_int_equal(fixture_logs, logs + 1);
 	assert_int_equal(named(FS_OP_MKDIR, host_root(&h), 0755, "x"), ERR_READ_ONLY);
 	host_free(&h);
 }
