@@ -185,7 +185,7 @@ static void watch_tell(const struct service *former, struct crash *crash, const 
 	watch_say_decision(former, decision);
 }
 
-// The domain has stopped. Restart first, words later.
+// The domain has stopped. Restart first, words later; but who serves nobody is up the moment it starts, and nobody waits.
 static void watch_ended(struct service *s, const struct domain_status *status, enum fault_kind kind)
 {
 	struct crash crash = watch_crash(s, status, kind);
@@ -201,8 +201,12 @@ static void watch_ended(struct service *s, const struct domain_status *status, e
 	watch_begin_times(s, status, kind);
 	policy_remember(&s->history, &event, &decision, &s->rule);
 	services_publish(s, SERVICE_DOWN);
+	bool alone = former.record->serves_count == 0;
+	if (alone)
+		watch_tell(&former, &crash, &decision);
 	watch_act(s, &decision, status);
-	watch_tell(&former, &crash, &decision);
+	if (!alone)
+		watch_tell(&former, &crash, &decision);
 }
 
 void watch_check(struct service *s)

@@ -48,6 +48,8 @@ def run_after_the_shell_was_killed(t, command):
     t.check("exit status 126" in output, f"no power-off, or another status: {output[-300:]!r}")
     t.check("the shell died and was restarted: the rest of the line is lost" in output, f"it says {output[-300:]!r}")
     t.equal(code, 126, "exit status")
+    order = [output.find(words) for words in ("shell (core", "shell is back as epoch 2")]
+    t.check(0 <= order[0] < order[1], f"its death is told at {order[0]}, its return at {order[1]}")
 
 
 WRONG = {"CORES=abc": "CORES=abc: it must be a number, 1 or more",
