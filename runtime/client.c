@@ -630,11 +630,6 @@ void *client_session(struct client *client)
 	return client->ring.view.client->session;
 }
 
-uint64_t client_key(const struct client *client)
-{
-	return client->ring.view.key;
-}
-
 unsigned client_slot(const struct client *client)
 {
 	return client->ring.view.slot;

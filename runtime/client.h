@@ -67,6 +67,5 @@ uint32_t client_in_room(const struct client *client);
 void *client_out(struct client *client);
 const void *client_in(const struct client *client);
 void *client_session(struct client *client); // CHANNEL_SESSION_SIZE bytes, for what the protocol says
-uint64_t client_key(const struct client *client);
 unsigned client_slot(const struct client *client); // channel slot, for kernel calls
 uint32_t client_server_epoch(const struct client *client); // last seen

@@ -34,7 +34,6 @@ static struct {
 	bool interrupted;
 	struct fiber *waiter;
 	struct fiber *interrupt_waiter;
-	struct timer timer;
 } console;
 
 enum error console_open(void)
@@ -156,30 +155,11 @@ enum error console_focus(void)
 	return e;
 }
 
-static void read_expired(struct timer *timer)
-{
-	(void)timer;
-	if (console.waiter)
-		fiber_wake(console.waiter);
-}
-
 static int typed_take(void)
 {
 	int byte = console.typed[console.typed_out++ % TYPED_BYTES];
 	read_submit();
 	return byte;
-}
-
-int console_read_byte_until(uint64_t deadline)
-{
-	console.timer = (struct timer){.expired = read_expired};
-	timer_arm(&console.timer, deadline);
-	console.waiter = fiber_self();
-	while (console.typed_in == console.typed_out && time_now() < deadline)
-		fiber_park();
-	console.waiter = 0;
-	timer_cancel(&console.timer);
-	return console.typed_in == console.typed_out ? -1 : typed_take();
 }
 
 int console_read_byte(void)

@@ -17,8 +17,6 @@ enum error console_open(void);
 enum error console_focus(void);
 // Waits for the next byte of input; 0..255.
 int console_read_byte(void);
-// As console_read_byte, but gives up at `deadline` (rdtime) with -1.
-int console_read_byte_until(uint64_t deadline);
 // While `on`, the interrupt key (^C) is no input: it drops what was typed ahead and is remembered. Forgets a former one.
 void console_interrupt_catch(bool on);
 // Has it been pressed since? Costs nothing, waits never.

@@ -20,7 +20,6 @@
 static struct loop_source *sources[IDENTITY_MAX + 1]; // [0]: polled
 static struct loop_ring *rings;
 static uint64_t pending[IDENTITY_WORDS];
-uint64_t loop_noted[IDENTITY_WORDS];
 static bool guest_file;
 static bool events_due = true; // what happened before we started has no ring left
 static bool claim_due = true;  // no guest file: ask the kernel
@@ -138,22 +137,9 @@ static bool claim_by_call(void)
 	return any != 0;
 }
 
-static bool claim_noted(void)
-{
-	bool any = false;
-	for (unsigned i = 0; i < IDENTITY_WORDS; i++) {
-		if (*(volatile uint64_t *)&loop_noted[i] == 0)
-			continue;
-		pending[i] |= __atomic_exchange_n(&loop_noted[i], 0, __ATOMIC_RELAXED);
-		any = true;
-	}
-	return any;
-}
-
 static bool loop_claim(void)
 {
-	bool any = claim_noted();
-	any |= guest_file ? claim_from_file() : claim_by_call();
+	bool any = guest_file ? claim_from_file() : claim_by_call();
 	if (any)
 		fence_claimed(); // partner: the ringer's fence_doorbell
 	return any;
@@ -264,18 +250,16 @@ static void alarm_arm(void)
 	if (next == alarm_set)
 		return;
 	csr_write(CSR_STIMECMP, next);
-	csr_set(CSR_SIE, INTERRUPT_TIMER); // a handler may have cleared it
 	alarm_set = next;
 }
 
 void loop_sleep(void)
 {
-	uint64_t handlers = csr_read_clear(CSR_SSTATUS, SSTATUS_SIE) & SSTATUS_SIE; // none between look and wfi
 	loop_enter();
 	rings_want(1);
 	alarm_arm();
 	fence_sleep(); // INV-30; partner: fence_doorbell of whoever publishes
-	bool any = rings_look() | claim_noted();
+	bool any = rings_look();
 	if (!guest_file) {
 		claim_due = true;
 		any |= loop_claim();
@@ -287,7 +271,6 @@ void loop_sleep(void)
 		asleep += time_now() - since;
 		claim_due = true;
 	}
-	csr_set(CSR_SSTATUS, handlers);
 	rings_want(0);
 }
 

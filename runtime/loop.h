@@ -23,9 +23,6 @@ void loop_enter(void);
 void loop_leave(void);
 bool loop_running(void);
 
-// Identities that an interrupt handler handed on (interrupt.h), changed by atomic operations.
-extern uint64_t loop_noted[(IDENTITY_MAX + 64) / 64];
-
 // Kernel events of channels: kind, slot.
 extern void (*loop_client_event)(unsigned slot);
 extern void (*loop_server_event)(unsigned kind, unsigned slot);

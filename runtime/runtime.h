@@ -1,8 +1,7 @@
 // Runtime of a native domain: who am I, time, the event loop, logging.
 //
 // A domain is one thread of control that never takes an interrupt it did not wait for: sstatus.SIE stays 0, rings
-// are claimed from the interrupt file (stopei) by the loop, without a trap. A program that wants a handler installs one
-// (interrupt.h). Fibers (fiber.h) give waiting without blocking the loop; the loop answers the supervisor's pings, so a
+// are claimed from the interrupt file (stopei) by the loop, without a trap. Fibers (fiber.h) give waiting without blocking the loop; the loop answers the supervisor's pings, so a
 // fiber that never yields is a hang.
 //
 // If the domain dies: nothing of the runtime's survives; channels do (client.h, server.h say how they resume).
@@ -38,6 +37,7 @@ struct loop_source {
 	struct loop_source *next;
 };
 void loop_source_add(struct loop_source *source);
+// For whoever gives its identity up before its end. No server does: what a source serves lives as long as the domain.
 void loop_source_remove(struct loop_source *source);
 
 // Kernel events that are not the runtime's own (EVENT_DOMAIN, EVENT_CORE, EVENT_COMPLAINT): the supervisor registers.

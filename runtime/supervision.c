@@ -194,11 +194,6 @@ enum error supervision_power(bool reboot, uint64_t code)
 	return ask(&(struct client_request){.op = SUPERVISOR_OP_POWER, .arg = {reboot, code}});
 }
 
-enum error supervision_mark(const char *text)
-{
-	return ask_text(SUPERVISOR_OP_MARK, text);
-}
-
 // --- damage
 
 enum error supervision_segment(const struct supervision_victim *victim, unsigned number, uint64_t offset, void *content,

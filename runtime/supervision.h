@@ -34,7 +34,6 @@ enum error supervision_log(uint64_t offset, char *text, size_t room, size_t *got
 enum error supervision_times(uint64_t first, struct supervisor_restart *times, unsigned room, unsigned *given,
 			     uint64_t *next);
 enum error supervision_power(bool reboot, uint64_t code);
-enum error supervision_mark(const char *text);
 
 // Who is harmed: a service by its name, or a job by its number (then the name counts for nothing).
 struct supervision_victim {

@@ -261,22 +261,12 @@ enum error pci_enumerate(const struct machine_pci *pci)
 	return ERR_OK;
 }
 
-unsigned pci_device_count(void)
-{
-	return device_count;
-}
-
 struct pci_device *pci_device_find(enum manifest_device class, unsigned index)
 {
 	for (unsigned i = 0; i < device_count; i++)
 		if (devices[i].class == class && index-- == 0)
 			return &devices[i];
 	return 0;
-}
-
-const char *pci_device_name(const struct pci_device *device)
-{
-	return device->name;
 }
 
 // Maps a BAR into the supervisor, once.

@@ -16,10 +16,8 @@ struct pci_device;
 // it found and what it cannot use. ERR_NOT_FOUND: the machine has no PCI host. Other errors: of device_map.
 enum error pci_enumerate(const struct machine_pci *pci);
 
-unsigned pci_device_count(void);
 // The index-th function of that class, in bus order; 0: there is none.
 struct pci_device *pci_device_find(enum manifest_device class, unsigned index);
-const char *pci_device_name(const struct pci_device *device); // "00:02.0"
 
 // For a domain that was just created (not for a restarted one: its windows stay): maps the windows, binds the interrupt,
 // writes the MSI-X table. The function stays switched off.

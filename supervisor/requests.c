@@ -205,16 +205,6 @@ static void requests_stop(struct server_request *r)
 	requests_done(r, 0);
 }
 
-static void requests_mark(struct server_request *r)
-{
-	char text[CRASH_LINE_MAX] = {0};
-	size_t length = requests_text(r, text, sizeof text - 1);
-	text[length] = 0;
-	requests_certain(r, 0);
-	crash_log_line(text);
-	requests_done(r, 0);
-}
-
 // A service by name, or, when arg[2] says so, a job by its number.
 static struct service *requests_victim(const struct server_request *r)
 {
@@ -348,8 +338,8 @@ static void (*const requests_handlers[SUPERVISOR_OPS])(struct server_request *re
 	[SUPERVISOR_OP_WAIT] = requests_wait,       [SUPERVISOR_OP_STOP] = requests_stop,
 	[SUPERVISOR_OP_ARGUMENT] = requests_argument, [SUPERVISOR_OP_LOG] = requests_log,
 	[SUPERVISOR_OP_TIMES] = requests_times,     [SUPERVISOR_OP_POWER] = requests_power,
-	[SUPERVISOR_OP_MEMORY] = requests_memory,   [SUPERVISOR_OP_MARK] = requests_mark,
-	[SUPERVISOR_OP_SEGMENT] = requests_segment, [SUPERVISOR_OP_POKE] = requests_poke,
+	[SUPERVISOR_OP_MEMORY] = requests_memory, [SUPERVISOR_OP_SEGMENT] = requests_segment,
+	[SUPERVISOR_OP_POKE] = requests_poke,
 };
 
 // A recorded operation of our former incarnation: its effect is in the kernels, its answer in the record.

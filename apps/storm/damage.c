@@ -88,14 +88,6 @@ enum error damage_learn(struct damage_victim *v)
 	return text_read(v);
 }
 
-void damage_forget(struct damage_victim *v)
-{
-	free(v->code);
-	free(v->begins);
-	v->code = 0;
-	v->begins = 0;
-}
-
 // --- points
 
 static enum error point_choose(const struct damage_victim *v, uint64_t *random, char name[INJECT_NAME_SIZE + 1])

@@ -53,7 +53,6 @@ const char *damage_word(unsigned class);
 unsigned damage_from_word(const char *word);
 // Learns the victim's segments and reads its text. Again only when it is another program.
 enum error damage_learn(struct damage_victim *victim);
-void damage_forget(struct damage_victim *victim);
 // One fault, chosen by *random; `detail` says what. ERR_NOT_FOUND: there is nothing of that class to do here.
 enum error damage_do(struct damage_victim *victim, enum damage_class class, uint64_t *random,
 		     char detail[DAMAGE_DETAIL]);

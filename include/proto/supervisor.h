@@ -14,7 +14,6 @@
 	X(TIMES, IDEMPOTENT, "first restart number -> number given, next ; in: struct supervisor_restart[]")           \
 	X(POWER, ONCE, "0 off 1 reboot, exit code -> ")                                                                \
 	X(MEMORY, IDEMPOTENT, "core -> free frames, all frames, quarantined")                                          \
-	X(MARK, ONCE, "; out: text -> ; a line into the crash log")                                                    \
 	X(SEGMENT, IDEMPOTENT, "number, offset, job; out: service name -> gpa, bytes, protection, bytes given; "       \
 			       "in: pristine content from there on; the stack comes last and has none")               \
 	X(POKE, ONCE, "place, mask, job; out: service name -> the word as it was; damage on purpose (domain_poke)")

@@ -128,8 +128,3 @@ bool virtqueue_wait(struct virtqueue *queue)
 	device_fence_full();
 	return *(const volatile uint16_t *)&queue->memory->used.index != queue->used;
 }
-
-unsigned virtqueue_in_flight(const struct virtqueue *queue)
-{
-	return queue->size - queue->free_count;
-}

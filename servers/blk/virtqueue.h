@@ -88,4 +88,3 @@ bool virtqueue_publish(struct virtqueue *queue);
 enum virtqueue_look virtqueue_take(struct virtqueue *queue, void **owner, uint32_t *length);
 // Asks for an interrupt at the next used element. True: one is there already, take again.
 bool virtqueue_wait(struct virtqueue *queue);
-unsigned virtqueue_in_flight(const struct virtqueue *queue); // descriptors

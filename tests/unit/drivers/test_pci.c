@@ -204,6 +204,16 @@ static int setup(void **state)
 	return 0;
 }
 
+static unsigned devices_found(void)
+{
+	static const enum manifest_device classes[] = {DEVICE_BLOCK, DEVICE_NETWORK, DEVICE_RANDOM};
+	unsigned n = 0;
+	for (unsigned i = 0; i < 3; i++)
+		for (unsigned k = 0; pci_device_find(classes[i], k); k++)
+			n++;
+	return n;
+}
+
 static void finds_devices_by_class(void **state)
 {
 	(void)state;
@@ -215,11 +225,10 @@ static void finds_devices_by_class(void **state)
 	virtio(32, 0x1044);
 	virtio(40, 0x1003); // a console: not ours
 	assert_int_equal(pci_enumerate(&host), ERR_OK);
-	assert_int_equal(pci_device_count(), 4);
-	assert_string_equal(pci_device_name(pci_device_find(DEVICE_BLOCK, 0)), "00:01.0");
-	assert_string_equal(pci_device_name(pci_device_find(DEVICE_BLOCK, 1)), "00:03.0");
-	assert_string_equal(pci_device_name(pci_device_find(DEVICE_NETWORK, 0)), "00:02.0");
-	assert_string_equal(pci_device_name(pci_device_find(DEVICE_RANDOM, 0)), "00:04.0");
+	assert_int_equal(devices_found(), 4);
+	assert_true(pci_device_find(DEVICE_BLOCK, 0) < pci_device_find(DEVICE_NETWORK, 0)); // bus order
+	assert_true(pci_device_find(DEVICE_NETWORK, 0) < pci_device_find(DEVICE_BLOCK, 1));
+	assert_true(pci_device_find(DEVICE_BLOCK, 1) < pci_device_find(DEVICE_RANDOM, 0));
 	assert_null(pci_device_find(DEVICE_BLOCK, 2));
 	assert_null(pci_device_find(DEVICE_UART, 0));
 	assert_int_equal(fake_log_lines, 0);
@@ -232,8 +241,7 @@ static void finds_further_functions(void **state)
 	virtio(9, 0x1042);
 	virtio(17, 0x1042); // without a function 0: is not there
 	assert_int_equal(pci_enumerate(&host), ERR_OK);
-	assert_int_equal(pci_device_count(), 2);
-	assert_string_equal(pci_device_name(pci_device_find(DEVICE_BLOCK, 1)), "00:01.1");
+	assert_int_equal(devices_found(), 2);
 }
 
 static bool bars_apart(const struct function *a, unsigned bar_a, const struct function *b, unsigned bar_b)
@@ -249,7 +257,7 @@ static void assigns_addresses_in_the_window(void **state)
 	for (unsigned slot = 0; slot < 32; slot++)
 		virtio(slot * 8, 0x1042);
 	assert_int_equal(pci_enumerate(&host), ERR_OK);
-	assert_int_equal(pci_device_count(), 32);
+	assert_int_equal(devices_found(), 32);
 	for (unsigned slot = 0; slot < 32; slot++) {
 		struct function *f = functions[slot * 8];
 
@@ -286,7 +294,7 @@ static void a_wide_bar_goes_high_when_low_is_full(void **state)
 	assert_int_equal(pci_enumerate(&host), ERR_OK);
 	assert_int_equal(bar_base(f, 4) >> 32, 4);
 	assert_true(bar_base(f, 1) < 1ull << 32);
-	assert_int_equal(pci_device_count(), 1);
+	assert_int_equal(devices_found(), 1);
 }
 
 static void no_room_is_said(void **state)
@@ -294,13 +302,13 @@ static void no_room_is_said(void **state)
 	(void)state;
 	virtio(8, 0x1042)->bar_mask[1] = 0xf8000000;
 	assert_int_equal(pci_enumerate(&host), ERR_OK);
-	assert_int_equal(pci_device_count(), 0);
+	assert_int_equal(devices_found(), 0);
 	assert_string_equal(fake_log, "pci: 00:01.0: BAR 1 of 0x8000000 bytes does not fit into the host's window");
 	setup(0);
 	virtio(8, 0x1042);
 	host.low.bytes = host.high.bytes = 0x10000;
 	assert_int_equal(pci_enumerate(&host), ERR_OK);
-	assert_int_equal(pci_device_count(), 0);
+	assert_int_equal(devices_found(), 0);
 }
 
 static void unusable_devices_are_said(void **state)
@@ -316,11 +324,11 @@ static void unusable_devices_are_said(void **state)
 	setup(0);
 	put(virtio(8, 0x1042), 0x48, 4, 0x3ffffffc); // common configuration far outside
 	assert_int_equal(pci_enumerate(&host), ERR_OK);
-	assert_int_equal(pci_device_count(), 0);
+	assert_int_equal(devices_found(), 0);
 	setup(0);
 	put(virtio(8, 0x1042), 0x71, 1, 0x40); // capabilities in a circle: found all the same, and it ends
 	assert_int_equal(pci_enumerate(&host), ERR_OK);
-	assert_int_equal(pci_device_count(), 1);
+	assert_int_equal(devices_found(), 1);
 }
 
 static void no_host_and_no_mapping(void **state)
@@ -422,7 +430,7 @@ static void a_running_device_is_adopted(void **state)
 	map_count = 0;
 	f->memory[0x4014] = 15;
 	assert_int_equal(pci_enumerate(&host), ERR_OK); // config_write fails when a BAR is touched
-	assert_int_equal(pci_device_count(), 1);
+	assert_int_equal(devices_found(), 1);
 	assert_int_equal(bar_base(f, 4), base);
 	assert_int_equal(f->memory[0x4014], 15);
 	assert_int_equal(get(f, PCI_COMMAND, 2), 0x0406);
@@ -444,7 +452,7 @@ static void addresses_outside_are_replaced(void **state)
 	put(f, PCI_BAR0 + 4, 4, 0x10000000);
 	put(f, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	assert_int_equal(pci_enumerate(&host), ERR_OK);
-	assert_int_equal(pci_device_count(), 1);
+	assert_int_equal(devices_found(), 1);
 	assert_true(bar_base(f, 1) >= 0x40000000);
 	assert_false(get(f, PCI_COMMAND, 2) & PCI_COMMAND_MASTER);
 }

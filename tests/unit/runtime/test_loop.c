@@ -11,7 +11,6 @@
 #include "runtime/csr.h"
 #include "runtime/fence.h"
 #include "runtime/fiber.h"
-#include "runtime/interrupt.h"
 #include "runtime/loop.h"
 
 static uint64_t csr[0x1000];
@@ -381,11 +380,9 @@ static void alarm_is_set_before_sleep(void **state)
 	(void)state;
 	struct timer timer = {.expired = timer_fired};
 	timer_arm(&timer, now + 1000);
-	csr[CSR_SIE] &= ~INTERRUPT_TIMER; // a handler had cleared it
 	loop_turn(true);
 	assert_int_equal(sleeps, 1);
 	assert_true(csr[CSR_STIMECMP] == timer.deadline);
-	assert_true(csr[CSR_SIE] & INTERRUPT_TIMER);
 	now += 2000;
 	loop_turn(true);
 	assert_int_equal(noticed, 1);
@@ -417,23 +414,6 @@ static void without_a_file_it_claims_by_call(void **state)
 	loop_source_remove(&source_a);
 }
 
-static void handlers_hand_on(void **state)
-{
-	(void)state;
-	loop_source_add(&source_b);
-	loop_poll();
-	noticed = 0;
-	__atomic_fetch_or(&loop_noted[0], 1ull << 3, __ATOMIC_RELAXED);
-	csr[CSR_SSTATUS] = SSTATUS_SIE;
-	loop_sleep(); // must not: the handler ran before
-	assert_int_equal(sleeps, 0);
-	assert_int_equal(csr[CSR_SSTATUS] & SSTATUS_SIE, SSTATUS_SIE);
-	loop_poll();
-	assert_int_equal(noticed, 1);
-	loop_source_remove(&source_b);
-	csr[CSR_SSTATUS] = 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -448,7 +428,6 @@ int main(void)
 		cmocka_unit_test_setup(ready_fibers_keep_it_awake, fresh),
 		cmocka_unit_test_setup(alarm_is_set_before_sleep, fresh),
 		cmocka_unit_test_setup(without_a_file_it_claims_by_call, fresh),
-		cmocka_unit_test_setup(handlers_hand_on, fresh),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }
