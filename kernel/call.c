@@ -1,5 +1,5 @@
 // Kernel calls: validation, dispatch, and those that concern the calling domain itself. abi/call.h is the reference.
-// INV-11: each checks everything and then does a phase that cannot fail.
+// INV-11: each checks everything, then does a phase that cannot fail. If the kernel dies in one, remote callers get ERR_CORE_LOST.
 #include "kernel/call.h"
 #include "core-local/info.h"
 #include "kernel/boot/plan.h"

@@ -1,4 +1,4 @@
-// Kernel calls: dispatch by number, locally or to the core that owns the object, and the way back.
+// Kernel calls: dispatch by number, locally or to the core that owns the object, and back. If the owner dies, a deadline answers.
 #pragma once
 #include "abi/call.h"
 #include "kernel/domain.h"

@@ -1,7 +1,7 @@
 // Interrupts of the S-level file of this hart, and devices' lines and messages on their way to a domain.
 //
 // A domain with a guest file gets its device's interrupts straight from the APLIC or the device. One without is told
-// through an identity of this hart's S-level file, and its sticky word.
+// through an identity of this hart's S-level file, and its sticky word. Bindings stand in domains' records (domain.h: death).
 #pragma once
 #include "kernel/domain.h"
 

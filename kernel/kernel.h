@@ -1,4 +1,4 @@
-// Kernel-wide functions that belong to no object: printing, panic, the way in and out.
+// Kernel-wide functions that belong to no object: printing, panic, the way in and out. What a dead kernel said stays in core.log.
 #pragma once
 #include "core-local/core.h"
 

@@ -2,7 +2,7 @@
 //
 // Fixed priorities, round robin within one, tickless: a timer is armed only for a deadline or when two domains of one
 // priority want the core. The kernel runs with interrupts off and never blocks; it waits (wfi) only when no domain can
-// run.
+// run. Run queue and deadlines lie in struct core and die with the kernel; what each domain was at stands in its record.
 #pragma once
 #include "kernel/domain.h"
 

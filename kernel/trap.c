@@ -1,4 +1,4 @@
-// Traps of domains: what happened, whose it is, and which domain goes on.
+// Traps of domains: what happened, whose it is, which domain goes on. A fault kills that domain alone; one in here is a panic.
 #include "core-local/info.h"
 #include "kernel/call.h"
 #include "kernel/channel.h"

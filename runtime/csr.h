@@ -35,17 +35,6 @@
 #define csr_set(csr, bits) __asm__ volatile("csrs " CSR_STRING(csr) ", %0" ::"rK"((uint64_t)(bits)) : "memory")
 #define csr_clear(csr, bits) __asm__ volatile("csrc " CSR_STRING(csr) ", %0" ::"rK"((uint64_t)(bits)) : "memory")
 
-// Clears bits; returns what was there before.
-#define csr_read_clear(csr, bits)                                                                                      \
-	({                                                                                                             \
-		uint64_t csr_value_;                                                                                   \
-		__asm__ volatile("csrrc %0, " CSR_STRING(csr) ", %1"                                                   \
-				 : "=r"(csr_value_)                                                                    \
-				 : "rK"((uint64_t)(bits))                                                              \
-				 : "memory");                                                                          \
-		csr_value_;                                                                                            \
-	})
-
 // Claims the pending identity that comes first; 0 when there is none.
 static inline unsigned interrupt_claim(void)
 {
@@ -77,6 +66,5 @@ uint64_t time_read(void);
 #define csr_write(csr, value) ((void)csr_host(csr, CSR_ACCESS_WRITE, value))
 #define csr_set(csr, bits) ((void)csr_host(csr, CSR_ACCESS_SET, bits))
 #define csr_clear(csr, bits) ((void)csr_host(csr, CSR_ACCESS_CLEAR, bits))
-#define csr_read_clear(csr, bits) csr_host(csr, CSR_ACCESS_CLEAR, bits)
 
 #endif

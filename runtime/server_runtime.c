@@ -1,4 +1,7 @@
 // The operations that every server answers: ping, injection, points, statistics. Owns nothing.
+//
+// If the server dies between the answer to an injection and its arming, the point stays unarmed, and whoever asked sees it
+// in the list of points. What is armed lies in the points themselves and goes with the incarnation.
 #include "runtime/inject.h"
 #include "runtime/inject_list.h"
 #include "runtime/server_channel.h"

@@ -1,6 +1,6 @@
 // Banner, said once, when everything that starts by itself has started or is certain not to.
 //
-// Owns nothing; reads the info pages and the table.
+// Owns nothing; reads the info pages and the table. If the supervisor dies, the next one says none.
 #include "supervisor/banner.h"
 #include "runtime/runtime.h"
 #include "supervisor/services.h"

@@ -2,6 +2,7 @@
 //
 // Owns nothing and keeps nothing. It must never read beyond cpio->bytes: each length is compared with the remaining
 // bytes before it is used, in an order in which nothing can wrap (all are below 2^32, sums are of 64 bits).
+// If the supervisor dies here: its kernel restarts it, and it walks the same archive again; the image is read-only and stays.
 #include "supervisor/cpio.h"
 #include <stdbool.h>
 #include <string.h>

@@ -4,6 +4,8 @@
 // images, that is writable and executable, or that shares a page with another. Right because elf_read copies each
 // header out of the file (no alignment is assumed) and each sum is compared by subtraction from a checked bound.
 // Facts: System V ABI, chapters 4 and 5 (ELF-64); RISC-V ELF psABI (machine 243).
+// If the supervisor dies here: nothing of the file was loaded yet, and domains that run do not need it; the next
+// incarnation reads it again.
 #include "supervisor/elf.h"
 #include "abi/call.h"
 #include "abi/layout.h"

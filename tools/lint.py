@@ -6,6 +6,7 @@ Prints each problem, a line on the length of functions, and `lint: N passed, N f
 """
 import argparse
 import collections
+import itertools
 import re
 import shlex
 import statistics
@@ -61,6 +62,23 @@ def check_file_comments(_):
     """A C file opens by saying what it owns."""
     return [f"{f} does not open with a comment" for f in tracked("*.c", "*.h", "*.S")
             if not text_of(f).startswith(("//", "/*"))]
+
+
+DEATH = re.compile(r"\b(die[sd]?|dead|death|reborn|(re)?incarnation\w*|restart\w*|reboot|kill\w*|survives?|outlives?|recovery)\b|"
+                   r"\b(owns|keeps) nothing|\bno state\b", re.I)
+
+
+def opening_comment(name):
+    if not (ROOT / name).exists():
+        return ""
+    return "\n".join(itertools.takewhile(lambda line: line.startswith("//"), text_of(name).splitlines()))
+
+
+def check_death(_):
+    """What a file of the system opens with, or its header's, says what a death there leaves, or that it keeps nothing."""
+    return [f"{f}: neither it nor {f[:-1]}h opens by saying what happens if it dies there"
+            for f in tracked("kernel/*.c", "core-local/*.c", "runtime/*.c", "servers/*.c", "supervisor/*.c")
+            if not DEATH.search(opening_comment(f) + opening_comment(f[:-1] + "h"))]
 
 
 def check_unfinished(_):
@@ -124,7 +142,7 @@ def check_function_lengths(_):
     return [f"10 % of the functions have more than {FUNCTION_LINES_90} lines"] if ninety > FUNCTION_LINES_90 else []
 
 
-CHECKS = (check_layers, check_headers, check_pragma_once, check_file_comments, check_unfinished, check_unique_names,
+CHECKS = (check_layers, check_headers, check_pragma_once, check_file_comments, check_death, check_unfinished, check_unique_names,
           check_spelling_of_paths, check_function_lengths)
 
 

@@ -1,4 +1,4 @@
-// Interrupt files of this hart (imsic.h).
+// Interrupt files of this hart (imsic.h). They are the hart's: what they hold outlives a kernel that dies, and start.c clears it.
 #include "kernel/riscv/imsic.h"
 
 static void own_write(uint64_t select, uint64_t value)

@@ -1,4 +1,4 @@
-// SBI calls (sbi.h). Firmware keeps all registers but a0 and a1.
+// SBI calls (sbi.h). Firmware keeps all registers but a0 and a1. Owns nothing.
 #include "kernel/riscv/sbi.h"
 
 #define SBI_BASE 0x10ul

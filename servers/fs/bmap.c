@@ -3,6 +3,8 @@
 // Owns: the pointers in inodes and indirect blocks, and the inode's count of blocks. Every number read from the disk is
 // checked (a data block of the volume) before it is used; the depth is bounded by the path, never by the data. A tree
 // that names a block twice is found when it is freed twice. Inodes with extents go to extent.c.
+// If the server dies here: pointers and bits had changed in the cache alone, which dies with it; the disk sees a block with
+// its pointer and its bit in one commit, or none of them.
 #include "servers/fs/volume.h"
 
 struct path { // indices from the inode down; level[0] is in the inode

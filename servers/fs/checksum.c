@@ -7,6 +7,8 @@
 // here: that would turn damage into truth. Every checksum covers whose block it is (inode and generation, group), so a
 // block that was written to a wrong place does not pass.
 // A volume without checksums goes the same ways; then a check finds everything right and a seal does nothing.
+// If the server dies: what buffers said of themselves goes with the cache, and blocks that are read again are checked
+// again. A block that was changed and not sealed was not on its way to the disk yet. The tables are made anew.
 #include "servers/fs/volume.h"
 #include <stddef.h>
 #include <string.h>

@@ -4,6 +4,8 @@
 // (blocks, reading what is only partly replaced, size) before the first byte of content changes, because content is not
 // kept for undo: so a write is done wholly or not at all. Data is copied once: from the client's memory into the
 // cache, from the cache into the client's memory.
+// If the server dies in the middle of a copy: the half was in the cache alone, and the client's memory, which is the
+// channel's, still has the bytes for the next incarnation. What was read ahead is read again.
 #include "servers/fs/volume.h"
 #include <string.h>
 

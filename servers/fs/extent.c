@@ -6,6 +6,7 @@
 // found when it is freed twice.
 // An entry of an index has the number of the first entry below it: fix_keys keeps that, as e2fsck wants it.
 // Deterministic: what is done depends on the tree and the bitmaps alone. The tree is not rebalanced when it shrinks.
+// If the server dies in a split: the halves were in the cache alone; a commit has the whole split, or nothing of it.
 #include "servers/fs/volume.h"
 #include <string.h>
 

@@ -3,6 +3,7 @@
 // Owns: the content of index blocks. An index hides behind entries that look unused, so that a directory can be read
 // without it; it is only wrong after a name was put where its hash does not belong. Then it goes: the flag, and with
 // checksums each index block becomes a block of entries, for the two have their sums in different places.
+// If the server dies while an index goes: flag and blocks change in one operation, so the disk has all of the index or none.
 #include "servers/fs/volume.h"
 #include <string.h>
 

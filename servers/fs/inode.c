@@ -3,6 +3,8 @@
 // Owns: the fields of an inode that are not block pointers. There is no second copy of an inode in memory: struct inode
 // points into the pinned block of the table, so there is nothing to keep coherent and nothing to flush. A handle names
 // inode and generation (INV-53); a new inode gets the old one's generation + 1, which a replay repeats.
+// If the server dies here: a new inode was in the cache alone; the request is still in the client's ring, and the next
+// incarnation takes the same number and generation, since bitmaps and the old inode decide them. Handles stay good.
 #include "servers/fs/volume.h"
 #include <string.h>
 

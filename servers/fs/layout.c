@@ -3,6 +3,8 @@
 // Owns: the list of all runs of metadata blocks, in order, made at mount from places that are checked here. With flex_bg
 // a group's bitmaps and inode table may lie in any group, so "is this a block of data" is a search in that list. Must
 // never call a block of metadata data: everything that frees or overwrites a block asks here first.
+// If the server dies: the next incarnation makes the list anew from the descriptors; none of it is on the disk or in the
+// log area.
 #include "servers/fs/volume.h"
 
 static bool is_power_of(uint32_t n, uint32_t base)

@@ -3,6 +3,8 @@
 // Owns: the rules of POSIX for create, link, unlink, rename and their kin. Each function runs inside one operation of the
 // cache (ops.c), so a failure at any place leaves no trace. What frees blocks comes last: an operation never takes a
 // block that it has freed.
+// If the server dies between two changes: both were in the cache alone, so that no directory on the disk names what is not
+// there; the request is performed again from the client's ring, on the directory as it was.
 #include "servers/fs/volume.h"
 #include <string.h>
 

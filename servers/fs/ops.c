@@ -3,6 +3,8 @@
 // Owns: taking arguments out of requests (names are copied out of shared memory once, and the copy is checked),
 // the border of an operation (all or nothing), and the estimate of what it can make dirty. No waiting for commits, no
 // channels: serve.c has those, so that the host's tests and fuzzers come in here.
+// If the server dies in an operation: it has left nothing outside the cache, and no record says that it was done, so it is
+// performed again from the client's ring. The one static text here is scratch of the operation under way.
 #include "servers/fs/ops.h"
 #include "runtime/inject.h"
 #include <string.h>

@@ -6,6 +6,8 @@
 // read-only; unknown incompat ones refuse it, by name.
 // The state word is left as it was found: each commit ends in a consistent volume with exact counts, so a volume that
 // was clean stays clean after every commit.
+// If the server dies while it opens: nothing was written; the next incarnation opens anew. A volume that cannot be opened
+// is said once in the log, and clients get the fallback, or wait until the service is held (main.c).
 #include "runtime/runtime.h"
 #include "servers/fs/volume.h"
 #include <stdarg.h>
