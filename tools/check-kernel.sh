@@ -7,7 +7,10 @@ objdump=${2:-riscv64-unknown-elf-objdump}
 limit=6000
 
 atomics=$("$objdump" -d --no-show-raw-insn "$elf" |
-	awk '/^[0-9a-f]+ <.*>:$/ { name = $2 } $2 ~ /^(amo[a-z]+|lr|sc)\.[wd]/ { print "  " name " " $2 }' | sort -u)
+	awk '/^[0-9a-f]+ <.*>:$/ { name = $2 }
+	     $2 ~ /^(amo[a-z]+|lr|sc)\.[wd]/ { print "  " name " " $2 }
+	     # Written as a number it is shown as one: opcode 0x2f in bits 0 to 6, width w or d in bits 12 to 14.
+	     $2 ~ /^\.(word|4byte|insn)/ && $NF ~ /[23ab][0-9a-f][2a]f$/ { print "  " name " " $2 " " $NF }' | sort -u)
 if [ -n "$atomics" ]; then
 	echo "$elf holds atomic instructions, and a kernel must have none:" >&2
 	echo "$atomics" >&2

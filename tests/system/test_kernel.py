@@ -1,6 +1,7 @@
 """The kernel's own test (systems/kernel-test.toml): its program is the first domain and prints PASS or FAIL for each of
 its tests, then the sums. FULL=1: 100,000 domains in the leak check, and all 100,000 doorbell round trips."""
 import re
+import subprocess
 
 from framework import ROOT, case
 
@@ -52,3 +53,19 @@ def kernel_doorbells(t, cores):
     for mode in ("spin", "sleep"):
         t.check(any(re.match(rf"{mode} direct rounds 100000 ns \d+ traps 0 0$", line) for line in lines),
                 f"no 100,000 {mode} rounds without traps in {lines}")
+
+
+ATOMICS = {"named": ".option arch, +a; amoadd.w a0, a1, (a2)", "word": ".word 0x1005202f", "insn": ".insn 4, 0x00b5352f",
+           "none": ".word 0x0000100f; .insn 4, 0xc0001073"}  # a fence, and a trap
+
+
+@case(written=list(ATOMICS))
+def kernel_check_sees_atomics(t, written):
+    """The build's check of the linked kernel: an atomic instruction is found also where it is written as a number."""
+    program = t.folder / "program.elf"
+    subprocess.run(["riscv64-unknown-elf-gcc", "-march=rv64imc_zicsr_zifencei", "-mabi=lp64", "-nostdlib", "-Wl,-e,0", "-x",
+                    "assembler", "-o", program, "-"], input=f".type inside, @function; inside: {ATOMICS[written]}; ret\n", text=True, check=True)
+    done = subprocess.run(["tools/check-kernel.sh", program], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    atomic = written != "none"
+    t.equal(done.returncode, int(atomic), f"exit status ({done.stderr!r})")
+    t.equal("atomic instructions" in done.stderr and "<inside>" in done.stderr, atomic, "whether it says where")
