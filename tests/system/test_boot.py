@@ -46,10 +46,11 @@ def boot_tells_why_it_died(t):
     machine = t.boot(disk=None)
     reasons = {"console assert": r"assertion failed at runtime/inject\.c:\d+ \(\S+\), pc 0x[0-9a-f]+ inject_fire\+",
                "fs assert": r"assertion failed at runtime/inject\.c:\d+ \(\S+\), pc 0x[0-9a-f]+ inject_fire\+",
-               "console stack": r"stack overflow, 0x2[0-9a-f]{7} is below its stack at pc 0x[0-9a-f]+ exhaust_stack\+",
+               "console stack": r"stack overflow, 0x[0-9a-f]+ is below its stack at pc 0x[0-9a-f]+ exhaust_stack\+",
                "fs stack": r"stack overflow, 0x1[0-9a-f]{8} is below its stack at pc 0x[0-9a-f]+ exhaust_stack\+"}
-    for how in reasons:
+    for how in list(reasons)[:3]:
         t.run(machine, f"crash {how}")
+    t.run(machine, "inject fs fs.op stack 1; ls /")  # operations run in fibers, and their stacks lie in the heap
     told = t.run(machine, "log")
     for how, reason in reasons.items():
         t.check(re.search(rf"^{how.split()[0]} \(core .* died: {reason}", told, re.M), f"crash {how}: no line says {reason}")
