@@ -421,6 +421,24 @@ enum error file_change_mode(const char *path, uint32_t permissions)
 	return file_system_call(&(struct client_request){.op = FS_OP_CHMOD, .arg = {node.handle, permissions & 07777}});
 }
 
+static enum error sync_handle(uint64_t handle, bool data_only)
+{
+	return file_system_call(
+		&(struct client_request){.op = FS_OP_FSYNC, .arg = {handle, data_only ? FS_FSYNC_DATA : 0}});
+}
+
+enum error file_fsync(const struct file *file, bool data_only)
+{
+	return sync_handle(file->handle, data_only);
+}
+
+enum error file_sync_path(const char *path, bool data_only)
+{
+	struct path_node node;
+	enum error e = path_find(path, true, &node);
+	return e == ERR_OK ? sync_handle(node.handle, data_only) : e;
+}
+
 enum error file_sync(void)
 {
 	return file_system_call(&(struct client_request){.op = FS_OP_SYNC});

@@ -74,6 +74,9 @@ enum error file_write_at(const struct file *file, uint64_t offset, const void *d
 enum file_whence { FILE_SEEK_SET, FILE_SEEK_CURRENT, FILE_SEEK_END };
 enum error file_seek(struct file *file, int64_t offset, enum file_whence whence);
 enum error file_truncate(const struct file *file, uint64_t size);
+// What this file was told before is on the medium, whoever wrote it. `data_only`: its content and size, and what else is needed
+// to read it back; a change of times or mode alone waits for the next commit. ERR_LOST, once: something acknowledged is lost.
+enum error file_fsync(const struct file *file, bool data_only);
 enum error file_status(const struct file *file, struct fs_stat *status);
 
 // --- by path
@@ -87,6 +90,7 @@ enum error file_link(const char *existing, const char *name);
 enum error file_symlink(const char *target, const char *name);
 enum error file_readlink(const char *path, char *target, size_t room); // NUL-terminated; ERR_NAME_TOO_LONG
 enum error file_change_mode(const char *path, uint32_t permissions);
+enum error file_sync_path(const char *path, bool data_only); // as file_fsync, also of a directory: then its names
 enum error file_sync(void); // all that was acknowledged before is on the medium
 enum error file_system_status(struct fs_statfs *status);
 

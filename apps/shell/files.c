@@ -346,11 +346,20 @@ static int command_df(int argc, char **argv)
 
 static int command_sync(int argc, char **argv)
 {
-	(void)argv;
-	if (argc != 1)
+	bool data_only = argc > 1 && !strcmp(argv[1], "-d");
+	int status = STATUS_OK, first = data_only ? 2 : 1;
+	if (data_only && argc == 2)
 		return STATUS_USAGE;
-	enum error e = file_sync();
-	return e == ERR_OK ? STATUS_OK : complain("sync", e);
+	if (argc == 1) {
+		enum error e = file_sync();
+		return e == ERR_OK ? STATUS_OK : complain("sync", e);
+	}
+	for (int i = first; i < argc; i++) {
+		enum error e = file_sync_path(argv[i], data_only);
+		if (e != ERR_OK)
+			status = complain(argv[i], e);
+	}
+	return status;
 }
 
 static int command_cd(int argc, char **argv)
@@ -384,6 +393,6 @@ const struct command commands_files[] = {
 	{"cd", "[DIRECTORY]", "change the current directory", command_cd},
 	{"pwd", "", "print the current directory", command_pwd},
 	{"df", "", "space on the file system", command_df},
-	{"sync", "", "wait until all is on the medium", command_sync},
+	{"sync", "[[-d] PATH..]", "wait until all, or these, are on the medium; -d: their content", command_sync},
 	{0},
 };

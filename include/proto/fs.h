@@ -30,7 +30,8 @@
 	X(SYMLINK, ONCE, "directory; out: name NUL target -> handle")                                                  \
 	X(CHMOD, ONCE, "handle, mode -> ")                                                                             \
 	X(UTIMES, ONCE, "handle, access time, modification time -> ")                                                  \
-	X(SYNC, IDEMPOTENT, "-> ; all that was acknowledged before is on the medium")
+	X(SYNC, IDEMPOTENT, "-> ; all that was acknowledged before is on the medium")                                  \
+	X(FSYNC, IDEMPOTENT, "handle, FS_FSYNC_* -> 1 if a commit was needed; that file or directory is on the medium")
 
 // Of ONCE operations, result 4 is the first handle of the arguments, result 3 the second, or what was made: what a record
 // says even if its request is forged.
@@ -49,6 +50,7 @@ _Static_assert(sizeof(struct fs_session) == CHANNEL_SESSION_SIZE, "the session t
 #define FS_APPEND (~0ull)
 #define FS_CREATE_EXCLUSIVE 1u
 #define FS_CREATE_TRUNCATE 2u
+#define FS_FSYNC_DATA 1u // content, and what is needed to read it back; times, mode and links may wait
 
 enum fs_op {
 	FS_OP_NONE,

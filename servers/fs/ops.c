@@ -360,6 +360,38 @@ bool fsop_changes(uint16_t op)
 	return op < FS_OPS && op_table[op].attribute == OP_ONCE;
 }
 
+// An inode shares its block with others: it may be called pending for their sake.
+enum error fsop_pending(struct volume *v, uint64_t handle, bool *pending)
+{
+	struct inode inode;
+	enum error error = inode_open(v, handle, &inode);
+	if (error != ERR_OK)
+		return error;
+	*pending = inode.buffer->flags & (BUFFER_DIRTY | BUFFER_COMMITTING);
+	inode_put(v, &inode);
+	return ERR_OK;
+}
+
+void fsop_content_changed(const struct request *request, const uint64_t result[5], uint64_t handle[2])
+{
+	handle[0] = request->arg[0];
+	handle[1] = result[3];
+	switch (request->op) {
+	case FS_OP_CHMOD:
+	case FS_OP_UTIMES:
+		handle[0] = 0;
+		break;
+	case FS_OP_LINK:
+		handle[0] = request->arg[1];
+		break;
+	case FS_OP_CREATE: // also one that was there is cut, if that is wanted
+		handle[1] = result[0];
+		break;
+	default:
+		break;
+	}
+}
+
 // Nodes of an extent tree that a write of that many blocks can change or make: each block two entries at most (it is cut
 // out of an unwritten extent), a node that is split has room for half of its entries, above it one node in each level.
 static uint32_t need_nodes(const struct volume *v, uint32_t blocks)

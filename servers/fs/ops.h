@@ -14,6 +14,10 @@ extern const struct protocol fs_protocol;
 
 // True when the operation changes the volume (it runs alone, is recorded, and joins a commit).
 bool fsop_changes(uint16_t op);
+// *pending: the inode has changes that are not in place yet, of any kind. The lock is shared.
+enum error fsop_pending(struct volume *v, uint64_t handle, bool *pending);
+// Whose content that operation changed (up to two handles, else 0): a file's bytes or size, a directory's names.
+void fsop_content_changed(const struct request *request, const uint64_t result[5], uint64_t handle[2]);
 // Blocks that the operation is likely to make dirty at most.
 uint32_t fsop_need(const struct volume *v, const struct request *request);
 // Performs it: wholly, or with an error and no effect. SYNC is not here: it is a matter of commits. ERR_LIMIT,

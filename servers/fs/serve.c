@@ -18,6 +18,7 @@
 
 #define COMMIT_TRIES 5u
 #define COMMIT_RETRY_US 20000u // between two tries after errors of the device
+#define CONTENT_SLOTS 256u
 #define CLOSING_MAX 64u        // channels waiting for their last commit; more are released with the next one
 
 static struct volume *volume;
@@ -31,6 +32,9 @@ static struct fiber *committer;
 static bool commit_due;
 static uint64_t commit_delay_us; // after which a change that nobody syncs is committed
 static struct timer commit_timer;
+// Highest serial that changed the content of one of the inodes that share the slot: what an fdatasync waits for. Sharing
+// costs it a commit too many at times. Forgotten by the next incarnation, which performs again what is not committed.
+static uint64_t content_serial[CONTENT_SLOTS];
 static struct server_channel *closing[CLOSING_MAX];
 static unsigned closing_count;
 static bool replays_done; // orphans live until then: a replay may still write into one
@@ -148,16 +152,50 @@ static enum error commit_now(void)
 	return error;
 }
 
-// The same for a client: of all who wait for a commit under way, one makes the next, and it serves the others too.
-static enum error sync_now(void)
+// The same for a client, who wants that serial to be durable: of all who wait for a commit under way, one makes the next,
+// and it serves the others too.
+static enum error sync_until(uint64_t wanted)
 {
-	uint64_t wanted = serial_performed;
 	enum error error = ERR_OK;
 	fiber_mutex_lock(&commit_mutex);
 	if (wanted > serial_committed || commit_failed)
 		error = commit_locked();
 	fiber_mutex_unlock(&commit_mutex);
 	return error;
+}
+
+static uint64_t *content_slot(uint64_t handle)
+{
+	return &content_serial[FS_HANDLE_INODE(handle) % CONTENT_SLOTS];
+}
+
+static void note_content(const struct request *request, const uint64_t result[5], uint64_t serial)
+{
+	uint64_t handle[2];
+	fsop_content_changed(request, result, handle);
+	for (unsigned i = 0; i < 2; i++) {
+		if (handle[i])
+			*content_slot(handle[i]) = serial;
+	}
+}
+
+// One file. Its commit takes all others along (there is one transaction at a time), so what can be saved is a commit that
+// it does not need. Serials only rise, so the highest one of all will do where only the file's own is meant.
+static enum error sync_file(const struct request *request, uint64_t result[5])
+{
+	bool pending;
+	if (request->arg[1] & ~(uint64_t)FS_FSYNC_DATA)
+		return ERR_INVALID;
+	lock_take(&volume_lock, false);
+	enum error error = fsop_pending(volume, request->arg[0], &pending);
+	lock_give(&volume_lock);
+	if (error != ERR_OK)
+		return error;
+	uint64_t wanted = pending ? serial_performed : 0;
+	if (request->arg[1] & FS_FSYNC_DATA && *content_slot(request->arg[0]) < wanted)
+		wanted = *content_slot(request->arg[0]);
+	result[0] = wanted > serial_committed;
+	return sync_until(wanted);
 }
 
 static void release_closed(unsigned count)
@@ -259,6 +297,7 @@ static void perform_change(struct server_request *request, const struct fs_call 
 	if (error == ERR_OK) {
 		(void)inject("fs.record");
 		serial_performed = server_record(request, result);
+		note_content(&request->copy, result, serial_performed);
 	}
 	lock_give(&volume_lock);
 	server_complete(request, error, error == ERR_OK ? result : 0);
@@ -278,6 +317,7 @@ static void perform_read(struct server_request *request, const struct fs_call *c
 void serve_request(struct server_request *request)
 {
 	struct fs_call call = {&request->copy, request->out, request->in, seconds_of(request->copy.time), 0};
+	uint64_t synced[5] = {0};
 	if (request->replayed) {
 		call.forced = request->former.result;
 		(void)inject("fs.replay");
@@ -286,7 +326,9 @@ void serve_request(struct server_request *request)
 	if (!request->replayed && poison_meets(request))
 		server_complete(request, ERR_LOST, 0);
 	else if (request->copy.op == FS_OP_SYNC)
-		server_complete(request, sync_now(), 0);
+		server_complete(request, sync_until(serial_performed), 0);
+	else if (request->copy.op == FS_OP_FSYNC)
+		server_complete(request, sync_file(&request->copy, synced), synced);
 	else if (fsop_changes(request->copy.op))
 		perform_change(request, &call);
 	else

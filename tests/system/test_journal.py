@@ -44,3 +44,20 @@ def journal_power_cut(t, block):
     t.run(machine, "rm -r /half1; rm -r /half2; rm -r /kept1; rm -r /kept2; sync")
     t.equal(machine.poweroff(), 0, "code of QEMU")
     journal_is_sound(t, image)
+
+
+@case
+def fsync_power_cut(t):
+    """`sync FILE` and `sync -d FILE` return, and the machine is killed: the file is there, with a name."""
+    image = t.disk(block=1024, kind="ext3")
+    for number, option in enumerate(("", "-d ")):
+        machine = t.boot(disk=image)
+        name = f"/synced{number}"
+        t.run(machine, f"write {name} {number} this must stay")
+        t.run(machine, f"sync {option}{name}; sync {option}/")
+        machine.kill()
+        copy = journal_is_sound(t, image)
+        t.equal(t.file_on(copy, name), f"{number} this must stay\n".encode(), f"content of {name} after the cut")
+    machine = t.boot(disk=image)
+    t.check("no such name" in t.run(machine, "sync /missing; true"), "sync of a missing file says so")
+    t.equal(machine.poweroff(), 0, "code of QEMU")

@@ -30,6 +30,7 @@ uint32_t fake_fs_room;
 unsigned fake_fs_calls;
 struct fs_session fake_fs_session = {.used = 5, .handle = {1, 2, 3, 4, 5}};
 bool fake_fs_unlinked;
+uint64_t fake_fs_synced;
 static unsigned in_flight;
 
 void fake_fs_reset(void)
@@ -222,6 +223,9 @@ static enum error perform(struct client_request *r)
 		return ERR_OK;
 	case FS_OP_CHMOD:
 		n->mode = (n->mode & FS_MODE_TYPE) | (uint32_t)r->arg[1];
+		return ERR_OK;
+	case FS_OP_FSYNC:
+		fake_fs_synced = r->arg[0] << 1 | r->arg[1];
 		return ERR_OK;
 	case FS_OP_SYNC:
 		return ERR_OK;

@@ -8,5 +8,6 @@ extern unsigned fake_fs_in_flight_most; // requests submitted and not waited for
 extern uint64_t fake_fs_space;          // bytes that writes may still take
 extern uint32_t fake_fs_room;           // of one request
 extern struct fs_session fake_fs_session; // full of a former life until the channel is opened
+extern uint64_t fake_fs_synced;         // handle << 1 | FS_FSYNC_DATA of the last FSYNC
 extern bool fake_fs_unlinked;           // the next STAT or TRUNCATE finds that the name went after the walk
 extern unsigned fake_fs_calls;

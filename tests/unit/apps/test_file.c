@@ -285,6 +285,7 @@ static void test_names(void **state)
 {
 	(void)state;
 	struct fs_stat status;
+	struct file file;
 	make_file("/f", "text");
 	ok(file_rename("/f", "/g"));
 	expect_text("/g", "text");
@@ -308,6 +309,15 @@ static void test_names(void **state)
 	ok(file_stat("/m", true, &status));
 	assert_int_equal(status.mode, FS_MODE_FILE | 0600);
 	ok(file_sync());
+	ok(file_sync_path("/m", false));
+	assert_int_equal(fake_fs_synced, status.handle << 1);
+	ok(file_sync_path("/", true));
+	assert_int_equal(fake_fs_synced, 1 << 1 | FS_FSYNC_DATA);
+	fails(NOT_FOUND, file_sync_path("/missing", true));
+	ok(file_open(&file, "/m", FILE_WRITE));
+	ok(file_fsync(&file, true));
+	assert_int_equal(fake_fs_synced, status.handle << 1 | FS_FSYNC_DATA);
+	file_close(&file);
 }
 
 static void test_text(void **state)

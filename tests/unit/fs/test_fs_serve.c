@@ -518,6 +518,7 @@ static void forget_incarnation(void)
 	commit_timer.armed = false;
 	closing_count = 0;
 	replays_done = false;
+	memset(content_serial, 0, sizeof(content_serial));
 	count = next = 0; // of poison.c
 	memset(volume_host.image.cache, 0xa5, volume_host.image.cache_bytes);
 	memset(volume_host.volume, 0xa5, sizeof(*volume_host.volume));
@@ -774,6 +775,7 @@ static void after_lost_creation(void *argument)
 }
 
 #define EXT2 "-b 1024 -N 3000"
+#define EXT3 "-b 1024 -I 256 -N 3000 -O has_journal -J size=1"
 #define EXT4 "-t ext4 -O ^has_journal -b 1024 -N 3000"
 
 static void lost_creation(void **state)
@@ -816,6 +818,108 @@ static void lost_append(void **state)
 	one(append_main);
 	assert_true(incarnate());
 	one(after_lost_append);
+	end();
+}
+
+// ---- fsync and fdatasync ----
+
+static void assert_synced(uint64_t handle, uint64_t flags, bool commits)
+{
+	uint64_t before = volume->log.commits;
+	assert_int_equal(call(1, FS_OP_FSYNC, handle, flags, 0), ERR_OK);
+	assert_int_equal(workers[1].host.result[0], commits);
+	assert_int_equal(volume->log.commits != before, commits);
+	if (commits)
+		assert_int_equal(ring_committed, ring_serial);
+}
+
+static void change_times(uint64_t handle)
+{
+	assert_int_equal(call(0, FS_OP_CHMOD, handle, 0600, 0), ERR_OK);
+	assert_int_equal(call(0, FS_OP_UTIMES, handle, 1700000001, 0), ERR_OK);
+}
+
+static void fsync_main(void *argument)
+{
+	(void)argument;
+	assert_int_equal(call(0, FS_OP_CREATE, ROOT, 0644, "synced"), ERR_OK);
+	uint64_t file = workers[0].host.result[0];
+	assert_synced(file, FS_FSYNC_DATA, true); // it cannot be read back if it is not there
+	assert_synced(file, FS_FSYNC_DATA, false);
+	assert_synced(file, 0, false);
+	assert_synced(ROOT, 0, false);
+	change_times(file);
+	assert_synced(file, FS_FSYNC_DATA, false);
+	assert_synced(ROOT, 0, false); // another's changes
+	assert_true(ring_committed < ring_serial);
+	assert_synced(file, 0, true);
+	assert_int_equal(call(0, FS_OP_WRITE, file, 0, "content"), ERR_OK);
+	change_times(file);
+	assert_synced(file, FS_FSYNC_DATA, true); // the write before counts
+	assert_int_equal(call(0, FS_OP_LINK, file, ROOT, "second"), ERR_OK);
+	assert_synced(file, FS_FSYNC_DATA, false);
+	assert_synced(ROOT, FS_FSYNC_DATA, true); // a name is a directory's content
+	assert_int_equal(call(0, FS_OP_TRUNCATE, file, 3, 0), ERR_OK);
+	assert_synced(file, FS_FSYNC_DATA, true);
+	assert_int_equal(call(0, FS_OP_UNLINK, ROOT, 0, "second"), ERR_OK);
+	assert_synced(ROOT, FS_FSYNC_DATA, true);
+	assert_int_equal(call(1, FS_OP_FSYNC, file, 2, 0), ERR_INVALID);
+	assert_int_equal(call(1, FS_OP_FSYNC, file + (1ull << 32), 0, 0), ERR_STALE);
+}
+
+static void fsync_commits_what_is_needed(void **state)
+{
+	fixture_seed(45);
+	begin(*state, 1 << 20, 512 << 10);
+	one(sync_main);
+	one(fsync_main);
+	end();
+}
+
+static void writer_main(void *argument)
+{
+	unsigned who = (unsigned)(uintptr_t)argument;
+	char name[] = {'w', (char)('0' + who), 0};
+	assert_int_equal(call(who, FS_OP_CREATE, ROOT, 0644, name), ERR_OK);
+	uint64_t file = workers[who].host.result[0];
+	for (unsigned i = 0; i < 20; i++) {
+		assert_int_equal(call(who, FS_OP_WRITE, file, FS_APPEND, name), ERR_OK);
+		uint64_t wanted = ring_serial;
+		assert_int_equal(call(who, FS_OP_FSYNC, file, FS_FSYNC_DATA, 0), ERR_OK);
+		assert_true(ring_committed >= wanted);
+		nothing_main((void *)8); // a client needs a moment to ask again
+	}
+}
+
+// Of all who wait while a commit is being written, one makes the next.
+static void fsync_is_shared(void **state)
+{
+	fixture_seed(46);
+	begin(*state, 1 << 20, 512 << 10);
+	driver_turns = 100;
+	uint64_t before = volume->log.commits;
+	for (unsigned i = 0; i < FIBERS; i++)
+		fiber_create(writer_main, (void *)(uintptr_t)i, "writer");
+	assert_false(setjmp(fixture_death));
+	schedule();
+	driver_turns = 3;
+	uint64_t commits = volume->log.commits - before;
+	print_message("%u syncs, %llu commits\n", FIBERS * 20, (unsigned long long)commits);
+	assert_in_range(commits, 20, FIBERS * 20 * 2 / 3);
+	end();
+}
+
+// The successor knows nothing of who changed what, but performs it again.
+static void fsync_after_a_death(void **state)
+{
+	(void)state;
+	fixture_seed(47);
+	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
+	one(make_main);
+	assert_true(ring_serial > ring_committed);
+	assert_true(incarnate());
+	assert_int_equal(content_serial[FS_HANDLE_INODE(workers[0].host.result[0]) % CONTENT_SLOTS], ring_serial);
+	one(sync_main);
 	end();
 }
 
@@ -1207,6 +1311,11 @@ int main(void)
 		cmocka_unit_test_prestate(lost_creation, (void *)(uintptr_t)EXT2),
 		cmocka_unit_test_prestate(lost_creation, (void *)(uintptr_t)EXT4),
 		cmocka_unit_test(lost_append),
+		cmocka_unit_test_prestate(fsync_commits_what_is_needed, (void *)(uintptr_t)EXT2),
+		cmocka_unit_test_prestate(fsync_commits_what_is_needed, (void *)(uintptr_t)EXT3),
+		cmocka_unit_test_prestate(fsync_is_shared, (void *)(uintptr_t)EXT2),
+		cmocka_unit_test_prestate(fsync_is_shared, (void *)(uintptr_t)EXT3),
+		cmocka_unit_test(fsync_after_a_death),
 		cmocka_unit_test(open_file_outlives_its_name),
 		cmocka_unit_test_prestate(chain_on_the_disk, (void *)(uintptr_t)EXT2),
 		cmocka_unit_test_prestate(chain_on_the_disk, (void *)(uintptr_t)EXT4),
