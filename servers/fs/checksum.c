@@ -78,10 +78,10 @@ bool checksum_super_good(const struct ext2_super *s)
 	return s->checksum == super_sum(s);
 }
 
-void checksum_super_seal(struct volume *v)
+void checksum_super_seal(struct ext2_super *s)
 {
-	if (v->checksums)
-		v->super->checksum = super_sum(v->super);
+	if (s->rev_level && s->feature_ro_compat & EXT4_RO_METADATA_CHECKSUM)
+		s->checksum = super_sum(s);
 }
 
 void checksum_open(struct volume *v, const struct ext2_super *s)

@@ -171,12 +171,18 @@ enum error commit_open(struct commit_log *log, struct disk *disk, uint32_t block
 	log->capacity = capacity_of(disk->log_bytes & ~4095ull, area, block_size, &data_offset);
 	if (log->capacity < COMMIT_BLOCKS_MIN)
 		return ERR_NO_MEMORY;
+	log->capacity--; // commit_scratch
 	log->entries = (struct commit_entry *)(void *)(disk->log + sizeof(struct commit_header));
 	log->data = disk->log + data_offset;
 	log->header->block_size = block_size;
 	log->header->data_offset = data_offset;
 	log->header->journal_bytes = area;
 	return ERR_OK;
+}
+
+uint8_t *commit_scratch(const struct commit_log *log)
+{
+	return log->data + (size_t)log->capacity * log->block_size;
 }
 
 // One place is the superblock's, for its time, one the root directory's inode's, for the mark.

@@ -83,6 +83,8 @@ enum error commit_recover(struct disk *disk, uint64_t *mark);
 
 // Divides the log area. ERR_NO_MEMORY when it holds fewer than 32 blocks.
 enum error commit_open(struct commit_log *log, struct disk *disk, uint32_t block_size, bool journal);
+// A block of the log area that no record uses.
+uint8_t *commit_scratch(const struct commit_log *log);
 // The journal's part of the log area, and its size.
 struct journal_area *commit_journal_area(const struct disk *disk, uint32_t *bytes);
 // An incarnation of this boot has opened the journal, and what the area says is true: nothing need be read or replayed.

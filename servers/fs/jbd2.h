@@ -39,6 +39,8 @@ enum {
 #define JBD2_INCOMPAT_FAST_COMMIT 0x20u
 #define JBD2_CHECKSUM_CRC32C 4u
 
+#define JBD2_ABORTED (~5u + 1) // s_errno of a journal that an I/O error ended: -EIO
+
 // Flags of a tag. The place of the flags depends on the features: journal_tag_get.
 #define JBD2_TAG_ESCAPED 1u   // the block began with the magic number; zeros stand there instead
 #define JBD2_TAG_SAME_UUID 2u // no uuid follows the tag

@@ -217,6 +217,13 @@ void journal_super_make(struct journal_area *area, uint32_t start, uint32_t sequ
 		jbd2_put(area->super + JBD2_S_CHECKSUM, super_checksum(area->super));
 }
 
+void journal_super_abort(struct journal_area *area)
+{
+	jbd2_put(area->super + JBD2_S_ERROR, JBD2_ABORTED);
+	area->check = area_check(area);
+	journal_super_make(area, jbd2_get(area->super + JBD2_S_START), jbd2_get(area->super + JBD2_S_SEQUENCE));
+}
+
 // ---- what the journal may hold ----
 
 static uint32_t filter_bit(const struct journal *journal, uint32_t block)

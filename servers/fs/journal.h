@@ -70,6 +70,9 @@ void journal_move(struct journal_area *area, uint32_t head, uint32_t sequence, u
 // The superblock as it is to be written now: start 0 says that the log is empty.
 void journal_super_make(struct journal_area *area, uint32_t start, uint32_t sequence);
 
+// It says from now on that an I/O error ended it; the place of the log stays as the disk has it, or should have it.
+void journal_super_abort(struct journal_area *area);
+
 // ---- what it holds ----
 
 void journal_held(struct journal *journal, uint32_t block);

@@ -7,6 +7,8 @@
 // While the volume is served its superblock says needs_recovery, and the journal's superblock says where the log begins; the
 // flag is on the disk before the journal says so, and both before the first transaction. An incarnation that finds the
 // journal's part of the log area sound reads nothing of the journal, and replays nothing.
+// When the device refuses a commit for good, both superblocks say so, as Linux has it: e2fsck looks at the volume then, and the
+// next mount knows.
 // Whoever dies here starts again: each step may be repeated.
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
@@ -121,7 +123,7 @@ static enum error write_flags(struct volume *v, bool needs_recovery, bool had_er
 	if (had_errors)
 		s->state |= EXT2_STATE_ERROR;
 	uint8_t *scratch = v->disk->log + SCRATCH_OFFSET;
-	checksum_super_seal(v);
+	checksum_super_seal(s);
 	memcpy(scratch, s, sizeof(*s));
 	return write_through(v, EXT2_SUPER_OFFSET, scratch, sizeof(*s));
 }
@@ -173,8 +175,8 @@ static enum error start_journal(struct volume *v, struct journal_area *area)
 	uint32_t sequence = area->sequence ? area->sequence : 1;
 	bool had_errors = jbd2_get(area->super + JBD2_S_ERROR) != 0;
 	if (had_errors)
-		log_line("fs: the journal notes error %u of an earlier mount: e2fsck is advised",
-			 jbd2_get(area->super + JBD2_S_ERROR));
+		log_line("fs: the journal notes error %d of an earlier mount: e2fsck is advised",
+			 (int)jbd2_get(area->super + JBD2_S_ERROR));
 	enum error error = write_flags(v, true, had_errors);
 	if (error != ERR_OK)
 		return error;
@@ -184,6 +186,33 @@ static enum error start_journal(struct volume *v, struct journal_area *area)
 	if (error == ERR_OK)
 		journal_area_ready(area, sequence);
 	return error;
+}
+
+// From the disk, not from the cache: that has what was never committed. What a commit wrote half is found by e2fsck then.
+static enum error flag_error(struct volume *v)
+{
+	struct ext2_super super;
+	enum error error = volume_read_super(v, &super);
+	if (error != ERR_OK || super.magic != EXT2_MAGIC)
+		return error;
+	super.state |= EXT2_STATE_ERROR;
+	checksum_super_seal(&super);
+	memcpy(commit_scratch(&v->log), &super, sizeof(super));
+	return write_through(v, EXT2_SUPER_OFFSET, commit_scratch(&v->log), sizeof(super));
+}
+
+// The journal's word is the one that lasts: a replay may bring an older superblock of the volume back.
+void volume_abort(struct volume *v)
+{
+	uint32_t run;
+	struct journal_area *area = v->log.journal.area;
+	enum error journal = ERR_OK, error = flag_error(v);
+	if (area) {
+		journal_super_abort(area);
+		journal = write_through(v, (uint64_t)journal_block(area, 0, &run) << v->block_shift, area->super, JBD2_SUPER_SIZE);
+	}
+	if (error != ERR_OK || journal != ERR_OK)
+		log_line("fs: nor does it let the volume be flagged as one with errors: run e2fsck -f");
 }
 
 static void attach_journal(struct volume *v, struct journal_area *area)

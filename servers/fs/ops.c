@@ -561,10 +561,20 @@ void fsop_retire(struct volume *v, uint64_t handle, uint64_t now)
 	v->forced = 0;
 }
 
+// Who found damage says so in the superblock, with the next commit: e2fsck looks at the volume then.
+static void note_corruptions(struct volume *v)
+{
+	if (!v->corruptions || v->read_only || v->super->state & EXT2_STATE_ERROR)
+		return;
+	v->super->state |= EXT2_STATE_ERROR;
+	cache_mark_dirty(&v->cache, v->super_buffer);
+}
+
 enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
 {
 	enum error error;
 	*count = 0;
+	note_corruptions(v);
 	if (RECOVERABLE && v->has_mark && !v->read_only && (v->cache.dirty.count || mark != v->mark)) {
 		error = mark_write(v, mark);
 		if (error != ERR_OK)

@@ -74,6 +74,7 @@ static void commit_give_up(enum error error)
 	poison_add(POISON_ALL);
 	serial_committed = serial_performed; // frees the clients' slots; a sync will say what happened
 	server_committed(serial_committed);
+	volume_abort(volume);
 }
 
 static enum error commit_write_stubbornly(void)

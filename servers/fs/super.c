@@ -117,6 +117,11 @@ static enum error read_super(struct volume *v, uint64_t offset, struct ext2_supe
 	return ERR_OK;
 }
 
+enum error volume_read_super(struct volume *v, struct ext2_super *super)
+{
+	return read_super(v, EXT2_SUPER_OFFSET, super);
+}
+
 // ---- checks ----
 
 static bool volume_has_journal(const struct ext2_super *s)

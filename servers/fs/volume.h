@@ -115,6 +115,7 @@ enum error volume_open(struct volume *v, struct disk *disk, const struct cache_m
 // The same for a volume whose journal was not replayed yet: enough of it is checked to find the journal.
 enum error volume_open_unreplayed(struct volume *v, struct disk *disk, const struct cache_memory *memory);
 bool volume_needs_recovery(const struct volume *v);
+enum error volume_read_super(struct volume *v, struct ext2_super *super); // past the cache
 // How people call it: "ext2", "ext3" (with a journal), "ext4" (with extents), "memfs" (the fallback).
 const char *volume_kind(const struct volume *v);
 // Blocks that may be dirty at once: they fit into one commit, and dirty and committing ones together leave a quarter of
@@ -147,7 +148,7 @@ bool volume_block_is_data(const struct volume *v, uint32_t block);
 struct inode;
 uint32_t checksum_crc32c(uint32_t crc, const void *bytes, size_t length);
 bool checksum_super_good(const struct ext2_super *super);
-void checksum_super_seal(struct volume *v);
+void checksum_super_seal(struct ext2_super *super);
 void checksum_open(struct volume *v, const struct ext2_super *super);
 bool checksum_group_good(struct volume *v, uint32_t group);
 void checksum_group_seal(struct volume *v, uint32_t group);
@@ -183,6 +184,8 @@ void alloc_commit_durable(struct volume *v); // and may be used again
 // a power cut), opens the volume and its journal. *mark: all serials up to it are inside. Errors as of volume_open.
 enum error volume_mount(struct volume *v, struct disk *disk, const struct cache_memory *memory, bool resumed,
 			uint64_t *mark);
+// Nothing more is going to be committed: both superblocks are told, as far as the device lets them.
+void volume_abort(struct volume *v);
 
 // ---- journal_replay.c ----
 

@@ -402,6 +402,10 @@ static void orphans(void **state)
 	fixture_quiet = false;
 	assert_int_equal(h.volume->corruptions, 1);
 	assert_true(blocks_free() < before);
+	const struct ext2_super *s = (const struct ext2_super *)(void *)(h.image.bytes + EXT2_SUPER_OFFSET);
+	assert_int_equal(s->state, EXT2_STATE_VALID);
+	assert_int_equal(host_commit(&h), ERR_OK); // the next commit tells e2fsck that there is something to look for
+	assert_int_equal(s->state, EXT2_STATE_VALID | EXT2_STATE_ERROR);
 	h.image.bytes[at + 50] ^= 4;
 	assert_int_equal(host_mount(&h), ERR_OK);
 	fsop_free_orphans(h.volume, h.now);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "servers/fs/block.c"
 #include "servers/fs/poison.c"
@@ -222,12 +223,15 @@ enum error client_submit(struct client *c, struct client_request *request)
 	return ERR_OK;
 }
 
+static uint64_t bad_from, bad_to; // bytes of the disk that cannot be written
+
 static void driver_perform(struct client *c, struct client_request *r)
 {
 	uint64_t at = r->arg[0] * SECTOR_SIZE;
 	uint64_t bytes = r->op == BLOCK_OP_READ ? r->in_length : r->out_length;
 	r->completion = (struct completion){.status = ERR_OK, .result = {bytes}};
-	if (driver_errors && fixture_random() % driver_errors == 0) {
+	bool bad = r->op == BLOCK_OP_WRITE && at < bad_to && at + bytes > bad_from;
+	if (bad || (driver_errors && fixture_random() % driver_errors == 0)) {
 		r->completion.status = ERR_DEVICE;
 		return;
 	}
@@ -591,6 +595,15 @@ static void begin(const char *options, size_t cache, size_t log)
 	one(setup_main);
 }
 
+static void forget_volume(void)
+{
+	for (unsigned i = 0; i < FIBERS; i++) {
+		model_free(&workers[i].model);
+		free(workers[i].host.in);
+	}
+	host_free(&volume_host);
+}
+
 static void end(void)
 {
 	fixture_die_at = 0;
@@ -599,11 +612,7 @@ static void end(void)
 	assert_true(host_clean(&volume_host));
 	assert_int_equal(volume_host.volume->corruptions, 0);
 	assert_int_equal(replays_different, 0);
-	for (unsigned i = 0; i < FIBERS; i++) {
-		model_free(&workers[i].model);
-		free(workers[i].host.in);
-	}
-	host_free(&volume_host);
+	forget_volume();
 }
 
 static void many_at_once(void **state)
@@ -1290,11 +1299,52 @@ static void refused_writes(void **state)
 	assert_int_equal(ring_committed, ring_serial); // the slots come back
 	driver_errors = 0;
 	one(refused_main);
-	for (unsigned i = 0; i < FIBERS; i++) {
-		model_free(&workers[i].model);
-		free(workers[i].host.in);
-	}
-	host_free(&volume_host);
+	forget_volume();
+}
+
+static bool e2fsck_looks(void) // without being forced to, and finds nothing else
+{
+	char path[] = "/tmp/fs-abort-XXXXXX", command[256];
+	close(mkstemp(path));
+	host_save(&volume_host, path);
+	snprintf(command, sizeof(command), "e2fsck -p %s > %s.log 2>&1; test $? -le 1 && grep -q 'contains a file system with errors' %s.log && "
+		 "e2fsck -fn %s > /dev/null 2>&1", path, path, path, path);
+	int status = system(command);
+	snprintf(command, sizeof(command), "rm %s %s.log", path, path);
+	(void)!system(command);
+	return status == 0;
+}
+
+// Some blocks of the journal, or of the root directory, cannot be written: the commit is given up, and both superblocks say so.
+static void aborted_journal(void **state)
+{
+	(void)state;
+	uint32_t run;
+	fixture_seed(48);
+	begin(EXT3, 1 << 20, 512 << 10);
+	one(sync_main);
+	struct journal_area *area = volume->log.journal.area;
+	uint8_t *super = volume_host.image.bytes + (size_t)journal_block(area, 0, &run) * 1024;
+	const struct ext2_super *s = (const struct ext2_super *)(void *)(volume_host.image.bytes + EXT2_SUPER_OFFSET);
+	bad_from = (uint64_t)journal_block(area, area->head, &run) * 1024;
+	bad_to = bad_from + 1024;
+	assert_int_equal(s->state, EXT2_STATE_VALID);
+	one(make_main);
+	want_commit();
+	for (unsigned i = 0; i < 1000 && !commit_failed; i++)
+		wait_turns(1000);
+	assert_true(commit_failed);
+	wait_turns(1000);
+	assert_int_equal(jbd2_get(super + JBD2_S_ERROR), (uint32_t)-5);
+	assert_int_equal(s->state, EXT2_STATE_VALID | EXT2_STATE_ERROR);
+	assert_true(e2fsck_looks());
+	bad_from = bad_to = 0;
+	volume_host.image.pending_count = 0;
+	((struct ext2_super *)(uintptr_t)s)->state = EXT2_STATE_VALID; // as a replay may leave it
+	assert_int_equal(host_mount(&volume_host), ERR_OK); // the next boot
+	assert_int_equal(s->state, EXT2_STATE_VALID | EXT2_STATE_ERROR);
+	assert_int_equal(jbd2_get(super + JBD2_S_ERROR), 0);
+	forget_volume();
 }
 
 int main(void)
@@ -1324,6 +1374,7 @@ int main(void)
 		cmocka_unit_test_prestate(chain_is_worked_off_in_any_order, (void *)(uintptr_t)EXT4),
 		cmocka_unit_test(shared_appends_and_chains),
 		cmocka_unit_test(refused_writes),
+		cmocka_unit_test(aborted_journal),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }
