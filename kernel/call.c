@@ -2,7 +2,7 @@
 // INV-11: each checks everything, then does a phase that cannot fail. If the kernel dies in one, remote callers get ERR_CORE_LOST.
 #include "kernel/call.h"
 #include "core-local/info.h"
-#include "kernel/boot/plan.h"
+#include "boot/plan.h"
 #include "kernel/channel.h"
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"

@@ -2,7 +2,7 @@
 #include "kernel/channel.h"
 #include "abi/info_read.h"
 #include "core-local/info.h"
-#include "kernel/boot/plan.h"
+#include "boot/plan.h"
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
 #include "kernel/schedule.h"

@@ -3,7 +3,7 @@
 #include "abi/boot_image.h"
 #include "abi/words.h"
 #include "core-local/info.h"
-#include "kernel/boot/plan.h"
+#include "boot/plan.h"
 #include "kernel/call.h"
 #include "kernel/channel.h"
 #include "kernel/interrupt.h"

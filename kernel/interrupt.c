@@ -4,7 +4,7 @@
 // bound to (KERNEL.md rule 19). domaincfg is written once, by core 0, before any domain runs.
 #include "kernel/interrupt.h"
 #include "core-local/info.h"
-#include "kernel/boot/plan.h"
+#include "boot/plan.h"
 #include "kernel/mesh.h"
 #include "kernel/riscv/imsic.h"
 

@@ -2,7 +2,7 @@
 // core that owns the object; the steps of a restart may each be repeated.
 #include "abi/boot_image.h"
 #include "core-local/info.h"
-#include "kernel/boot/plan.h"
+#include "boot/plan.h"
 #include "kernel/call.h"
 #include "kernel/channel.h"
 #include "kernel/interrupt.h"

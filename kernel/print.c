@@ -7,7 +7,7 @@
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
 #include "kernel/riscv/sbi.h"
-#include "kernel/boot/plan.h"
+#include "boot/plan.h"
 #include <stdarg.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 // The scheduler of one core (schedule.h).
 #include "kernel/schedule.h"
 #include "core-local/info.h"
-#include "kernel/boot/plan.h"
+#include "boot/plan.h"
 #include "kernel/interrupt.h"
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"

@@ -5,7 +5,7 @@
 // waits for it has a deadline.
 #include "abi/boot_image.h"
 #include "core-local/info.h"
-#include "kernel/boot/boot.h"
+#include "boot/boot.h"
 #include "kernel/call.h"
 #include "kernel/interrupt.h"
 #include "kernel/kernel.h"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks that includes run one way through the layers (STYLE: layout) and prints each line that does not.
 
-    include/abi < kernel/riscv < core-local < kernel
+    include/abi < kernel/riscv < core-local < boot < kernel
     include/abi < include/proto < recovery < runtime < servers/*, libos, supervisor < apps
 
 Kernel and user code share include/abi alone; one server never includes another's files.
@@ -18,7 +18,8 @@ LAYERS = (
     ("include/abi/", ("abi/",)),
     ("kernel/riscv/", ("abi/", "kernel/riscv/")),
     ("core-local/", ("abi/", "kernel/riscv/", "core-local/")),
-    ("kernel/", ("abi/", "kernel/", "core-local/")),
+    ("boot/", ("abi/", "kernel/riscv/", "core-local/", "boot/")),
+    ("kernel/", ("abi/", "kernel/", "core-local/", "boot/")),
     ("include/proto/", ("abi/", "proto/")),
     ("recovery/", ("abi/", "proto/", "recovery/")),
     ("runtime/", USER),
@@ -63,7 +64,7 @@ def problems_of(name):
         if not match:
             continue
         if match[1] == "<":
-            if name.startswith(("kernel/", "core-local/")) and match[2] not in KERNEL_SYSTEM:
+            if name.startswith(("kernel/", "core-local/", "boot/")) and match[2] not in KERNEL_SYSTEM:
                 yield f"{name}:{number}: a kernel must not include <{match[2]}>"
         elif not target_of(name, match[2]).startswith(allowed):
             yield f"{name}:{number}: \"{match[2]}\" is above or beside this layer, which may include {', '.join(allowed)}"

@@ -44,7 +44,7 @@ def check_layers(_):
 def check_headers(arguments):
     """Each header compiles alone, twice included."""
     def one(name):
-        kernel = name.startswith(("kernel/", "core-local/"))
+        kernel = name.startswith(("kernel/", "core-local/", "boot/"))
         command = shlex.split(arguments.kernel if kernel else arguments.domain) + ["-fsyntax-only", "-x", "c", "-"]
         done = subprocess.run([c for c in command if c not in ("-MMD", "-MP")], cwd=ROOT, capture_output=True,
                               text=True, input=f'#include "{name}"\n#include "{name}"\n')

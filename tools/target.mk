@@ -23,11 +23,11 @@ DOMAIN_FLAGS := $(DOMAIN_ARCH) $(COMMON_FLAGS) $(if $(RECOVERABLE),-DRECOVERABLE
 
 # ---- kernel
 
-KERNEL_SOURCES := $(sort $(shell find kernel core-local -name '*.[cS]' 2>/dev/null))
+KERNEL_SOURCES := $(sort $(shell find boot kernel core-local -name '*.[cS]' 2>/dev/null))
 KERNEL_OBJECTS := $(KERNEL_SOURCES:%=$(B)/obj/%.o) $(LIBFDT_FILES:%=$(B)/obj/kernel-libfdt/%.o)
 
-$(B)/obj/kernel/boot/%: KERNEL_FLAGS += -fno-jump-tables
-$(B)/obj/kernel/% $(B)/obj/core-local/%: FLAGS = $(KERNEL_FLAGS) $(WARNINGS)
+$(B)/obj/boot/%: KERNEL_FLAGS += -fno-jump-tables
+$(B)/obj/boot/% $(B)/obj/kernel/% $(B)/obj/core-local/%: FLAGS = $(KERNEL_FLAGS) $(WARNINGS)
 
 $(B)/obj/kernel-libfdt/%.o: $(LIBFDT_READY)
 	@mkdir -p $(@D)

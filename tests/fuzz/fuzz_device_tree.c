@@ -3,7 +3,7 @@
 // Noise seldom looks like a device tree, so most inputs are changes of a right one, made here: three bytes each, where
 // and what. An input that starts with 255 is taken as a whole tree; one with 254 as a boot image.
 #include "abi/call.h"
-#include "kernel/boot/plan.h"
+#include "boot/plan.h"
 #include <libfdt.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,2 +1,2 @@
 # Sources that the fuzzers of the kernel's readers link.
-FUZZ_fuzz_device_tree := kernel/boot/plan.c libfdt
+FUZZ_fuzz_device_tree := boot/plan.c libfdt

@@ -1,2 +1,2 @@
 # Sources that each test of the kernel's pure parts links.
-TEST_test_plan := kernel/boot/plan.c libfdt
+TEST_test_plan := boot/plan.c libfdt

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "abi/call.h"
-#include "kernel/boot/plan.h"
+#include "boot/plan.h"
 #include <libfdt.h>
 
 #define TREE_ROOM 0x40000

@@ -1,6 +1,6 @@
 // Reading the machine (plan.h). The device tree is the firmware's, but it is checked like a stranger's: every
 // property's length, every count, every address before it is used.
-#include "kernel/boot/plan.h"
+#include "boot/plan.h"
 #include "abi/call.h"
 #include "core-local/format.h"
 #include <libfdt.h>

@@ -5,7 +5,7 @@
 // pristine for every core that is started from it, now or after a death. It must never write .data or .bss, but for
 // boot_planned (INV-3).
 // If it dies here there is no system yet: it says one sentence and switches off.
-#include "kernel/boot/boot.h"
+#include "boot/boot.h"
 #include "abi/fence.h"
 #include "core-local/format.h"
 #include "kernel/riscv/sbi.h"

@@ -4,7 +4,7 @@
 // core_entry: every core, the boot hart's too, and a reborn one: a1 = its partition. Copies the image, builds tables,
 // and goes on in its own copy at the same address: the image is linked where it was loaded, and each kernel maps its
 // copy there.
-#include "kernel/boot/boot.h"
+#include "boot/boot.h"
 
 	.section .text.entry, "ax"
 	.globl boot_entry

@@ -12,7 +12,7 @@
 #define PLAN_CORE_BYTES 40
 
 #ifndef __ASSEMBLER__
-#include "kernel/boot/plan.h"
+#include "boot/plan.h"
 
 struct core;
 
