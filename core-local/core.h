@@ -33,6 +33,15 @@ struct mesh_peer {
 	uint32_t head;                 // private copy of in_head
 	uint32_t outstanding;          // requests without reply
 	paddr_t doorbell;              // S-level file of the peer's hart
+	const volatile struct info_page *info;
+	uint32_t incarnation;          // of the peer, for which our side of both rings was begun
+	uint32_t *seen;                // on our heads page: the same, for the peer to see
+	const volatile uint32_t *seen_by; // on the peer's: which of our incarnations it has seen
+	uint32_t futile;               // starts of its kernel in a row that did not get online
+	bool listed;                   // has asked for all that it shares with us
+	bool rebooting;                // we are about to start its hart again
+	bool fenced;                   // cannot be stopped: never used again what it may still write
+	uint64_t patience;             // end of the wait for its hart to stop
 };
 
 struct device_identity { // an interrupt of a domain that has no guest file
@@ -53,7 +62,9 @@ struct core {
 	core_id_t id;
 	uint32_t core_count;
 	uint32_t incarnation;
+	struct core *former; // struct of the last incarnation, 0: none that checks out
 	paddr_t partition;
+	paddr_t memory; // from here on frames are for domains; before it lies what the kernel itself needs
 	paddr_t imsic;
 	uint64_t image_copy; // physical
 	struct info_page *info;
@@ -62,6 +73,7 @@ struct core {
 	struct deadlines deadlines;
 	struct deadline slice;      // the running domain's share of time
 	struct deadline mesh_retry; // notices that did not fit into a ring
+	struct deadline reboot;     // of other cores' kernels
 	struct run_queue run;
 	struct run_link run_links[DOMAIN_MAX];
 	struct domain *domains[DOMAIN_MAX];
@@ -72,8 +84,9 @@ struct core {
 	struct domain *file_owner[GUEST_FILE_MAX + 1];
 	uint32_t jobs;     // bit i: domain i has chunked work
 	uint32_t notices;  // bit i: domain i has something to tell another kernel
+	uint64_t listing;  // bit i: core i waits for our NOTICE_LISTED
 	bool vmid_usable;
-	bool console_seen;
+	bool born;         // all records are its own: the next incarnation may read them
 	uint32_t call_number; // of requests to other kernels
 	struct mesh_peer peers[CORE_MAX];
 	struct device_identity device_identity[DEVICE_IDENTITY_MAX];
@@ -91,6 +104,11 @@ static inline struct info_page *partition_info(paddr_t partition)
 static inline uint32_t *partition_heads(paddr_t partition)
 {
 	return (uint32_t *)(partition + PARTITION_HEADS);
+}
+
+static inline uint32_t *partition_seen(paddr_t partition)
+{
+	return partition_heads(partition) + CORE_MAX;
 }
 
 static inline struct mesh_message *partition_ring(paddr_t partition, unsigned sender)

@@ -115,6 +115,29 @@ void frames_add(struct frames *f, paddr_t base, uint64_t pages)
 	f->free += pages;
 }
 
+void frames_add_rest(struct frames *f, paddr_t base)
+{
+	for (uint64_t i = frames_index(f, base, 1), end; i < f->count; i = end + 1) {
+		for (end = i; end < f->count && f->table[end].state == FRAME_RESERVED; end++)
+			;
+		if (end > i)
+			frames_add(f, f->base + (i << PAGE_SHIFT), end - i);
+	}
+}
+
+bool frames_claim(struct frames *f, paddr_t base, uint64_t pages, uint16_t owner)
+{
+	uint64_t first = (base - f->base) >> PAGE_SHIFT; // below base it wraps, beyond count
+
+	if (base % PAGE_SIZE != 0 || first >= f->count || pages == 0 || pages > f->count - first)
+		return false;
+	for (uint64_t i = first; i < first + pages; i++)
+		if (f->table[i].state != FRAME_RESERVED)
+			return false;
+	range_mark(f, first, pages, FRAME_USED, owner);
+	return true;
+}
+
 // First block of at least 2^order frames; every one is aligned to its own size. FRAME_NONE: none.
 static uint64_t find_block(const struct frames *f, unsigned order)
 {

@@ -48,6 +48,13 @@ void frames_init(struct frames *f, paddr_t base, uint64_t count, struct frame *t
 // Gives a reserved range to the free lists.
 void frames_add(struct frames *f, paddr_t base, uint64_t pages);
 
+// The same with all reserved frames from `base` on.
+void frames_add_rest(struct frames *f, paddr_t base);
+
+// Gives reserved frames, which a former incarnation used, to `owner`. False, and nothing changed, when they are not all of
+// this partition and reserved.
+bool frames_claim(struct frames *f, paddr_t base, uint64_t pages, uint16_t owner);
+
 // Allocates a contiguous run for `owner` (1..0xfffe). Runs of 512 pages and more are aligned to 2 MiB, shorter ones
 // to their power of two; what lies behind `pages` stays free. Content is not cleared. Returns 0 when there is none.
 paddr_t frames_alloc(struct frames *f, uint64_t pages, uint16_t owner);

@@ -76,73 +76,25 @@ static int leaf_level(uint64_t va, paddr_t pa, uint64_t left)
 	return (va | pa) % MEGAPAGE_SIZE == 0 && left >= MEGAPAGE_SIZE ? 1 : 0;
 }
 
-// True at the first address of the range that needs the table for its 2 MiB or 1 GiB.
-static bool first_within(uint64_t at, uint64_t start, uint64_t bytes)
-{
-	return at == start || at % bytes == 0;
-}
-
-// Checks that nothing is mapped, and counts the tables that are missing.
-static enum error survey(const struct page_table *t, uint64_t va, paddr_t pa, uint64_t bytes, unsigned *missing)
-{
-	*missing = 0;
-	for (uint64_t done = 0, at = va; done < bytes; at = va + done) {
-		int stop = leaf_level(at, pa + done, bytes - done), level;
-		if (*table_walk(t, at, stop, &level) & ENTRY_VALID)
-			return ERR_EXISTS;
-		if (level == 2 && first_within(at, va, GIGAPAGE_SIZE))
-			++*missing;
-		if (level > 0 && stop == 0 && first_within(at, va, MEGAPAGE_SIZE))
-			++*missing;
-		done += level_bytes(stop);
-	}
-	return ERR_OK;
-}
-
-// Allocated tables wait in a chain through their first words.
-static bool pool_fill(struct page_table *t, unsigned count, paddr_t *pool)
-{
-	*pool = 0;
-	for (; count > 0; count--) {
-		paddr_t table = t->alloc(t->context);
-		if (table == 0)
-			break;
-		*(paddr_t *)table = *pool;
-		*pool = table;
-	}
-	if (count == 0)
-		return true;
-	while (*pool != 0) {
-		paddr_t table = *pool;
-		*pool = *(paddr_t *)table;
-		t->release(t->context, table);
-	}
-	return false;
-}
-
-static uint64_t *pool_take(paddr_t *pool)
-{
-	uint64_t *table = (uint64_t *)*pool;
-
-	assert(table != 0);
-	*pool = table[0];
-	memset(table, 0, PAGE_SIZE);
-	return table;
-}
-
-// Writes one leaf, with the tables above it.
-static void leaf_write(struct page_table *t, uint64_t va, int leaf, uint64_t value, paddr_t *pool)
+// Writes one leaf, with the tables above it that are missing. What fails can leave empty tables.
+static enum error leaf_write(struct page_table *t, uint64_t va, int leaf, uint64_t value)
 {
 	int level;
 	uint64_t *entry = table_walk(t, va, leaf, &level);
 
-	while (level > leaf) {
-		uint64_t *table = pool_take(pool);
+	while (level > leaf && !(*entry & ENTRY_VALID)) {
+		paddr_t table = t->alloc(t->context);
+		if (table == 0)
+			return ERR_NO_MEMORY;
+		memset((void *)table, 0, PAGE_SIZE);
 		fence_w_w(); // partner: this hart's page walker; cleared before it is reachable
-		*entry = entry_make((paddr_t)table, 0);
-		entry = &table[level_index(va, --level)];
+		*entry = entry_make(table, 0);
+		entry = &entry_table(*entry)[level_index(va, --level)];
 	}
+	if (*entry & ENTRY_VALID)
+		return ERR_EXISTS;
 	*entry = value;
+	return ERR_OK;
 }
 
 static uint64_t leaf_bits(const struct page_table *t, unsigned prot)
@@ -161,30 +113,6 @@ static uint64_t leaf_bits(const struct page_table *t, unsigned prot)
 static bool range_is_valid(const struct page_table *t, uint64_t va, uint64_t bytes)
 {
 	return (va | bytes) % PAGE_SIZE == 0 && va < table_limit(t) && bytes > 0 && bytes <= table_limit(t) - va;
-}
-
-enum error table_map(struct page_table *t, uint64_t va, paddr_t pa, uint64_t bytes, unsigned prot)
-{
-	unsigned known = PROT_READ | PROT_WRITE | PROT_EXEC | (t->gstage ? 0 : TABLE_PROT_GLOBAL), missing;
-	paddr_t pool;
-
-	if (!range_is_valid(t, va, bytes) || !(prot & PROT_READ) || (prot & ~known))
-		return ERR_INVALID;
-	if (pa % PAGE_SIZE != 0 || pa >= PHYSICAL_LIMIT || bytes > PHYSICAL_LIMIT - pa)
-		return ERR_INVALID;
-	enum error error = survey(t, va, pa, bytes, &missing);
-	if (error)
-		return error;
-	if (!pool_fill(t, missing, &pool))
-		return ERR_NO_MEMORY;
-
-	for (uint64_t done = 0; done < bytes; ) { // from here nothing can fail
-		int level = leaf_level(va + done, pa + done, bytes - done);
-		leaf_write(t, va + done, level, entry_make(pa + done, leaf_bits(t, prot)), &pool);
-		done += level_bytes(level);
-	}
-	assert(pool == 0);
-	return ERR_OK;
 }
 
 static bool table_is_empty(const uint64_t *table)
@@ -227,6 +155,31 @@ void table_unmap(struct page_table *t, uint64_t va, uint64_t bytes)
 		if (next % GIGAPAGE_SIZE == 0 || next >= end)
 			prune(t, at, 2);
 	}
+}
+
+enum error table_map(struct page_table *t, uint64_t va, paddr_t pa, uint64_t bytes, unsigned prot)
+{
+	unsigned known = PROT_READ | PROT_WRITE | PROT_EXEC | (t->gstage ? 0 : TABLE_PROT_GLOBAL);
+	enum error error = ERR_OK;
+	uint64_t done = 0;
+
+	if (!range_is_valid(t, va, bytes) || !(prot & PROT_READ) || (prot & ~known))
+		return ERR_INVALID;
+	if (pa % PAGE_SIZE != 0 || pa >= PHYSICAL_LIMIT || bytes > PHYSICAL_LIMIT - pa)
+		return ERR_INVALID;
+	while (done < bytes && error == ERR_OK) {
+		int level = leaf_level(va + done, pa + done, bytes - done);
+		error = leaf_write(t, va + done, level, entry_make(pa + done, leaf_bits(t, prot)));
+		if (error == ERR_OK)
+			done += level_bytes(level);
+	}
+	if (error == ERR_OK)
+		return ERR_OK;
+	if (done > 0) // all or nothing
+		table_unmap(t, va, done);
+	prune(t, va + done, 1);
+	prune(t, va + done, 2);
+	return error;
 }
 
 bool table_lookup(const struct page_table *t, uint64_t va, paddr_t *pa, unsigned *prot)

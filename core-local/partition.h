@@ -3,9 +3,9 @@
 //   struct core, two slots: the running incarnation's, and the next one's (a reborn kernel reads the former)
 //   panic stack, unmapped guard page, stack
 //   info page               own kernel writes, all read
-//   heads page              own kernel writes: how far it has read each sender's ring
+//   heads page              own kernel writes: how far it has read each sender's ring; which incarnation of it it has seen
 //   mesh rings, one a core  the sender writes
-//   copy of the kernel image, frame table, free frames
+//   copy of the kernel image, frame table, frames for the kernel's tables, all others
 #pragma once
 
 #define PARTITION_CORE_SLOT 0x10000

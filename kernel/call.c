@@ -9,15 +9,17 @@
 #include "kernel/schedule.h"
 #include <string.h>
 
+const uint64_t call_nothing[6];
+
 // ---- calls of a domain about itself
 
-static enum error call_yield(struct invocation *c)
+enum error call_yield(struct invocation *c)
 {
 	schedule_yield(c->caller);
 	return ERR_OK;
 }
 
-static enum error call_self(struct invocation *c)
+enum error call_self(struct invocation *c)
 {
 	const struct domain *d = c->caller;
 	c->value[0] = d->core->id;
@@ -28,13 +30,13 @@ static enum error call_self(struct invocation *c)
 	return ERR_OK;
 }
 
-static enum error call_exit(struct invocation *c)
+enum error call_exit(struct invocation *c)
 {
 	domain_halt(c->caller, FAULT_EXIT, c->arg[0], 0, 0);
 	return ERR_OK;
 }
 
-static enum error call_ready(struct invocation *c)
+enum error call_ready(struct invocation *c)
 {
 	if (!c->caller->ready) // once: reports without end would hide those of others
 		domain_report(c->caller);
@@ -43,7 +45,7 @@ static enum error call_ready(struct invocation *c)
 }
 
 // Collected to whole lines, so that those of two domains, or of a domain and the console server, do not mix.
-static enum error call_log(struct invocation *c)
+enum error call_log(struct invocation *c)
 {
 	struct domain *d = c->caller;
 	char text[40];
@@ -101,7 +103,7 @@ static bool event_of_complaints(struct domain *d, struct invocation *c)
 	return false;
 }
 
-static enum error call_event_next(struct invocation *c)
+enum error call_event_next(struct invocation *c)
 {
 	struct domain *d = c->caller;
 	if (d->event_ping) {
@@ -119,7 +121,7 @@ static enum error call_event_next(struct invocation *c)
 	return ERR_OK;
 }
 
-static enum error call_doorbell_claim(struct invocation *c)
+enum error call_doorbell_claim(struct invocation *c)
 {
 	memcpy(c->value, c->caller->sticky, sizeof(c->caller->sticky));
 	memset(c->caller->sticky, 0, sizeof(c->caller->sticky));
@@ -127,7 +129,7 @@ static enum error call_doorbell_claim(struct invocation *c)
 	return ERR_OK;
 }
 
-static enum error call_pong(struct invocation *c)
+enum error call_pong(struct invocation *c)
 {
 	struct watch *w = &c->caller->watch;
 	if (!w->outstanding || c->arg[0] != w->number)
@@ -156,7 +158,7 @@ static uint64_t heap_place(const struct domain *d, uint64_t pages)
 	return gpa + (pages + 1) * PAGE_SIZE <= GPA_HEAP_END ? gpa : 0;
 }
 
-static enum error call_memory_alloc(struct invocation *c)
+enum error call_memory_alloc(struct invocation *c)
 {
 	struct domain *d = c->caller;
 	uint64_t pages = c->arg[0];
@@ -184,7 +186,7 @@ static enum error call_memory_alloc(struct invocation *c)
 	return ERR_OK;
 }
 
-static enum error call_memory_free(struct invocation *c)
+enum error call_memory_free(struct invocation *c)
 {
 	struct domain *d = c->caller;
 	for (unsigned i = 0; i < HEAP_MAX; i++) {
@@ -199,7 +201,7 @@ static enum error call_memory_free(struct invocation *c)
 	return ERR_INVALID;
 }
 
-static enum error call_memory_physical(struct invocation *c)
+enum error call_memory_physical(struct invocation *c)
 {
 	paddr_t pa;
 	if (!(c->caller->flags & DOMAIN_FLAG_DMA))
@@ -210,7 +212,7 @@ static enum error call_memory_physical(struct invocation *c)
 	return ERR_OK;
 }
 
-static enum error call_device_info(struct invocation *c)
+enum error call_device_info(struct invocation *c)
 {
 	const struct domain *d = c->caller;
 	if (c->arg[0] >= d->window_count)
@@ -226,56 +228,15 @@ static enum error call_device_info(struct invocation *c)
 
 // ---- dispatch
 
-enum target { TARGET_SELF, TARGET_CORE, TARGET_DOMAIN, TARGET_DOMAIN_OR_SELF };
-
 struct call_entry {
 	enum error (*handler)(struct invocation *c);
-	enum target target;
-	bool supervisor;
+	enum call_right right;
 };
 
 static const struct call_entry calls[CALL_COUNT] = {
-    [CALL_yield] = {call_yield, TARGET_SELF, false},
-    [CALL_self] = {call_self, TARGET_SELF, false},
-    [CALL_exit] = {call_exit, TARGET_SELF, false},
-    [CALL_ready] = {call_ready, TARGET_SELF, false},
-    [CALL_log] = {call_log, TARGET_SELF, false},
-    [CALL_event_next] = {call_event_next, TARGET_SELF, false},
-    [CALL_doorbell] = {channel_call_doorbell, TARGET_SELF, false},
-    [CALL_doorbell_claim] = {call_doorbell_claim, TARGET_SELF, false},
-    [CALL_memory_alloc] = {call_memory_alloc, TARGET_SELF, false},
-    [CALL_memory_free] = {call_memory_free, TARGET_SELF, false},
-    [CALL_channel_open] = {channel_call_open, TARGET_SELF, false},
-    [CALL_channel_accept] = {channel_call_accept, TARGET_SELF, false},
-    [CALL_channel_refuse] = {channel_call_refuse, TARGET_SELF, false},
-    [CALL_channel_close] = {channel_call_close, TARGET_SELF, false},
-    [CALL_channel_info] = {channel_call_info, TARGET_SELF, false},
-    [CALL_channel_name] = {channel_call_name, TARGET_SELF, false},
-    [CALL_channel_complain] = {channel_call_complain, TARGET_SELF, false},
-    [CALL_device_info] = {call_device_info, TARGET_SELF, false},
-    [CALL_memory_physical] = {call_memory_physical, TARGET_SELF, false},
-    [CALL_pong] = {call_pong, TARGET_SELF, false},
-    [CALL_domain_create] = {operation_create, TARGET_CORE, true},
-    [CALL_domain_open] = {operation_open, TARGET_CORE, true},
-    [CALL_domain_load] = {operation_load, TARGET_DOMAIN, true},
-    [CALL_domain_start] = {operation_start, TARGET_DOMAIN, true},
-    [CALL_domain_stop] = {operation_stop, TARGET_DOMAIN, true},
-    [CALL_domain_unregister] = {operation_unregister, TARGET_DOMAIN, true},
-    [CALL_domain_restore] = {operation_restore, TARGET_DOMAIN, true},
-    [CALL_domain_destroy] = {operation_destroy, TARGET_DOMAIN, true},
-    [CALL_domain_status] = {operation_status, TARGET_DOMAIN, true},
-    [CALL_domain_publish] = {operation_publish, TARGET_DOMAIN, true},
-    [CALL_domain_watch] = {operation_watch, TARGET_DOMAIN, true},
-    [CALL_domain_poke] = {operation_poke, TARGET_DOMAIN, true},
-    [CALL_domain_ping] = {operation_ping, TARGET_DOMAIN, true},
-    [CALL_device_map] = {operation_device_map, TARGET_DOMAIN_OR_SELF, true},
-    [CALL_interrupt_bind] = {operation_interrupt_bind, TARGET_DOMAIN, true},
-    [CALL_boot_image_map] = {operation_boot_image_map, TARGET_SELF, true},
-    [CALL_device_tree_map] = {operation_device_tree_map, TARGET_SELF, true},
-    [CALL_core_ping] = {operation_core_ping, TARGET_CORE, true},
-    [CALL_core_log] = {operation_core_log, TARGET_CORE, true},
-    [CALL_memory_count] = {operation_memory_count, TARGET_CORE, true},
-    [CALL_power] = {operation_power, TARGET_SELF, true},
+#define X(name, right, text) [CALL_##name] = {call_##name, CALL_RIGHT_##right},
+    CALL_TABLE(X)
+#undef X
 };
 
 // ---- handles: (place + 1) | generation << 16; the place holds core << 48 | index << 32 | generation
@@ -380,16 +341,15 @@ struct origin call_defer(struct invocation *c)
 
 static void forward(struct domain *d, unsigned core, unsigned number, uint64_t first)
 {
-	static const uint64_t none[5];
 	if (!mesh_core_online(d->core, core)) {
-		results_write(d, ERR_CORE_LOST, none);
+		results_write(d, ERR_CORE_LOST, call_nothing);
 		return;
 	}
 	uint64_t word[6];
 	memcpy(word, &d->x[10], sizeof(word));
 	word[0] = first;
 	if (mesh_call(d, core, number, word, true) != ERR_OK) // earlier ones have found no answer
-		results_write(d, ERR_CORE_LOST, none);
+		results_write(d, ERR_CORE_LOST, call_nothing);
 }
 
 static void perform(struct domain *d, unsigned number, struct domain *target)
@@ -417,13 +377,12 @@ static bool handle_room(const struct domain *d)
 
 static void perform_on_core(struct domain *d, unsigned number)
 {
-	static const uint64_t none[5];
 	if (d->x[10] >= d->core->core_count) {
-		results_write(d, ERR_INVALID, none);
+		results_write(d, ERR_INVALID, call_nothing);
 		return;
 	}
 	if (number == CALL_domain_create && !handle_room(d)) { // nobody could ever name what it made
-		results_write(d, ERR_LIMIT, none);
+		results_write(d, ERR_LIMIT, call_nothing);
 		return;
 	}
 	if (number == CALL_core_ping)
@@ -438,11 +397,10 @@ static void perform_on_core(struct domain *d, unsigned number)
 
 static void perform_on_domain(struct domain *d, unsigned number)
 {
-	static const uint64_t none[5];
 	unsigned core;
 	uint64_t object;
 	if (!handle_resolve(d, d->x[10], &core, &object)) {
-		results_write(d, ERR_HANDLE, none);
+		results_write(d, ERR_HANDLE, call_nothing);
 	} else if (core != d->core->id) {
 		forward(d, core, number, object);
 	} else {
@@ -450,25 +408,24 @@ static void perform_on_domain(struct domain *d, unsigned number)
 		if (target)
 			perform(d, number, target);
 		else
-			results_write(d, ERR_HANDLE, none);
+			results_write(d, ERR_HANDLE, call_nothing);
 	}
 }
 
 void call_of_domain(struct domain *d)
 {
-	static const uint64_t none[5];
 	uint64_t number = d->x[17];
 	d->x[0] += 4;
-	if (number >= CALL_COUNT || !calls[number].handler) {
-		results_write(d, ERR_UNKNOWN_CALL, none);
+	if (number >= CALL_COUNT) {
+		results_write(d, ERR_UNKNOWN_CALL, call_nothing);
 		return;
 	}
-	const struct call_entry *entry = &calls[number];
-	if (entry->supervisor && !d->supervisor)
-		results_write(d, ERR_DENIED, none);
-	else if (entry->target == TARGET_CORE)
+	enum call_right right = calls[number].right;
+	if (right != CALL_RIGHT_P && !d->supervisor)
+		results_write(d, ERR_DENIED, call_nothing);
+	else if (right == CALL_RIGHT_C)
 		perform_on_core(d, (unsigned)number);
-	else if (entry->target == TARGET_DOMAIN || (entry->target == TARGET_DOMAIN_OR_SELF && d->x[10] != 0))
+	else if (right == CALL_RIGHT_D || (right == CALL_RIGHT_E && d->x[10] != 0))
 		perform_on_domain(d, (unsigned)number);
 	else
 		perform(d, (unsigned)number, d);
@@ -481,11 +438,12 @@ void call_of_kernel(struct core *core, unsigned from, const struct mesh_message 
 	memcpy(c.arg, m->word, sizeof(c.arg));
 	if (m->op == CALL_channel_open) {
 		error = channel_connect(&c);
-	} else if (m->op < CALL_COUNT && calls[m->op].supervisor && calls[m->op].target != TARGET_SELF) {
-		if (calls[m->op].target != TARGET_CORE)
+	} else if (m->op < CALL_COUNT && calls[m->op].right >= CALL_RIGHT_C) {
+		bool on_core = calls[m->op].right == CALL_RIGHT_C;
+		if (!on_core)
 			c.target = object_domain(core, m->word[0]);
-		c.origin.domain = (uint16_t)m->word[0]; // of TARGET_CORE: the caller's index
-		error = calls[m->op].target == TARGET_CORE || c.target ? calls[m->op].handler(&c) : ERR_HANDLE;
+		c.origin.domain = (uint16_t)m->word[0]; // on a core: the caller's index
+		error = on_core || c.target ? calls[m->op].handler(&c) : ERR_HANDLE;
 	}
 	if (!c.deferred || error != ERR_OK)
 		mesh_answer(core, c.origin, error, c.value);
@@ -525,13 +483,13 @@ void call_notice_complaint(struct core *core, const uint64_t word[6])
 	domain_ring(d, IDENTITY_EVENT);
 }
 
-void call_notice_core(struct core *core, unsigned from)
+void call_notice_core(struct core *core, unsigned subject)
 {
 	for (unsigned i = 0; i < DOMAIN_MAX; i++) {
 		struct domain *d = supervisor_at(core, i);
 		if (!d)
 			continue;
-		d->event_core |= 1ul << from;
+		d->event_core |= 1ul << subject;
 		domain_ring(d, IDENTITY_EVENT);
 	}
 }

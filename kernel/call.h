@@ -13,6 +13,8 @@ struct invocation {
 	bool deferred; // somebody will mesh_answer(origin)
 };
 
+extern const uint64_t call_nothing[6]; // results, or words of a message, that say nothing
+
 // An ecall of the running domain.
 void call_of_domain(struct domain *d);
 // A request of another kernel.
@@ -21,32 +23,18 @@ void call_of_kernel(struct core *core, unsigned from, const struct mesh_message 
 void call_wait(struct domain *d, unsigned core, unsigned number, uint32_t request);
 // The answer is there: results into registers, runnable.
 void call_finish(struct domain *d, enum error error, const uint64_t value[5]);
-// Notices to a supervisor's domain on this core.
+// Notices to a supervisor's domain on this core. call_notice_core: look at that core.
 void call_notice_domain(struct core *core, unsigned from, const uint64_t word[6]);
 void call_notice_complaint(struct core *core, const uint64_t word[6]);
-void call_notice_core(struct core *core, unsigned from);
+void call_notice_core(struct core *core, unsigned subject);
 // Makes c's answer a later one: the caller waits.
 struct origin call_defer(struct invocation *c);
 
-// operation.c: what the supervisor asks of a core or of a domain
-enum error operation_create(struct invocation *c);
-enum error operation_open(struct invocation *c);
-enum error operation_load(struct invocation *c);
-enum error operation_start(struct invocation *c);
-enum error operation_stop(struct invocation *c);
-enum error operation_unregister(struct invocation *c);
-enum error operation_restore(struct invocation *c);
-enum error operation_destroy(struct invocation *c);
-enum error operation_status(struct invocation *c);
-enum error operation_publish(struct invocation *c);
-enum error operation_watch(struct invocation *c);
-enum error operation_poke(struct invocation *c);
-enum error operation_ping(struct invocation *c);
-enum error operation_device_map(struct invocation *c);
-enum error operation_interrupt_bind(struct invocation *c);
-enum error operation_boot_image_map(struct invocation *c);
-enum error operation_device_tree_map(struct invocation *c);
-enum error operation_core_ping(struct invocation *c);
-enum error operation_core_log(struct invocation *c);
-enum error operation_memory_count(struct invocation *c);
-enum error operation_power(struct invocation *c);
+// The handlers: call_NAME for each of CALL_TABLE, in call.c (a domain about itself), channel.c, and operation.c (what the
+// supervisor asks of a core or of a domain).
+#define X(name, right, text) enum error call_##name(struct invocation *c);
+CALL_TABLE(X)
+#undef X
+
+// Is that a segment's place, of a manageable size, and not both writable and executable (INV-7)?
+bool operation_segment_is_legal(const struct core *core, const struct segment *s);

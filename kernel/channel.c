@@ -119,7 +119,9 @@ static void end_free(struct domain *d, unsigned slot)
 	struct channel_end *e = &d->ends[slot];
 	end_unmap(d, slot);
 	doorbell_unmap(d, slot);
-	if (e->role == CHANNEL_ROLE_CLIENT && e->memory)
+	if (e->role == CHANNEL_ROLE_CLIENT && e->memory && d->core->peers[e->peer_core].fenced) // it may still be written
+		frames_quarantine(&d->core->frames, e->memory, e->bytes / PAGE_SIZE, (uint16_t)(d->index + 1));
+	else if (e->role == CHANNEL_ROLE_CLIENT && e->memory)
 		domain_frames_free(d, e->memory, e->bytes / PAGE_SIZE);
 	if (e->identity)
 		domain_identity_give(d, e->identity);
@@ -145,16 +147,17 @@ static void end_release(struct domain *d, unsigned slot)
 static void end_refuse(struct domain *d, unsigned slot, enum error error)
 {
 	struct channel_end *e = &d->ends[slot];
-	static const uint64_t none[5];
-	mesh_answer(d->core, (struct origin){e->peer_core, e->peer_domain, e->request, true}, error, none);
+	mesh_answer(d->core, (struct origin){e->peer_core, e->peer_domain, e->request, true}, error, call_nothing);
 	end_free(d, slot);
 }
 
 // ---- client side
 
+// What is published on a core that is fenced off will not come back: as good as held.
 static bool service_find(const struct core *core, const uint64_t name[2], unsigned *on, struct info_service *found)
 {
 	struct info_page page;
+	bool held = false;
 	for (unsigned i = 0; i < core->core_count; i++) {
 		if (!info_copy(partition_info(core->plan->cores[i].partition), &page) || page.state != CORE_ONLINE)
 			continue;
@@ -163,10 +166,13 @@ static bool service_find(const struct core *core, const uint64_t name[2], unsign
 				continue;
 			*on = i;
 			*found = page.services[s];
-			return true;
+			held = core->peers[i].fenced;
+			if (!held)
+				return true;
+			found->state = SERVICE_HELD;
 		}
 	}
-	return false;
+	return held;
 }
 
 static enum error client_end_fill(struct domain *d, unsigned slot, const struct invocation *c, unsigned on,
@@ -201,7 +207,7 @@ static enum error client_end_fill(struct domain *d, unsigned slot, const struct 
 	return error;
 }
 
-enum error channel_call_open(struct invocation *c)
+enum error call_channel_open(struct invocation *c)
 {
 	struct domain *d = c->caller;
 	struct channel_geometry g;
@@ -239,26 +245,90 @@ void channel_open_send(struct domain *d)
 	    e->key,
 	    d->epoch,
 	};
-	static const uint64_t none[5];
 	enum error error = mesh_call(d, e->peer_core, CALL_channel_open, word, true);
 	if (error != ERR_OK)
-		call_finish(d, error, none);
+		call_finish(d, error, call_nothing);
 	else
 		e->request = d->call_request;
 }
 
-// Nobody waits for this answer any more. A refusal says that the server has no end: so ours is free. After a consent our
-// notice of CLOSED has found its end, or will when the domain is restored.
-void channel_answered_late(struct core *core, unsigned from, uint32_t request, enum error error)
+// What the server's kernel says to the client's.
+static void client_end_told(struct domain *d, unsigned slot, unsigned state, bool released, const uint64_t word[6])
+{
+	struct channel_end *e = &d->ends[slot];
+	if (released || state == CHANNEL_LOST) {
+		if (e->state == CHANNEL_CLOSED) {
+			end_free(d, slot);
+			return;
+		}
+		doorbell_unmap(d, slot);
+		e->state = CHANNEL_LOST;
+	} else if (e->state == CHANNEL_OPEN || e->state == CHANNEL_DOWN) {
+		e->state = (uint8_t)(state == CHANNEL_OPEN ? CHANNEL_OPEN : CHANNEL_DOWN);
+		e->peer_epoch = (uint32_t)word[1];
+		e->doubt = 0;
+	} else {
+		return;
+	}
+	event_raise(d, &d->event_state, slot);
+}
+
+// What the client's kernel says to the server's: CLOSED.
+static void server_end_told(struct domain *d, unsigned slot)
+{
+	struct channel_end *e = &d->ends[slot];
+	if (e->released)
+		return;
+	if (e->state == CHANNEL_REQUESTED) { // given up: the answer frees it there
+		end_refuse(d, slot, ERR_TIMEOUT);
+		return;
+	}
+	e->state = CHANNEL_CLOSED;
+	event_raise(d, &d->event_closed, slot);
+}
+
+// An answer that no call waits for: to an ask, or to an open that was given up. An error says that the peer has no such
+// end. After a consent to open our notice of CLOSED has found its end, or will when the domain is restored.
+void channel_answered(struct core *core, unsigned from, uint32_t request, enum error error)
 {
 	for (unsigned i = 0; i < DOMAIN_MAX * CHANNEL_MAX && error != ERR_OK; i++) {
 		struct domain *d = core->domains[i / CHANNEL_MAX];
 		struct channel_end *e = d ? &d->ends[i % CHANNEL_MAX] : 0;
-		if (!e || (e->state != CHANNEL_CLOSED && e->state != CHANNEL_REQUESTED) || e->request != request ||
-		    e->role != CHANNEL_ROLE_CLIENT || e->peer_core != from)
+		if (!e || e->state == CHANNEL_FREE || e->peer_core != from)
 			continue;
-		end_free(d, i % CHANNEL_MAX);
+		bool opening = e->role == CHANNEL_ROLE_CLIENT && e->request == request;
+		if (!opening && e->asked != request)
+			continue;
+		if (e->role == CHANNEL_ROLE_SERVER)
+			server_end_told(d, i % CHANNEL_MAX);
+		else if (e->state == CHANNEL_REQUESTED)
+			end_free(d, i % CHANNEL_MAX);
+		else if (e->state == CHANNEL_CLOSED || !opening)
+			client_end_told(d, i % CHANNEL_MAX, CHANNEL_LOST, true, 0);
 		return;
+	}
+}
+
+void channel_ask_all(struct core *core, unsigned peer)
+{
+	for (unsigned i = 0; i < DOMAIN_MAX * CHANNEL_MAX; i++) {
+		struct domain *d = core->domains[i / CHANNEL_MAX];
+		struct channel_end *e = d ? &d->ends[i % CHANNEL_MAX] : 0;
+		bool opens = e && e->role == CHANNEL_ROLE_CLIENT && e->state == CHANNEL_REQUESTED; // it will be asked then
+		if (!e || e->state == CHANNEL_FREE || e->peer_core != peer || opens)
+			continue;
+		notice_mark(d, e);
+		e->ask = !e->released;
+	}
+}
+
+void channel_fence_all(struct core *core, unsigned peer)
+{
+	for (unsigned i = 0; i < DOMAIN_MAX * CHANNEL_MAX; i++) {
+		struct domain *d = core->domains[i / CHANNEL_MAX];
+		struct channel_end *e = d ? &d->ends[i % CHANNEL_MAX] : 0;
+		if (e && e->state != CHANNEL_FREE && e->role == CHANNEL_ROLE_CLIENT && e->peer_core == peer)
+			client_end_told(d, i % CHANNEL_MAX, CHANNEL_LOST, true, 0);
 	}
 }
 
@@ -336,7 +406,7 @@ enum error channel_connect(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error channel_call_accept(struct invocation *c)
+enum error call_channel_accept(struct invocation *c)
 {
 	struct domain *d = c->caller;
 	struct channel_end *e = end_of(d, c->arg[0]);
@@ -358,7 +428,7 @@ enum error channel_call_accept(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error channel_call_refuse(struct invocation *c)
+enum error call_channel_refuse(struct invocation *c)
 {
 	struct channel_end *e = end_of(c->caller, c->arg[0]);
 	if (!e)
@@ -385,7 +455,7 @@ static void client_end_close(struct domain *d, unsigned slot)
 	e->state = CHANNEL_CLOSED;
 }
 
-enum error channel_call_close(struct invocation *c)
+enum error call_channel_close(struct invocation *c)
 {
 	struct domain *d = c->caller;
 	struct channel_end *e = end_of(d, c->arg[0]);
@@ -404,7 +474,7 @@ enum error channel_call_close(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error channel_call_info(struct invocation *c)
+enum error call_channel_info(struct invocation *c)
 {
 	const struct channel_end *e = end_of(c->caller, c->arg[0]);
 	if (!e)
@@ -420,7 +490,7 @@ enum error channel_call_info(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error channel_call_name(struct invocation *c)
+enum error call_channel_name(struct invocation *c)
 {
 	const struct channel_end *e = end_of(c->caller, c->arg[0]);
 	if (!e)
@@ -445,7 +515,7 @@ bool channel_ring_mark(struct domain *d, uint64_t slot)
 	return true;
 }
 
-enum error channel_call_doorbell(struct invocation *c)
+enum error call_doorbell(struct invocation *c)
 {
 	return channel_ring_mark(c->caller, c->arg[0]) ? ERR_OK : ERR_HANDLE;
 }
@@ -474,7 +544,7 @@ static enum error complaint_judge(struct channel_end *e, uint64_t reason, uint64
 	return oldest ? ERR_AGAIN : ERR_INVALID;
 }
 
-enum error channel_call_complain(struct invocation *c)
+enum error call_channel_complain(struct invocation *c)
 {
 	struct domain *d = c->caller;
 	struct channel_end *e = end_of(d, c->arg[0]);
@@ -503,54 +573,30 @@ static struct channel_end *end_by_tag(struct core *core, unsigned from, uint32_t
 	return 0;
 }
 
-// What the server's kernel says to the client's.
-static void client_end_told(struct domain *d, unsigned slot, unsigned state, bool released, const uint64_t word[6])
+// A kernel that begins anew hears of memory that none of its records account for: out of use for ever.
+static void memory_hold(struct core *core, paddr_t base, uint64_t bytes)
 {
-	struct channel_end *e = &d->ends[slot];
-	if (released || state == CHANNEL_LOST) {
-		if (e->state == CHANNEL_CLOSED) {
-			end_free(d, slot);
-			return;
-		}
-		doorbell_unmap(d, slot);
-		e->state = CHANNEL_LOST;
-	} else if (e->state == CHANNEL_OPEN || e->state == CHANNEL_DOWN) {
-		e->state = (uint8_t)(state == CHANNEL_OPEN ? CHANNEL_OPEN : CHANNEL_DOWN);
-		e->peer_epoch = (uint32_t)word[1];
-		e->doubt = 0;
-	} else {
-		return;
-	}
-	event_raise(d, &d->event_state, slot);
+	if (core->info->state == CORE_STARTING && frames_claim(&core->frames, base, bytes / PAGE_SIZE, OWNER_KERNEL))
+		frames_quarantine(&core->frames, base, bytes / PAGE_SIZE, OWNER_KERNEL);
 }
 
-// What the client's kernel says to the server's: CLOSED.
-static void server_end_told(struct domain *d, unsigned slot)
-{
-	struct channel_end *e = &d->ends[slot];
-	if (e->released)
-		return;
-	if (e->state == CHANNEL_REQUESTED) { // given up: the answer frees it there
-		end_refuse(d, slot, ERR_TIMEOUT);
-		return;
-	}
-	e->state = CHANNEL_CLOSED;
-	event_raise(d, &d->event_closed, slot);
-}
-
-void channel_notice(struct core *core, unsigned from, const uint64_t word[6])
+bool channel_notice(struct core *core, unsigned from, const uint64_t word[6])
 {
 	uint32_t tag = (uint32_t)word[0];
 	unsigned index = (uint8_t)(word[0] >> 32), state = (uint8_t)(word[0] >> 40);
 	bool released = word[0] >> 48 & 1, by_client = word[0] >> 49 & 1;
 	unsigned slot;
 	unsigned role = by_client ? CHANNEL_ROLE_SERVER : CHANNEL_ROLE_CLIENT;
-	if (!end_by_tag(core, from, tag, role, index, &slot))
-		return; // what we said when we let go is on its way, or has been there
-	if (by_client)
-		server_end_told(core->domains[index], slot);
-	else
+	if (!end_by_tag(core, from, tag, role, index, &slot)) { // what we said when we let go is on its way, or has been there
+		if (!by_client)
+			memory_hold(core, word[3], word[4]);
+		return false;
+	}
+	if (!by_client)
 		client_end_told(core->domains[index], slot, state, released, word);
+	else if (state == CHANNEL_CLOSED)
+		server_end_told(core->domains[index], slot);
+	return end_by_tag(core, from, tag, role, index, &slot) != 0; // telling can free it
 }
 
 void channel_notice_ring(struct core *core, unsigned from, uint64_t word)
@@ -568,16 +614,17 @@ static bool end_notices_send(struct domain *d, unsigned slot)
 	bool by_client = e->role == CHANNEL_ROLE_CLIENT;
 	uint64_t word[6] = {e->tag | (uint64_t)e->peer_domain << 32 | (uint64_t)e->state << 40 |
 				(uint64_t)e->released << 48 | (uint64_t)by_client << 49,
-			    d->epoch, d->index};
+			    d->epoch, d->index, e->memory, e->bytes};
 	if (e->ring) {
 		if (!mesh_notice(d->core, e->peer_core, NOTICE_DOORBELL, word))
 			return false;
 		e->ring = false;
 	}
 	if (e->notice) {
-		if (!mesh_notice(d->core, e->peer_core, NOTICE_CHANNEL, word))
+		if (!(e->ask ? mesh_ask(d->core, e->peer_core, word, &e->asked)
+			     : mesh_notice(d->core, e->peer_core, NOTICE_CHANNEL, word)))
 			return false;
-		e->notice = false;
+		e->notice = e->ask = false;
 		if (e->released)
 			end_free(d, slot);
 	}
@@ -648,6 +695,50 @@ void channel_adopt_all(struct domain *d)
 		}
 		e->state = CHANNEL_OPEN;
 		notice_mark(d, e);
+	}
+}
+
+// Its request was not answered in the former life of this kernel, and nobody waits: the client asks again.
+static bool end_is_usable(struct channel_end *e, const struct core *core)
+{
+	struct channel_geometry g;
+	bool server = e->role == CHANNEL_ROLE_SERVER;
+	if (e->state == CHANNEL_FREE || e->state > CHANNEL_LOST || e->role > CHANNEL_ROLE_SERVER ||
+	    e->peer_core >= core->core_count || e->identity > core->plan->identities || (server && e->state == CHANNEL_REQUESTED))
+		return false;
+	return channel_layout(&g, e->slots, e->out_bytes, e->in_bytes) && g.bytes == e->bytes &&
+	       memory_is_of(core, server ? e->peer_core : core->id, e->memory, e->bytes);
+}
+
+void channel_claim_all(struct domain *d)
+{
+	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
+		struct channel_end *e = &d->ends[i];
+		bool client = e->role == CHANNEL_ROLE_CLIENT;
+		if (!end_is_usable(e, d->core) || (client && !domain_frames_claim(d, e->memory, e->bytes / PAGE_SIZE))) {
+			memset(e, 0, sizeof(*e));
+			continue;
+		}
+		e->mapped = e->doorbell_mapped = e->notice = e->ring = e->ask = false;
+		e->priority %= CHANNEL_PRIORITIES;
+		d->identities[e->identity / 64] |= 1ul << e->identity % 64;
+		if (client && e->state == CHANNEL_REQUESTED)
+			e->state = CHANNEL_CLOSED;
+		else if (e->state == CHANNEL_OPEN && !client)
+			e->state = CHANNEL_DOWN;
+	}
+}
+
+void channel_reborn_all(struct domain *d)
+{
+	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
+		struct channel_end *e = &d->ends[i];
+		if (e->state == CHANNEL_FREE || e->state == CHANNEL_CLOSED || e->released)
+			continue;
+		if (e->role == CHANNEL_ROLE_CLIENT && end_map(d, i) != ERR_OK)
+			client_end_close(d, i);
+		else
+			doorbell_map(d, i);
 	}
 }
 

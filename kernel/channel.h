@@ -14,14 +14,6 @@
 #pragma once
 #include "kernel/call.h"
 
-enum error channel_call_open(struct invocation *c);
-enum error channel_call_accept(struct invocation *c);
-enum error channel_call_refuse(struct invocation *c);
-enum error channel_call_close(struct invocation *c);
-enum error channel_call_info(struct invocation *c);
-enum error channel_call_name(struct invocation *c);
-enum error channel_call_doorbell(struct invocation *c);
-enum error channel_call_complain(struct invocation *c);
 // Marks a ring to the peer of that end, to be sent through the kernels. False: no such end.
 bool channel_ring_mark(struct domain *d, uint64_t slot);
 // A client's kernel asks for its domain to be connected.
@@ -29,9 +21,15 @@ enum error channel_connect(struct invocation *c);
 // The answer to channel_open has come (or its deadline): completes the client's end. Returns what the client sees.
 enum error channel_connected(struct domain *d, enum error error, const uint64_t value[5], uint64_t result[5]);
 
-// An answer to channel_open came when nobody waited for it any more.
-void channel_answered_late(struct core *core, unsigned from, uint32_t request, enum error error);
-void channel_notice(struct core *core, unsigned from, const uint64_t word[6]);
+// An answer came that no call waits for: to an ask, or to a channel_open that was given up.
+void channel_answered(struct core *core, unsigned from, uint32_t request, enum error error);
+// False: there is no such end here, or none any more.
+bool channel_notice(struct core *core, unsigned from, const uint64_t word[6]);
+// A new incarnation of that kernel: each side tells of every end that it shares with the other, and asks whether the
+// other has it too. Who has not: its client is gone (CLOSED), or its server (LOST).
+void channel_ask_all(struct core *core, unsigned peer);
+// That core is fenced off: its servers will not answer, and what they can write is never used again.
+void channel_fence_all(struct core *core, unsigned peer);
 void channel_notice_ring(struct core *core, unsigned from, uint64_t word);
 // The memory of channel_open is clear: asks the kernel of the server.
 void channel_open_send(struct domain *d);
@@ -44,6 +42,10 @@ void channel_unregister_all(struct domain *d, bool final);
 void channel_adopt_all(struct domain *d);
 // The domain is destroyed: client ends CLOSED, server ends LOST.
 void channel_close_all(struct domain *d);
+// In a reborn kernel: ends of a former life that check out keep their memory, the others are forgotten; then, when there
+// are tables again, client ends are mapped.
+void channel_claim_all(struct domain *d);
+void channel_reborn_all(struct domain *d);
 // A restarted domain: what was half open is closed; client ends stay.
 void channel_restart_all(struct domain *d);
 bool channel_none_left(const struct domain *d);

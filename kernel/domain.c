@@ -47,6 +47,13 @@ void domain_frames_free(struct domain *d, paddr_t base, uint64_t pages)
 	d->frames_used -= pages;
 }
 
+bool domain_frames_claim(struct domain *d, paddr_t base, uint64_t pages)
+{
+	bool mine = frames_claim(&d->core->frames, base, pages, owner(d));
+	d->frames_used += mine ? pages : 0;
+	return mine;
+}
+
 static paddr_t table_frame(void *context)
 {
 	struct domain *d = context;
@@ -139,6 +146,36 @@ static int place_free(const struct core *core)
 	return -1;
 }
 
+void domain_fill(struct domain *d, struct core *core, unsigned index)
+{
+	d->core = core;
+	d->index = (uint8_t)index;
+	d->kernel_sp = core->partition + PARTITION_STACK_TOP;
+	d->window_top = GPA_DEVICE;
+	d->identities[0] = (1ul << IDENTITY_DEVICE) - 1; // 0 is none, 1 is the kernel's
+	d->frames_used = DOMAIN_PAGES;
+	deadlines_name(d);
+}
+
+enum error domain_root(struct domain *d)
+{
+	struct core *core = d->core;
+	paddr_t root = frames_alloc_aligned(&core->frames, ROOT_PAGES, ROOT_PAGES, owner(d));
+	if (!root)
+		return ERR_NO_MEMORY;
+	memset((void *)root, 0, ROOT_PAGES * PAGE_SIZE);
+	d->frames_used += ROOT_PAGES;
+	d->table = (struct page_table){(uint64_t *)root, true, table_frame, table_frame_free, d};
+	d->hgatp = HGATP_SV39X4 | (uint64_t)(core->vmid_usable ? d->index + 1 : 0) << HGATP_VMID_SHIFT | root >> PAGE_SHIFT;
+	file_clear(d);
+	hfence_gvma_vmid((uint64_t)d->index + 1); // the number was another domain's
+	for (unsigned i = 0; i < core->core_count; i++)
+		if (domain_map(d, GPA_INFO + i * PAGE_SIZE, (paddr_t)partition_info(core->plan->cores[i].partition),
+			       PAGE_SIZE, PROT_READ) != ERR_OK)
+			return ERR_QUOTA;
+	return ERR_OK;
+}
+
 enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota, unsigned priority, uint32_t flags,
 		       struct domain **made)
 {
@@ -147,42 +184,25 @@ enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota
 		return ERR_LIMIT;
 	if (quota < DOMAIN_PAGES + ROOT_PAGES || priority >= RUN_PRIORITIES) // more than the partition has is no harm
 		return ERR_INVALID;
-	paddr_t record = frames_alloc(&core->frames, DOMAIN_PAGES, (uint16_t)(place + 1));
-	paddr_t root = record ? frames_alloc_aligned(&core->frames, ROOT_PAGES, ROOT_PAGES, (uint16_t)(place + 1)) : 0;
-	if (!root) {
-		if (record)
-			frames_free(&core->frames, record, DOMAIN_PAGES, (uint16_t)(place + 1));
+	struct domain *d = (struct domain *)frames_alloc(&core->frames, DOMAIN_PAGES, (uint16_t)(place + 1));
+	if (!d)
 		return ERR_NO_MEMORY;
-	}
-	struct domain *d = (struct domain *)record;
 	memset(d, 0, sizeof(*d));
-	memset((void *)root, 0, ROOT_PAGES * PAGE_SIZE);
-	d->core = core;
-	d->index = (uint8_t)place;
+	domain_fill(d, core, (unsigned)place);
 	d->generation = ++core->generations[place];
 	d->priority = (uint8_t)priority;
 	d->flags = flags;
 	d->state = DOMAIN_CREATED;
 	d->name[0] = name[0];
 	d->name[1] = name[1];
-	d->kernel_sp = core->partition + PARTITION_STACK_TOP;
-	d->frames_used = DOMAIN_PAGES + ROOT_PAGES;
 	d->frames_quota = quota;
-	d->table = (struct page_table){(uint64_t *)root, true, table_frame, table_frame_free, d};
-	d->hgatp = HGATP_SV39X4 | (uint64_t)(core->vmid_usable ? place + 1 : 0) << HGATP_VMID_SHIFT | root >> PAGE_SHIFT;
-	d->window_top = GPA_DEVICE;
-	d->identities[0] = (1ul << IDENTITY_DEVICE) - 1; // 0 is none, 1 is the kernel's
-	deadlines_name(d);
 	d->file = (uint8_t)file_take(core, d, flags);
 	core->domains[place] = d;
-	file_clear(d);
-	hfence_gvma_vmid((uint64_t)place + 1); // the number was another domain's
-	for (unsigned i = 0; i < core->core_count; i++)
-		if (domain_map(d, GPA_INFO + i * PAGE_SIZE, (paddr_t)partition_info(core->plan->cores[i].partition),
-			       PAGE_SIZE, PROT_READ) != ERR_OK) {
-			domain_destroy_begin(d);
-			return ERR_QUOTA;
-		}
+	enum error error = domain_root(d);
+	if (error != ERR_OK) {
+		domain_destroy_begin(d);
+		return error;
+	}
 	domain_info_update(d);
 	*made = d;
 	return ERR_OK;
@@ -227,9 +247,8 @@ void domain_report(struct domain *d)
 // Who waits for it is told; one's own (memory, channel) ends with the domain.
 static void job_drop(struct domain *d)
 {
-	static const uint64_t none[5];
 	if (d->job.kind == JOB_LOAD || d->job.kind == JOB_RESTORE)
-		mesh_answer(d->core, d->job.origin, ERR_STATE, none);
+		mesh_answer(d->core, d->job.origin, ERR_STATE, call_nothing);
 	d->unclean |= d->job.kind != JOB_NONE;
 	d->core->jobs &= ~(1u << d->index);
 	d->job.kind = JOB_NONE;
@@ -456,6 +475,14 @@ void domain_destroy_begin(struct domain *d)
 	domain_bury_if_free(d);
 }
 
+static void root_free(struct domain *d)
+{
+	table_unmap(&d->table, GPA_INFO, d->core->core_count * PAGE_SIZE);
+	table_destroy(&d->table);
+	hfence_gvma_vmid((uint64_t)d->index + 1);
+	frames_free(&d->core->frames, (paddr_t)d->table.root, ROOT_PAGES, owner(d));
+}
+
 void domain_bury_if_free(struct domain *d)
 {
 	struct core *core = d->core;
@@ -471,14 +498,8 @@ void domain_bury_if_free(struct domain *d)
 		core->files_free |= 1ul << d->file;
 		core->file_owner[d->file] = 0;
 	}
-	for (unsigned i = 0; i < core->core_count; i++) {
-		paddr_t pa;
-		if (table_lookup(&d->table, GPA_INFO + i * PAGE_SIZE, &pa, 0))
-			table_unmap(&d->table, GPA_INFO + i * PAGE_SIZE, PAGE_SIZE);
-	}
-	table_destroy(&d->table);
-	hfence_gvma_vmid((uint64_t)index + 1);
-	frames_free(&core->frames, (paddr_t)d->table.root, ROOT_PAGES, own);
+	if (d->table.root)
+		root_free(d);
 	core->domains[index] = 0;
 	core->notices &= ~(1u << index);
 	core->jobs &= ~(1u << index);

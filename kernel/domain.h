@@ -50,6 +50,7 @@ struct channel_end {
 	uint8_t priority;
 	bool mapped;
 	bool notice;   // our state must be told to the peer's kernel
+	bool ask;      // and it must say whether it has its end
 	bool ring;     // a doorbell must be passed to the peer's kernel
 	bool released; // we unmapped it for good: free as soon as the peer's kernel has been told
 	bool doorbell_mapped;
@@ -71,6 +72,7 @@ struct channel_end {
 	uint32_t doubt;       // client end: seq of a request that was complained about, 0: none
 	uint64_t doubt_since; // when that was
 	uint64_t name[2];
+	uint32_t asked;   // number of our last question about it
 	uint32_t request; // server end in CHANNEL_REQUESTED: the call to answer; client end: that it was opened by
 };
 
@@ -176,11 +178,17 @@ _Static_assert(offsetof(struct domain, f) == FRAME_FP, "frame.h: floating-point 
 
 #define DOMAIN_PAGES ((sizeof(struct domain) + PAGE_SIZE - 1) / PAGE_SIZE)
 
-enum deadline_kind { DEADLINE_SLICE, DEADLINE_MESH, DEADLINE_DOMAIN_TIMER, DEADLINE_CALL, DEADLINE_WATCH };
+enum deadline_kind { DEADLINE_SLICE, DEADLINE_MESH, DEADLINE_DOMAIN_TIMER, DEADLINE_CALL, DEADLINE_WATCH, DEADLINE_REBOOT };
 
 // Creates a domain on this core, charged `quota` pages. ERR_LIMIT, ERR_NO_MEMORY, ERR_QUOTA.
 enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota, unsigned priority, uint32_t flags,
 		       struct domain **made);
+// The parts of domain_make that a record of a former life goes through too. domain_root: tables, and what is mapped for
+// every domain; ERR_NO_MEMORY, ERR_QUOTA.
+void domain_fill(struct domain *d, struct core *core, unsigned index);
+enum error domain_root(struct domain *d);
+// Frames that it had in a former life of this kernel. False: not free to be claimed.
+bool domain_frames_claim(struct domain *d, paddr_t base, uint64_t pages);
 // Takes `pages` contiguous frames into the domain's charge. 0: none, *error says whether quota or memory.
 paddr_t domain_frames(struct domain *d, uint64_t pages, enum error *error);
 void domain_frames_free(struct domain *d, paddr_t base, uint64_t pages);

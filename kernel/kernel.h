@@ -4,8 +4,6 @@
 
 #define OWNER_KERNEL 0xfff0
 
-extern struct core *const *core_of_image; // each copy of the image has one core
-
 // A line into this core's log; also on the firmware's console until a console service is up.
 void kernel_print(struct core *core, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void kernel_log_text(struct core *core, const char *text, size_t length);

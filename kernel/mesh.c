@@ -7,6 +7,7 @@
 #include "kernel/call.h"
 #include "kernel/channel.h"
 #include "kernel/kernel.h"
+#include "kernel/reboot.h"
 #include "kernel/riscv/imsic.h"
 #include "kernel/schedule.h"
 #include <string.h>
@@ -23,13 +24,59 @@ void mesh_init(struct core *core)
 		p->in = partition_ring(core->partition, i);
 		p->in_head = partition_heads(core->partition) + i;
 		p->doorbell = core->plan->cores[i].imsic;
+		p->info = partition_info(theirs);
+		p->seen = partition_seen(core->partition) + i;
+		p->seen_by = partition_seen(theirs) + core->id;
 	}
 }
 
 bool mesh_core_online(const struct core *core, unsigned peer)
 {
-	const volatile struct info_page *page = partition_info(core->plan->cores[peer].partition);
-	return page->state == CORE_ONLINE;
+	const struct mesh_peer *p = &core->peers[peer];
+	return p->info->state == CORE_ONLINE && !p->fenced && !p->rebooting;
+}
+
+// There, or on the way: worth to be told something.
+bool mesh_core_alive(const struct core *core, unsigned peer)
+{
+	const struct mesh_peer *p = &core->peers[peer];
+	return (p->info->state == CORE_ONLINE && !p->fenced) || p->info->state == CORE_STARTING;
+}
+
+// Both have begun their side of the two rings anew since the other's incarnation began (INV-17).
+static bool is_met(const struct core *core, unsigned peer)
+{
+	const struct mesh_peer *p = &core->peers[peer];
+	return p->info->incarnation == p->incarnation && *p->seen_by == core->incarnation;
+}
+
+void mesh_forget(struct core *core, unsigned peer)
+{
+	for (unsigned i = 0; i < DOMAIN_MAX; i++) {
+		struct domain *d = core->domains[i];
+		if (d && d->state == DOMAIN_CALLING && d->call_core == peer)
+			call_finish(d, ERR_CORE_LOST, call_nothing);
+	}
+}
+
+// A new incarnation. Its predecessor is stopped, so nobody writes to its ring here but we; it reads ours when it sees
+// that we have seen it.
+static void peer_renew(struct core *core, unsigned peer)
+{
+	struct mesh_peer *p = &core->peers[peer];
+	p->incarnation = p->info->incarnation;
+	p->out_tail = p->head = p->outstanding = 0;
+	p->listed = p->fenced = p->rebooting = false;
+	memset(p->out, 0, PAGE_SIZE);
+	*(volatile uint32_t *)p->in_head = 0;
+	fence_w_w(); // partner: fence_r_r in mesh_take; rings before the word that says so
+	*(volatile uint32_t *)p->seen = p->incarnation;
+	fence_w_ro(); // partner: fence_i_r in mesh_take
+	imsic_ring(p->doorbell, MESH_IDENTITY);
+	if (peer != core->id)
+		mesh_forget(core, peer);
+	channel_ask_all(core, peer);
+	core->listing |= 1ul << peer;
 }
 
 static uint32_t room_used(const struct mesh_peer *p)
@@ -41,6 +88,8 @@ static bool push(struct core *core, unsigned peer, struct mesh_message *m)
 {
 	struct mesh_peer *p = &core->peers[peer];
 	m->incarnation = core->incarnation;
+	if (!is_met(core, peer))
+		return false;
 	if (!mesh_ring_push_producer(p->out, &p->out_tail, *(const volatile uint32_t *)p->out_head, m))
 		return false;
 	fence_w_ro(); // partner: fence_i_r after the claim in mesh_take; message before the ring of the doorbell
@@ -51,7 +100,7 @@ static bool push(struct core *core, unsigned peer, struct mesh_message *m)
 
 bool mesh_notice(struct core *core, unsigned peer, enum mesh_notice notice, const uint64_t word[6])
 {
-	if (!mesh_core_online(core, peer)) // nobody is there to be told, now or later
+	if (!mesh_core_alive(core, peer)) // nobody is there to be told; the next incarnation asks
 		return true;
 	if (room_used(&core->peers[peer]) >= MESH_SLOTS - MESH_NOTICE_ROOM)
 		return false;
@@ -67,20 +116,33 @@ uint32_t mesh_number(struct core *core)
 	return core->call_number;
 }
 
+// False: too many outstanding, or no room.
+static bool request(struct core *core, unsigned peer, unsigned op, const uint64_t word[6], unsigned limit, uint32_t *number)
+{
+	struct mesh_peer *p = &core->peers[peer];
+	struct mesh_message m = {.op = (uint16_t)op, .request = mesh_number(core)};
+	memcpy(m.word, word, sizeof(m.word));
+	if (p->outstanding >= limit || !push(core, peer, &m))
+		return false;
+	if (peer != core->id) // our own answers take no message; each domain has one call at most, so the ring has room
+		p->outstanding++;
+	*number = m.request;
+	return true;
+}
+
+bool mesh_ask(struct core *core, unsigned peer, const uint64_t word[6], uint32_t *number)
+{
+	return !mesh_core_alive(core, peer) || request(core, peer, NOTICE_CHANNEL, word, MESH_REQUESTS_MAX - 2, number);
+}
+
 enum error mesh_call(struct domain *d, unsigned peer, unsigned number, const uint64_t word[6], bool deadline)
 {
 	struct core *core = d->core;
-	struct mesh_peer *p = &core->peers[peer];
+	uint32_t sent;
 	// Clients wait long for a server that is down. The supervisor's calls, which bring it back, have one left.
-	if (p->outstanding >= MESH_REQUESTS_MAX - (number == CALL_channel_open))
+	if (!request(core, peer, number, word, MESH_REQUESTS_MAX - (number == CALL_channel_open), &sent))
 		return ERR_AGAIN;
-	struct mesh_message m = {.op = (uint16_t)number, .request = mesh_number(core)};
-	memcpy(m.word, word, sizeof(m.word));
-	if (!push(core, peer, &m))
-		return ERR_AGAIN;
-	if (peer != core->id) // our own answers take no message; each domain has one call at most, so the ring has room
-		p->outstanding++;
-	call_wait(d, peer, number, m.request);
+	call_wait(d, peer, number, sent);
 	if (deadline) {
 		uint64_t ticks = CALL_DEADLINE_MS * core->plan->timebase / 1000;
 		deadline_arm(&core->deadlines, &d->deadline, time_read() + ticks);
@@ -90,9 +152,8 @@ enum error mesh_call(struct domain *d, unsigned peer, unsigned number, const uin
 
 void mesh_call_expired(struct domain *d)
 {
-	static const uint64_t none[5];
 	if (d->state == DOMAIN_CALLING)
-		call_finish(d, ERR_CORE_LOST, none);
+		call_finish(d, ERR_CORE_LOST, call_nothing);
 }
 
 static void answer_local(struct core *core, unsigned from, uint32_t request, enum error error, const uint64_t value[5])
@@ -104,7 +165,7 @@ static void answer_local(struct core *core, unsigned from, uint32_t request, enu
 			return;
 		}
 	}
-	channel_answered_late(core, from, request, error);
+	channel_answered(core, from, request, error);
 }
 
 void mesh_answer(struct core *core, struct origin origin, enum error error, const uint64_t value[5])
@@ -122,22 +183,31 @@ void mesh_answer(struct core *core, struct origin origin, enum error error, cons
 
 static void notice_take(struct core *core, unsigned from, const struct mesh_message *m)
 {
-	if (m->op == NOTICE_CHANNEL)
-		channel_notice(core, from, m->word);
-	else if (m->op == NOTICE_DOORBELL)
+	if (m->op == NOTICE_CHANNEL) {
+		bool found = channel_notice(core, from, m->word);
+		mesh_answer(core, (struct origin){(uint16_t)from, 0, m->request, m->request != 0}, found ? ERR_OK : ERR_NOT_FOUND,
+			    call_nothing);
+	}
+	if (m->op == NOTICE_DOORBELL)
 		channel_notice_ring(core, from, m->word[0]);
 	else if (m->op == NOTICE_DOMAIN)
 		call_notice_domain(core, from, m->word);
 	else if (m->op == NOTICE_COMPLAINT)
 		call_notice_complaint(core, m->word);
 	else if (m->op == NOTICE_CORE)
-		call_notice_core(core, from);
+		reboot_notice(core, from, m->word);
+	else if (m->op == NOTICE_STOP)
+		kernel_panic(core, "core %u found this one silent", from);
+	else if (m->op == NOTICE_LISTED)
+		core->peers[from].listed = true;
 }
 
 static void message_take(struct core *core, unsigned from, const struct mesh_message *m)
 {
 	struct mesh_peer *p = &core->peers[from];
 	info_count(core->info, INFO_MESH_RECEIVED);
+	if (m->incarnation != p->incarnation)
+		return;
 	if (m->is_reply) {
 		if (p->outstanding > 0)
 			p->outstanding--;
@@ -155,6 +225,11 @@ void mesh_take(struct core *core)
 	for (unsigned from = 0; from < core->core_count; from++) {
 		struct mesh_peer *p = &core->peers[from];
 		struct mesh_message m;
+		if (p->info->incarnation != p->incarnation)
+			peer_renew(core, from);
+		if (!is_met(core, from))
+			continue;
+		fence_r_r(); // partner: fence_w_w in peer_renew
 		for (unsigned n = 0; n < MESH_SLOTS && mesh_ring_pop_consumer(p->in, &p->head, &m); n++) {
 			fence_rw_w(); // partner: the sender's read of our head; the copy before the slot is free
 			*(volatile uint32_t *)p->in_head = p->head;
@@ -163,17 +238,23 @@ void mesh_take(struct core *core)
 	}
 }
 
+// Who begins anew allocates nothing until all have said what they hold of its memory (RECOVERY rule 11): then, this.
+static void listing_end(struct core *core)
+{
+	for (uint64_t left = core->notices ? 0 : core->listing; left; left &= left - 1)
+		if (mesh_notice(core, (unsigned)__builtin_ctzl(left), NOTICE_LISTED, call_nothing))
+			core->listing &= ~(left & -left);
+}
+
 void mesh_flush(struct core *core)
 {
-	if (!core->notices)
-		return;
 	for (uint32_t left = core->notices; left; left &= left - 1) {
 		struct domain *d = core->domains[__builtin_ctz(left)];
 		core->notices &= ~(left & -left);
-		if (d && !channel_notices_send(d)) {
+		if (d && !channel_notices_send(d))
 			core->notices |= left & -left;
-			uint64_t ticks = RETRY_US * core->plan->timebase / 1000000;
-			deadline_arm(&core->deadlines, &core->mesh_retry, time_read() + ticks);
-		}
 	}
+	listing_end(core);
+	if (core->notices || core->listing)
+		deadline_arm(&core->deadlines, &core->mesh_retry, time_read() + RETRY_US * core->plan->timebase / 1000000);
 }

@@ -5,20 +5,36 @@
 // marked where they come from (channel_end.notice, .ring, domain.report) and sent while the ring has room, so none is
 // lost and none can overflow. Replies always find room (INV-12): notices leave MESH_NOTICE_ROOM slots.
 //
-// If the other kernel dies: calls end with ERR_CORE_LOST at their deadline; notices stay marked.
+// If the other kernel dies: calls end with ERR_CORE_LOST, at once when that is known, else at their deadline; notices are
+// dropped. Its next incarnation is met by both sides: each clears the ring that it writes and says which incarnation it
+// has seen; before that neither is used. Then each asks for every channel end that it shares with the other.
+//
+//   reborn kernel                            peer
+//   clears its heads and `seen`, then
+//   publishes its incarnation           ->   sees it: calls end, clears its ring, head 0, seen := it, rings
+//   the same towards each peer          <->
+//   asks for its channel ends           <->  asks for its own; LISTED
+//   all have: memory is allocated, ONLINE
 #pragma once
-#include "kernel/domain.h"
+#include "kernel/call.h"
 
 enum mesh_notice {
 	NOTICE_CHANNEL = 0x100, // tag of an end, its new state
 	NOTICE_DOORBELL,        // tag: ring the domain of the end that has it
 	NOTICE_DOMAIN,          // to the parent: status has changed
 	NOTICE_COMPLAINT,       // to the parent of a client: evidence was found
-	NOTICE_CORE,            // the sender's state has changed: its info page says to what
+	NOTICE_CORE,            // word 0: 0: the sender's state has changed, its info page says to what; n: core n - 1 is fenced off
+	NOTICE_LISTED,          // all that was to be asked of a new incarnation has been asked
+	NOTICE_STOP,            // the receiver was found silent: if it hears this, it must not go on
 };
 
 void mesh_init(struct core *core);
 bool mesh_core_online(const struct core *core, unsigned peer);
+bool mesh_core_alive(const struct core *core, unsigned peer); // or STARTING
+// All calls that wait for that core end with ERR_CORE_LOST.
+void mesh_forget(struct core *core, unsigned peer);
+// A notice of a channel end that is answered (channel_answered): OK, or NOT_FOUND. False: not sent.
+bool mesh_ask(struct core *core, unsigned peer, const uint64_t word[6], uint32_t *number);
 // Sends a request for `d`, which waits (DOMAIN_CALLING). ERR_AGAIN: too many outstanding.
 enum error mesh_call(struct domain *d, unsigned peer, unsigned number, const uint64_t word[6], bool deadline);
 void mesh_call_expired(struct domain *d);

@@ -16,7 +16,7 @@ static const struct boot_image *boot_image(const struct core *core)
 	return (const struct boot_image *)core->plan->boot_image;
 }
 
-enum error operation_create(struct invocation *c)
+enum error call_domain_create(struct invocation *c)
 {
 	struct domain *d;
 	uint64_t name[2] = {c->arg[1], c->arg[2]};
@@ -31,7 +31,7 @@ enum error operation_create(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error operation_open(struct invocation *c)
+enum error call_domain_open(struct invocation *c)
 {
 	uint64_t index = c->arg[1];
 	struct domain *d = index < DOMAIN_MAX ? c->core->domains[index] : 0;
@@ -43,21 +43,24 @@ enum error operation_open(struct invocation *c)
 	return ERR_OK;
 }
 
-static bool window_is_free_for_segments(uint64_t gpa, uint64_t pages)
+bool operation_segment_is_legal(const struct core *core, const struct segment *s)
 {
-	uint64_t end = gpa + pages * PAGE_SIZE;
+	uint64_t gpa = s->gpa, pages = s->pages, end = gpa + pages * PAGE_SIZE, whole = boot_image(core)->bytes;
+	if (s->prot == 0 || s->prot > 7 || (s->prot & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC))
+		return false;
+	if (pages >= 0x100000 || s->offset > whole || s->length > whole - s->offset || s->length > pages * PAGE_SIZE)
+		return false;
 	bool image = gpa >= GPA_IMAGE && end <= GPA_IMAGE_END;
 	bool startup = gpa >= GPA_STARTUP && end <= GPA_INFO;
 	bool stack = gpa >= GPA_DEVICE_END + PAGE_SIZE && end <= GPA_STACK_TOP;
-	return gpa % PAGE_SIZE == 0 && pages > 0 && pages < 0x100000 && (image || startup || stack);
+	return gpa % PAGE_SIZE == 0 && pages > 0 && (image || startup || stack);
 }
 
-enum error operation_load(struct invocation *c)
+enum error call_domain_load(struct invocation *c)
 {
 	struct domain *d = c->target;
 	struct segment s = {
 	    .gpa = c->arg[1], .pages = c->arg[2] >> 8, .prot = c->arg[2] & 0xff, .offset = c->arg[3], .length = c->arg[4]};
-	uint64_t whole = boot_image(c->core)->bytes;
 	if (s.pages == 0 && d->state == DOMAIN_STOPPED && d->job.kind == JOB_NONE) { // another image follows
 		domain_segments_forget(d);
 		d->state = DOMAIN_CREATED;
@@ -65,10 +68,7 @@ enum error operation_load(struct invocation *c)
 	}
 	if (d->state != DOMAIN_CREATED || d->job.kind != JOB_NONE)
 		return ERR_STATE;
-	if (!window_is_free_for_segments(s.gpa, s.pages) || s.prot == 0 || s.prot > 7 ||
-	    (s.prot & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC)) // INV-7
-		return ERR_INVALID;
-	if (s.offset > whole || s.length > whole - s.offset || s.length > s.pages * PAGE_SIZE)
+	if (!operation_segment_is_legal(c->core, &s))
 		return ERR_INVALID;
 	enum error error = domain_segment_add(d, &s, c->origin);
 	if (error == ERR_OK) // the origin of a local caller is made only when nothing can fail any more
@@ -77,7 +77,7 @@ enum error operation_load(struct invocation *c)
 }
 
 // INV-14: nothing runs while work on its memory is left.
-enum error operation_start(struct invocation *c)
+enum error call_domain_start(struct invocation *c)
 {
 	struct domain *d = c->target;
 	if ((d->state != DOMAIN_CREATED && d->state != DOMAIN_STOPPED) || d->job.kind != JOB_NONE || d->unclean)
@@ -91,7 +91,7 @@ enum error operation_start(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error operation_stop(struct invocation *c)
+enum error call_domain_stop(struct invocation *c)
 {
 	unsigned kind = c->arg[1] <= FAULT_CORE && c->arg[1] != FAULT_NONE ? (unsigned)c->arg[1] : FAULT_KILLED;
 	domain_halt(c->target, kind, 0, 0, 0);
@@ -99,7 +99,7 @@ enum error operation_stop(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error operation_unregister(struct invocation *c)
+enum error call_domain_unregister(struct invocation *c)
 {
 	if (c->target->state != DOMAIN_STOPPED && c->target->state != DOMAIN_CREATED)
 		return ERR_STATE;
@@ -107,7 +107,7 @@ enum error operation_unregister(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error operation_restore(struct invocation *c)
+enum error call_domain_restore(struct invocation *c)
 {
 	enum job_kind job = c->target->job.kind; // JOB_RESTORE: for one who has died meanwhile; it begins anew
 	if (c->target->state != DOMAIN_STOPPED || (job != JOB_NONE && job != JOB_RESTORE))
@@ -117,7 +117,7 @@ enum error operation_restore(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error operation_destroy(struct invocation *c)
+enum error call_domain_destroy(struct invocation *c)
 {
 	if (c->target->supervisor)
 		return ERR_DENIED;
@@ -125,7 +125,7 @@ enum error operation_destroy(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error operation_status(struct invocation *c)
+enum error call_domain_status(struct invocation *c)
 {
 	struct domain *d = c->target;
 	struct domain_status s = d->status;
@@ -143,7 +143,7 @@ enum error operation_status(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error operation_publish(struct invocation *c)
+enum error call_domain_publish(struct invocation *c)
 {
 	char name[NAME_SIZE];
 	memcpy(name, &c->arg[1], NAME_SIZE);
@@ -152,7 +152,7 @@ enum error operation_publish(struct invocation *c)
 	return info_service_set(c->core->info, name, c->target->index, c->target->epoch, (enum service_state)c->arg[3]);
 }
 
-enum error operation_watch(struct invocation *c)
+enum error call_domain_watch(struct invocation *c)
 {
 	struct watch *w = &c->target->watch;
 	uint64_t tick = c->arg[1] * c->core->plan->timebase / 1000000;
@@ -169,7 +169,7 @@ enum error operation_watch(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error operation_ping(struct invocation *c)
+enum error call_domain_ping(struct invocation *c)
 {
 	if (c->target->watch.tick == 0)
 		return ERR_STATE;
@@ -195,7 +195,7 @@ static uint64_t *poke_word(struct domain *d, uint64_t gpa)
 	return content || (prot & PROT_WRITE) ? (uint64_t *)pa : 0;
 }
 
-enum error operation_poke(struct invocation *c)
+enum error call_domain_poke(struct invocation *c)
 {
 	struct domain *d = c->target;
 	uint64_t *word = c->arg[1] < 32 ? &d->x[c->arg[1]] : poke_word(d, c->arg[1]);
@@ -220,7 +220,7 @@ static bool is_device(const struct plan *p, uint64_t from, uint64_t to)
 	       !(p->aplic && overlaps(from, to, p->aplic, p->aplic + p->aplic_bytes));
 }
 
-enum error operation_device_map(struct invocation *c)
+enum error call_device_map(struct invocation *c)
 {
 	struct domain *d = c->target;
 	uint64_t from = c->arg[1] & ~(PAGE_SIZE - 1);
@@ -247,7 +247,7 @@ enum error operation_device_map(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error operation_interrupt_bind(struct invocation *c)
+enum error call_interrupt_bind(struct invocation *c)
 {
 	enum error error = c->arg[1] < WINDOW_MAX && c->arg[2] <= UINT32_MAX
 			       ? interrupt_bind(c->target, (unsigned)c->arg[1], (uint32_t)c->arg[2])
@@ -270,24 +270,25 @@ static enum error map_read_only(struct invocation *c, uint64_t gpa, paddr_t base
 	return error == ERR_EXISTS ? ERR_OK : error;
 }
 
-enum error operation_boot_image_map(struct invocation *c)
+enum error call_boot_image_map(struct invocation *c)
 {
 	return map_read_only(c, GPA_BOOT_IMAGE, c->core->plan->boot_image, boot_image(c->core)->bytes);
 }
 
-enum error operation_device_tree_map(struct invocation *c)
+enum error call_device_tree_map(struct invocation *c)
 {
 	return map_read_only(c, GPA_BOOT_IMAGE + 0x40000000, c->core->plan->device_tree, c->core->plan->device_tree_bytes);
 }
 
-enum error operation_core_ping(struct invocation *c)
+enum error call_core_ping(struct invocation *c)
 {
+	info_count(c->core->info, INFO_PINGS);
 	c->value[0] = c->core->incarnation;
 	c->value[1] = c->caller ? time_read() - c->arg[2] : 0; // from another core: the caller's kernel measures
 	return ERR_OK;
 }
 
-enum error operation_core_log(struct invocation *c)
+enum error call_core_log(struct invocation *c)
 {
 	uint64_t next;
 	char text[32] = {0};
@@ -299,7 +300,7 @@ enum error operation_core_log(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error operation_memory_count(struct invocation *c)
+enum error call_memory_count(struct invocation *c)
 {
 	c->value[0] = c->core->frames.free;
 	c->value[1] = c->core->frames.count;
@@ -307,7 +308,7 @@ enum error operation_memory_count(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error operation_power(struct invocation *c)
+enum error call_power(struct invocation *c)
 {
 	sbi_power_off(c->arg[0] == 1, c->arg[1] != 0);
 }

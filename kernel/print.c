@@ -1,7 +1,8 @@
 // What the kernel says, and how it dies.
 //
 // An epitaph goes to the firmware's console and stays in the core's log, which survives in its partition. A panicked
-// core parks; it never touches anything shared again but its own info page.
+// core tells the others and stops its hart, so that one of them can start it again (reboot.h); but for its info page and
+// that notice it touches nothing shared.
 #include "core-local/format.h"
 #include "kernel/domain.h"
 #include "kernel/kernel.h"
@@ -59,26 +60,22 @@ void kernel_print(struct core *core, const char *format, ...)
 	kernel_log_text(core, line, n);
 }
 
-static _Noreturn void park(struct core *core)
+static _Noreturn void stop(struct core *core)
 {
-	core->info->counters[INFO_PANICS]++;
 	core->info->state = CORE_PANICKED;
 	csr_write(CSR_SIE, 0);
 	csr_write(CSR_HIE, 0);
-	static const uint64_t nothing[6];
 	for (unsigned i = 0; i < core->core_count; i++)
 		if (i != core->id)
-			mesh_notice(core, i, NOTICE_CORE, nothing); // the supervisor's kernel passes it on
-	for (;;)
-		wait_for_interrupt();
+			mesh_notice(core, i, NOTICE_CORE, call_nothing);
+	sbi_hart_stop(); // so that HSM can start it again
 }
 
 _Noreturn void kernel_panic(struct core *core, const char *format, ...)
 {
 	static bool panicking; // a fault on the way out must not come back here for ever
 	if (panicking)
-		for (;;)
-			wait_for_interrupt();
+		sbi_hart_stop();
 	panicking = true;
 	char line[LINE_BYTES];
 	size_t n = format_line(line, sizeof(line), "core %u panics: ", core->id);
@@ -89,7 +86,7 @@ _Noreturn void kernel_panic(struct core *core, const char *format, ...)
 	line[n++] = '\n';
 	log_append(&core->log, line, n);
 	sbi_console_write(line, n);
-	park(core);
+	stop(core);
 }
 
 // A trap of the kernel itself (trap.S).

@@ -5,6 +5,7 @@
 #include "kernel/interrupt.h"
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
+#include "kernel/reboot.h"
 
 #define SLICE_US 5000 // long against a switch (about 10 us), short against what a person notices
 #define HVIP_VSEIP (1ul << INTERRUPT_VS_EXTERNAL)
@@ -20,6 +21,7 @@ void schedule_init(struct core *core)
 	run_queue_init(&core->run, core->run_links, DOMAIN_MAX);
 	core->slice.kind = DEADLINE_SLICE;
 	core->mesh_retry.kind = DEADLINE_MESH;
+	core->reboot.kind = DEADLINE_REBOOT;
 	core->info->running_domain = ~0u;
 }
 
@@ -189,7 +191,9 @@ static void load(struct core *core, struct domain *d)
 static void deadline_handle(struct core *core, struct deadline *due)
 {
 	struct domain *d = due->index < DOMAIN_MAX ? core->domains[due->index] : 0;
-	if (due->kind == DEADLINE_SLICE && core->current && core->current->state == DOMAIN_RUNNING)
+	if (due->kind == DEADLINE_REBOOT)
+		reboot_look(core);
+	else if (due->kind == DEADLINE_SLICE && core->current && core->current->state == DOMAIN_RUNNING)
 		schedule_yield(core->current);
 	else if (due->kind == DEADLINE_DOMAIN_TIMER && d)
 		schedule_wake(d);

@@ -4,8 +4,10 @@
 // HS- and VS-mode and every interrupt file is set here. If it dies here its info page says STARTING; the core that
 // waits for it has a deadline.
 #include "abi/boot_image.h"
-#include "core-local/info.h"
+#include "abi/fence.h"
 #include "boot/boot.h"
+#include "core-local/info.h"
+#include "kernel/adopt.h"
 #include "kernel/call.h"
 #include "kernel/interrupt.h"
 #include "kernel/kernel.h"
@@ -14,13 +16,38 @@
 #include "kernel/schedule.h"
 #include <string.h>
 
-#define START_WAIT_MS 3000 // for the other cores; then the supervisor starts with those that are there
+#define START_WAIT_MS 3000 // for the other cores; then it goes on with those that are there
 
 void kernel_panic_prepare(struct core *core);
 
-static struct core *core_place(paddr_t partition)
+static struct core *core_slot(paddr_t partition, unsigned slot)
 {
-	return (struct core *)partition; // slot 0; a reborn kernel will take the other
+	return (struct core *)(partition + slot * PARTITION_CORE_SLOT);
+}
+
+static bool core_was_born(const struct core *core, const struct plan *plan, paddr_t partition)
+{
+	return core->born && core->plan == plan && core->partition == partition;
+}
+
+// The newer struct that a former life has left behind, 0: none.
+static struct core *core_former(const struct plan *plan, paddr_t partition)
+{
+	struct core *a = core_slot(partition, 0), *b = core_slot(partition, 1);
+	if (!core_was_born(b, plan, partition))
+		return core_was_born(a, plan, partition) ? a : 0;
+	return core_was_born(a, plan, partition) && a->incarnation > b->incarnation ? a : b;
+}
+
+// One more than anybody has seen.
+static uint32_t incarnation_next(const struct plan *plan, unsigned id)
+{
+	uint32_t last = partition_info(plan->cores[id].partition)->incarnation;
+	for (unsigned i = 0; i < plan->core_count; i++) {
+		uint32_t seen = partition_seen(plan->cores[i].partition)[id];
+		last = i != id && seen > last ? seen : last;
+	}
+	return last + 1;
 }
 
 static unsigned core_number(const struct plan *plan, paddr_t partition)
@@ -31,14 +58,12 @@ static unsigned core_number(const struct plan *plan, paddr_t partition)
 	return 0;
 }
 
+// The kernel's own tables lie behind its frame table: the same number in every life, so that none of them was anybody's.
 static paddr_t table_frame(void *context)
 {
-	return frames_alloc(context, 1, OWNER_KERNEL);
-}
-
-static void table_frame_free(void *context, paddr_t table)
-{
-	frames_free(context, table, 1, OWNER_KERNEL);
+	struct core *core = context;
+	core->memory += PAGE_SIZE;
+	return core->memory - PAGE_SIZE;
 }
 
 static uint64_t page_up(uint64_t v)
@@ -46,17 +71,15 @@ static uint64_t page_up(uint64_t v)
 	return (v + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
 }
 
-// Frames behind image copy and frame table are free.
 static void memory_start(struct core *core)
 {
 	const struct plan_core *p = &core->plan->cores[core->id];
 	uint64_t table = page_up(PARTITION_IMAGE(core->core_count) + core->plan->image_bytes);
 	uint64_t count = p->partition_bytes / PAGE_SIZE;
-	uint64_t used = page_up(table + frames_table_bytes(count));
 	core->image_copy = p->partition + PARTITION_IMAGE(core->core_count);
 	memcpy((void *)core->image_copy, (const void *)core->plan->image, core->plan->image_bytes);
 	frames_init(&core->frames, p->partition, count, (struct frame *)(p->partition + table));
-	frames_add(&core->frames, p->partition + used, count - used / PAGE_SIZE);
+	core->memory = p->partition + page_up(table + frames_table_bytes(count));
 }
 
 static void map(struct core *core, uint64_t va, paddr_t pa, uint64_t bytes, unsigned prot)
@@ -109,6 +132,7 @@ static void info_start(struct core *core, uint64_t hart)
 {
 	struct info_page *page = core->info;
 	const struct plan_core *p = &core->plan->cores[core->id];
+	memset(page, 0, sizeof(*page));
 	info_begin(page);
 	page->magic = INFO_MAGIC;
 	page->version = INFO_VERSION;
@@ -116,36 +140,40 @@ static void info_start(struct core *core, uint64_t hart)
 	page->hart_id = (uint32_t)hart;
 	page->core_count = core->core_count;
 	page->state = CORE_STARTING;
-	page->incarnation = core->incarnation;
 	page->guest_files = core->plan->guest_files;
 	page->identities = core->plan->identities;
 	page->hart_count = core->plan->hart_count;
 	page->timebase = core->plan->timebase;
 	page->partition_base = p->partition;
 	page->partition_bytes = p->partition_bytes;
-	page->frames_free = core->frames.free;
 	info_end(page);
+	*(volatile uint32_t *)&page->incarnation = core->incarnation; // now the others begin with it
 }
 
 uint64_t core_start(uint64_t hart, paddr_t partition)
 {
 	const struct plan *plan = plan_place();
-	struct core *core = core_place(partition);
+	struct core *former = core_former(plan, partition);
+	struct core *core = core_slot(partition, former == core_slot(partition, 0));
 	memset(core, 0, sizeof(*core));
+	core->former = former;
 	core->plan = plan;
 	core->id = (core_id_t)core_number(plan, partition);
 	core->core_count = plan->core_count;
-	core->incarnation = 1;
+	core->incarnation = incarnation_next(plan, core->id);
+	core->call_number = core->incarnation << 24; // late answers to a former life meet nobody
 	core->partition = partition;
 	core->imsic = plan->cores[core->id].imsic;
 	core->info = partition_info(partition);
 	memory_start(core);
-	paddr_t root = frames_alloc(&core->frames, 1, OWNER_KERNEL);
+	paddr_t root = table_frame(core);
 	memset((void *)root, 0, PAGE_SIZE);
-	core->table = (struct page_table){(uint64_t *)root, false, table_frame, table_frame_free, &core->frames};
+	core->table = (struct page_table){(uint64_t *)root, false, table_frame, 0, core};
 	map_image(core);
 	map_own(core);
 	map_peers(core);
+	memset(partition_heads(partition), 0, PAGE_SIZE);
+	fence_w_w(); // partner: fence_r_r in mesh_take; heads and seen before the incarnation that they are of
 	info_start(core, hart);
 	return SATP_SV39 | root >> PAGE_SHIFT;
 }
@@ -254,20 +282,56 @@ static void first_domain_start(struct core *core)
 	domain_begin(d, b->first_entry, GPA_STACK_TOP);
 }
 
+// Core 0 waits for all cores at boot. Others, and a reborn core, wait for those that are there to have said what they hold.
+static bool is_awaited(const struct core *core, unsigned peer)
+{
+	if (core->id == 0 && core->incarnation == 1)
+		return !mesh_core_online(core, peer);
+	return mesh_core_alive(core, peer) && !core->peers[peer].listed;
+}
+
 static void wait_for_others(struct core *core)
 {
 	uint64_t end = time_read() + START_WAIT_MS * core->plan->timebase / 1000;
-	for (unsigned i = 1; i < core->core_count; i++) {
-		while (!mesh_core_online(core, i) && time_read() < end)
-			;
-		if (!mesh_core_online(core, i))
+	for (unsigned i = 0; i < core->core_count;) {
+		interrupt_take_external(core);
+		mesh_flush(core);
+		if (i == core->id || !is_awaited(core, i)) {
+			i++;
+		} else if (time_read() >= end) {
 			kernel_print(core, "planaria: core %u (hart %lu) did not come up", i, core->plan->cores[i].hart);
+			i++;
+		} else {
+			csr_write(CSR_STIMECMP, time_read() + core->plan->timebase / 1000);
+			wait_for_interrupt();
+		}
 	}
+}
+
+static bool core_has_supervisor(const struct core *core)
+{
+	bool any = false;
+	for (unsigned i = 0; i < DOMAIN_MAX; i++)
+		any |= core->domains[i] && core->domains[i]->supervisor;
+	return any;
+}
+
+static void online_tell(struct core *core)
+{
+	core->born = true;
+	info_begin(core->info);
+	core->info->time_booted = time_read();
+	core->info->frames_free = core->frames.free;
+	core->info->state = CORE_ONLINE;
+	info_end(core->info);
+	for (unsigned i = 0; i < core->core_count; i++)
+		if (i != core->id)
+			mesh_notice(core, i, NOTICE_CORE, call_nothing);
 }
 
 _Noreturn void core_main(paddr_t partition)
 {
-	struct core *core = core_place(partition);
+	struct core *core = core_slot(partition, core_slot(partition, 0)->incarnation != partition_info(partition)->incarnation);
 	kernel_panic_prepare(core);
 	hart_reset();
 	mesh_init(core);
@@ -275,12 +339,17 @@ _Noreturn void core_main(paddr_t partition)
 	guest_files_start(core);
 	interrupt_init(core);
 	core->vmid_usable = vmid_probe();
-	core->info->time_booted = time_read();
-	core->info->state = CORE_ONLINE;
-	if (core->id == 0) {
+	adopt_claim(core);
+	if (core->id != 0 || core->incarnation > 1)
+		wait_for_others(core);
+	frames_add_rest(&core->frames, core->memory);
+	adopt_finish(core);
+	online_tell(core);
+	if (core->id == 0 && core->incarnation == 1) {
 		interrupt_aplic_start(core);
 		wait_for_others(core);
-		first_domain_start(core);
 	}
+	if (core->id == 0 && !core_has_supervisor(core))
+		first_domain_start(core);
 	trap_exit(schedule_next(core));
 }

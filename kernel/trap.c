@@ -5,28 +5,11 @@
 #include "kernel/kernel.h"
 #include "kernel/schedule.h"
 
-static bool instruction_is_fp(uint32_t i)
+// First use of floating point (KERNEL rule 2): zeroed registers, and from now on the domain's own are switched. What the
+// instruction is need not be known: one that is illegal for another reason traps once more, with d->fp set.
+static bool fp_first_use(struct domain *d)
 {
-	switch (i & 0x7f) {
-	case 0x07: // FLW, FLD
-	case 0x27: // FSW, FSD
-	case 0x43: // FMADD
-	case 0x47: // FMSUB
-	case 0x4b: // FNMSUB
-	case 0x4f: // FNMADD
-	case 0x53: // the rest of F and D
-		return true;
-	case 0x73: // CSR access to fflags, frm, fcsr
-		return (i >> 20) >= 1 && (i >> 20) <= 3 && (i >> 12 & 7) != 0;
-	default:
-		return (i & 0x6003) == 0x2000 || (i & 0x6003) == 0x2002; // C.FLD, C.FSD, C.FLDSP, C.FSDSP
-	}
-}
-
-// First use of floating point (KERNEL rule 2): zeroed registers, and from now on the domain's own are switched.
-static bool fp_first_use(struct domain *d, uint64_t instruction)
-{
-	if (d->fp || !instruction_is_fp((uint32_t)instruction))
+	if (d->fp)
 		return false;
 	d->fp = true;
 	csr_set(CSR_SSTATUS, SSTATUS_FS);
@@ -71,7 +54,7 @@ static void exception(struct domain *d, uint64_t cause)
 		info_count(d->core->info, INFO_TRAP_WFI);
 		d->x[0] += 4;
 		schedule_wait(d);
-	} else if (cause == CAUSE_ILLEGAL && fp_first_use(d, csr_read(CSR_STVAL))) {
+	} else if (cause == CAUSE_ILLEGAL && fp_first_use(d)) {
 		return;
 	} else if (!doorbell_was_withdrawn(d, cause)) {
 		fault(d, cause);

@@ -189,6 +189,20 @@ enum error supervision_times(uint64_t first, struct supervisor_restart *times, u
 	return ERR_OK;
 }
 
+enum error supervision_core(unsigned core, uint64_t *state, uint64_t *reboots)
+{
+	struct client_request request = {.op = SUPERVISOR_OP_CORE, .arg = {core}};
+	enum error e = ask(&request);
+	*state = request.completion.result[0];
+	*reboots = request.completion.result[1];
+	return e;
+}
+
+enum error supervision_core_crash(unsigned core, unsigned how)
+{
+	return ask(&(struct client_request){.op = SUPERVISOR_OP_CORE_CRASH, .arg = {core, how}});
+}
+
 enum error supervision_power(bool reboot, uint64_t code)
 {
 	return ask(&(struct client_request){.op = SUPERVISOR_OP_POWER, .arg = {reboot, code}});

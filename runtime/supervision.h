@@ -33,6 +33,10 @@ enum error supervision_log(uint64_t offset, char *text, size_t room, size_t *got
 // Restarts from number `first`; *given = 0 when there is none yet.
 enum error supervision_times(uint64_t first, struct supervisor_restart *times, unsigned room, unsigned *given,
 			     uint64_t *next);
+// What the supervisor knows of a core: enum core_state, and how often its kernel was started again.
+enum error supervision_core(unsigned core, uint64_t *state, uint64_t *reboots);
+// Lets that core's kernel die (enum core_crash of abi/call.h).
+enum error supervision_core_crash(unsigned core, unsigned how);
 enum error supervision_power(bool reboot, uint64_t code);
 
 // Who is harmed: a service by its name, or a job by its number (then the name counts for nothing).

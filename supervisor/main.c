@@ -9,6 +9,7 @@
 #include "runtime/runtime.h"
 #include "runtime/server.h"
 #include "supervisor/banner.h"
+#include "supervisor/cores.h"
 #include "supervisor/image.h"
 #include "supervisor/kernel_log.h"
 #include "supervisor/machine.h"
@@ -119,6 +120,7 @@ int program_main(void)
 	services_set_up(own);
 	kcall(CALL_domain_watch, own->domain.handle, SUPERVISOR_HANG_MS * 1000 / WATCH_TICKS, WATCH_TICKS);
 	loop_on_event(supervisor_event);
+	cores_begin();
 	if (self_restarted()) {
 		supervisor.banner_said = true;
 		unsigned adopted = services_adopt();

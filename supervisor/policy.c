@@ -62,11 +62,7 @@ struct policy_decision policy_decide(const struct policy_event *event, const str
 		decision.action = POLICY_END;
 		return decision;
 	}
-	if (event->kind == FAULT_CORE) {
-		decision.action = POLICY_AWAIT_CORE;
-		return decision;
-	}
-	if (event->kind == FAULT_KILLED) // somebody asked for it: no sign of a fault in the service
+	if (event->kind == FAULT_KILLED || event->kind == FAULT_CORE) // somebody asked for it, or its kernel died: not its fault
 		return decision;
 	uint64_t recent = policy_recent(history, rule, event->now_ms);
 	if (recent >= rule->burst || (!event->was_ready && history->futile + 1 >= POLICY_FUTILE)) {

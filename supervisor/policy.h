@@ -25,7 +25,6 @@ enum policy_action {
 	POLICY_ALTERNATIVE, // now, from the alternative image
 	POLICY_ESCALATE,    // restart what it uses, then itself
 	POLICY_HOLD,        // no more; clients are told
-	POLICY_AWAIT_CORE,  // its core is lost: nothing can be done on it
 	POLICY_END,         // an app: report, answer, destroy
 };
 

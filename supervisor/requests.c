@@ -9,6 +9,7 @@
 #include "proto/supervisor.h"
 #include "runtime/runtime.h"
 #include "runtime/server.h"
+#include "supervisor/cores.h"
 #include "supervisor/jobs.h"
 #include "supervisor/kernel_log.h"
 #include "supervisor/restart.h"
@@ -141,6 +142,14 @@ static void requests_memory(struct server_request *r)
 	server_complete(r, count.error, count.value);
 }
 
+static void requests_core(struct server_request *r)
+{
+	uint64_t core = r->copy.arg[0];
+	bool known = core < services_cores();
+	requests_complete(r, known ? ERR_OK : ERR_INVALID, known ? cores_state((unsigned)core) : 0,
+			  known ? cores_reboots((unsigned)core) : 0);
+}
+
 // ---- changing
 
 static void requests_kill(struct server_request *r)
@@ -261,6 +270,22 @@ static void requests_poke(struct server_request *r)
 	requests_done(r, word.value[0]);
 }
 
+static void requests_core_crash(struct server_request *r)
+{
+	uint64_t core = r->copy.arg[0], how = r->copy.arg[1];
+	if (core >= services_cores() || how > CORE_CRASH_HANG) {
+		requests_complete(r, ERR_INVALID, 0, 0);
+		return;
+	}
+	if (cores_state((unsigned)core) != CORE_ONLINE) {
+		requests_complete(r, ERR_CORE_LOST, 0, 0);
+		return;
+	}
+	requests_certain(r, 0);
+	kcall(CALL_core_crash, core, how);
+	requests_done(r, 0);
+}
+
 static void requests_power(struct server_request *r)
 {
 	uint64_t how = r->copy.arg[0], code = r->copy.arg[1];
@@ -338,8 +363,9 @@ static void (*const requests_handlers[SUPERVISOR_OPS])(struct server_request *re
 	[SUPERVISOR_OP_WAIT] = requests_wait,       [SUPERVISOR_OP_STOP] = requests_stop,
 	[SUPERVISOR_OP_ARGUMENT] = requests_argument, [SUPERVISOR_OP_LOG] = requests_log,
 	[SUPERVISOR_OP_TIMES] = requests_times,     [SUPERVISOR_OP_POWER] = requests_power,
-	[SUPERVISOR_OP_MEMORY] = requests_memory, [SUPERVISOR_OP_SEGMENT] = requests_segment,
-	[SUPERVISOR_OP_POKE] = requests_poke,
+	[SUPERVISOR_OP_MEMORY] = requests_memory,   [SUPERVISOR_OP_SEGMENT] = requests_segment,
+	[SUPERVISOR_OP_POKE] = requests_poke,       [SUPERVISOR_OP_CORE] = requests_core,
+	[SUPERVISOR_OP_CORE_CRASH] = requests_core_crash,
 };
 
 // A recorded operation of our former incarnation: its effect is in the kernels, its answer in the record.

@@ -90,8 +90,12 @@ static enum error restart_restore(struct service *s)
 	return error || !s->replace ? error : restart_replace(s);
 }
 
+// A reborn kernel keeps no windows.
 static enum error restart_device(struct service *s)
 {
+	enum error error = s->why == FAULT_CORE ? loader_attach(services_machine(), s->record, &s->domain) : ERR_OK;
+	if (error)
+		return error;
 	return s->domain.device ? pci_device_start(s->domain.device) : ERR_OK;
 }
 

@@ -187,7 +187,8 @@ void services_set_lost(unsigned core)
 {
 	for (unsigned i = 0; i < services.count + JOB_MAX; i++) {
 		struct service *s = &services.entry[i];
-		if (!s->record || !s->domain.handle || s->domain.core != core || s->phase == PHASE_LOST)
+		if (!s->record || !s->domain.handle || s->domain.core != core || s->phase == PHASE_LOST ||
+		    s->phase == PHASE_HELD || (s->record->flags & SERVICE_FLAG_FIRST))
 			continue;
 		timer_cancel(&s->timer);
 		s->phase = PHASE_LOST;
@@ -197,6 +198,33 @@ void services_set_lost(unsigned core)
 		if (s->job)
 			jobs_end(s, FAULT_CORE, 0);
 	}
+}
+
+// Domains that a reborn kernel has kept and nobody owns: of jobs, which ended with the core.
+static void services_sweep(unsigned core)
+{
+	static struct info_page page;
+	if (!info_read(core, &page))
+		return;
+	for (unsigned i = 0; i < DOMAIN_MAX; i++) {
+		if (page.domains[i].state != DOMAIN_STOPPED || services_of_domain(core, i))
+			continue;
+		struct kernel_result opened = kcall(CALL_domain_open, core, i);
+		if (!opened.error)
+			kcall(CALL_domain_destroy, opened.value[0]);
+	}
+}
+
+unsigned services_return(unsigned core, uint64_t lost)
+{
+	unsigned back = 0;
+	for (unsigned i = 0; i < services.count && services.order[i] < services.count; i++) {
+		struct service *s = &services.entry[services.order[i]];
+		if (s->phase == PHASE_LOST && s->domain.core == core)
+			back += watch_return(s, lost);
+	}
+	services_sweep(core);
+	return back;
 }
 
 // ---- starting

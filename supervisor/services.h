@@ -97,6 +97,8 @@ void services_start(struct service *service);
 void services_set_up(struct service *service);  // it is ready
 void services_set_held(struct service *service);
 void services_set_lost(unsigned core);
+// That core has a new kernel: restarts what was lost with the old one, and destroys what nobody owns. Returns how many.
+unsigned services_return(unsigned core, uint64_t lost);
 // The names that it serves, in its core's info page. A service without a domain is published as the supervisor's.
 void services_publish(const struct service *service, enum service_state state);
 enum service_state services_state(const struct service *service);

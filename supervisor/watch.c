@@ -8,6 +8,7 @@
 #include "abi/event.h"
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
+#include "supervisor/cores.h"
 #include "supervisor/jobs.h"
 #include "supervisor/restart.h"
 #include "supervisor/symbols.h"
@@ -147,9 +148,6 @@ static void watch_act(struct service *s, const struct policy_decision *decision,
 	case POLICY_HOLD:
 		restart_hold(s);
 		break;
-	case POLICY_AWAIT_CORE:
-		services_set_lost(s->domain.core);
-		break;
 	case POLICY_END:
 		jobs_end(s, s->why, status->cause);
 		break;
@@ -246,6 +244,26 @@ void watch_tell_own(struct service *s, uint64_t started)
 	watch_describe_places(s, &crash);
 	crash_log_death(&crash);
 	restart_is_ready(s);
+}
+
+bool watch_return(struct service *s, uint64_t lost)
+{
+	struct domain_status status = {.time_detected = lost};
+	enum error error = kcall(CALL_domain_status, s->domain.handle, 0).error;
+	if (error == ERR_CORE_LOST) // again
+		return false;
+	s->why = FAULT_CORE;
+	watch_count(s, FAULT_CORE);
+	watch_begin_times(s, &status, FAULT_CORE);
+	if (error) { // its kernel could not keep the record: a new domain
+		if (s->domain.device)
+			pci_device_quiesce(s->domain.device);
+		s->domain = (struct loader_domain){0};
+		services_start(s);
+	} else {
+		restart_now(s);
+	}
+	return true;
 }
 
 // Stops the domain for a reason of ours, and goes on as if it had died of it.
@@ -347,19 +365,6 @@ static void watch_complaint(uint64_t who, uint64_t reason)
 	watch_stop(s, FAULT_COMPLAINT);
 }
 
-static void watch_core(unsigned core)
-{
-	static struct info_page page;
-	if (core >= services_cores())
-		return;
-	bool read = info_read(core, &page);
-	if (read && page.state == CORE_ONLINE)
-		return;
-	say("supervisor: core %u is lost: %s", core,
-	    read && page.state == CORE_PANICKED ? "its kernel panicked" : "its kernel does not answer");
-	services_set_lost(core);
-}
-
 void watch_event(unsigned kind, uint64_t a, uint64_t b, uint64_t c)
 {
 	struct service *s;
@@ -372,7 +377,7 @@ void watch_event(unsigned kind, uint64_t a, uint64_t b, uint64_t c)
 			watch_check(s);
 		break;
 	case EVENT_CORE:
-		watch_core((unsigned)a);
+		cores_event((unsigned)a);
 		break;
 	case EVENT_COMPLAINT:
 		watch_complaint(a, c);

@@ -14,6 +14,7 @@
 
 #define EPOCH_LOOKS 2000u
 #define EPOCH_PAUSE_US 1000u
+#define CORE_LOOKS 30000u // a kernel that hangs is given up after some seconds
 
 struct target {
 	struct supervisor_service service;
@@ -108,8 +109,61 @@ static int crash(const char *name, const char *how)
 	return report_return(&target, how, start);
 }
 
+// A service on that core that answers pings; false: none but perhaps this shell.
+static bool core_service(unsigned core, struct target *target)
+{
+	struct supervisor_service s;
+	for (unsigned i = 0; supervision_service(i, &s) == ERR_OK; i++)
+		if (s.core == core && s.domain != self_domain() && s.state == SERVICE_UP && s.job == 0 &&
+		    target_find(s.name, target) == ERR_OK)
+			return true;
+	return false;
+}
+
+// Waits until the supervisor says that the core has a new kernel, or that it is fenced off.
+static enum error await_core(unsigned core, uint64_t reboots)
+{
+	uint64_t state, now;
+	for (unsigned i = 0; i < CORE_LOOKS; i++) {
+		enum error e = supervision_core(core, &state, &now);
+		if (e != ERR_OK || state == CORE_LOST)
+			return e == ERR_OK ? ERR_CORE_LOST : e;
+		if (now != reboots)
+			return ERR_OK;
+		fiber_sleep_us(EPOCH_PAUSE_US);
+	}
+	return ERR_TIMEOUT;
+}
+
+static int crash_core(const char *number, const char *how)
+{
+	static const char *const words[] = {"panic", "jump", "store", "hang"};
+	uint64_t core, state, reboots, kind = 0;
+	struct target target;
+	char text[24];
+	while (kind < 4 && strcmp(how, words[kind]) != 0)
+		kind++;
+	if (!number_parse(number, &core) || core >= CORE_MAX || kind == 4)
+		return STATUS_USAGE;
+	bool served = core_service((unsigned)core, &target);
+	enum error e = supervision_core((unsigned)core, &state, &reboots);
+	uint64_t start = time_now();
+	if (e == ERR_OK)
+		e = supervision_core_crash((unsigned)core, (unsigned)kind);
+	if (e == ERR_OK)
+		e = served && kind != 3 ? supervision_ping(target.served) : await_core((unsigned)core, reboots);
+	if (e == ERR_NOT_FOUND)
+		e = await_core((unsigned)core, reboots);
+	if (e != ERR_OK)
+		return complain(number, e);
+	printf("core %s: %s, %s after %s\n", number, how, served ? target.name : "back", duration_text(time_now() - start, text));
+	return STATUS_OK;
+}
+
 static int command_crash(int argc, char **argv)
 {
+	if (argc >= 3 && argc <= 4 && strcmp(argv[1], "core") == 0)
+		return crash_core(argv[2], argc == 4 ? argv[3] : "panic");
 	if (argc < 2 || argc > 3)
 		return STATUS_USAGE;
 	return crash(argv[1], argc == 3 ? argv[2] : "illegal");
@@ -249,6 +303,7 @@ static int command_flip(int argc, char **argv)
 const struct command commands_faults[] = {
 	{"crash", "SERVICE [HOW]",
 	 "let it die and come back; HOW: illegal wild stack assert exit reply error hang kill", command_crash},
+	{"crash core", "N [HOW]", "let the kernel of a core die and come back; HOW: panic jump store hang", command_crash},
 	{"hang", "SERVICE", "let a service stop answering, and wait until it is back", command_hang},
 	{"restart", "SERVICE", "restart it and forget its history", command_restart},
 	{"inject", "SERVICE POINT ACTION [N [ERROR]]", "arm a fault at the N-th passage of a named point, or of `any`",

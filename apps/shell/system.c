@@ -57,11 +57,15 @@ static uint64_t core_idle(const struct info_page *p)
 static void core_line(unsigned core)
 {
 	char all[24], left[24];
+	uint64_t state = CORE_LOST, reboots;
+	bool known = supervision_core(core, &state, &reboots) == ERR_OK; // a kernel that is silent cannot say so in its page
 	if (!info_read(core, &page) || page.magic != INFO_MAGIC) {
 		printf("%4u    - %sno info page%s\n", core, shade(SHADE_BAD), shade(SHADE_NONE));
 		return;
 	}
 	uint64_t up = time_now() - page.time_booted;
+	if (known && state == CORE_LOST)
+		page.state = CORE_LOST;
 	printf("%4u %4u %s%-9s%s %11u %7u %5u %9" PRIu64 "%% %10s %10s\n", core, page.hart_id,
 	       shade(page.state == CORE_ONLINE ? SHADE_GOOD : SHADE_BAD), WORD(core_words, page.state),
 	       shade(SHADE_NONE), page.incarnation, domains_alive(&page), page.guest_files,
@@ -299,7 +303,7 @@ static int command_top(int argc, char **argv)
 
 static const char *const counter_words[INFO_COUNTERS] = {
 	"calls", "faults", "wfi traps", "timer", "external", "guest external", "floating point",
-	"switches", "mesh sent", "mesh received", "doorbells by kernel", "panics"};
+	"switches", "mesh sent", "mesh received", "doorbells by kernel", "pings"};
 
 static void services_print(const struct info_page *p)
 {

@@ -84,6 +84,17 @@ static enum error kill_service(unsigned service)
 	return e == ERR_DENIED ? supervision_inject(targets[service].served, "", INJECT_ILLEGAL, 1, 0) : e;
 }
 
+static enum error kill_core(unsigned service)
+{
+	struct supervisor_service found;
+	enum error e = supervision_find(storm_options.service[service], &found);
+	if (e == ERR_OK && (found.core == self_core() || found.core == 0))
+		e = ERR_DENIED;
+	if (e == ERR_OK) // a hang is for ever where the firmware cannot stop a hart
+		e = supervision_core_crash(found.core, (unsigned)storm_random_below(&targets[service].random, CORE_CRASH_HANG));
+	return e == ERR_CORE_LOST ? ERR_STATE : e;
+}
+
 static void harm(unsigned service)
 {
 	unsigned action = next_action(service);
@@ -91,6 +102,8 @@ static void harm(unsigned service)
 	uint64_t passage = 1 + storm_random_below(&targets[service].random, PASSAGE_MAX);
 	enum error e = action == STORM_KILL
 			       ? kill_service(service)
+		       : action == STORM_CORE
+			       ? kill_core(service)
 			       : supervision_inject(targets[service].served, point, (enum inject_action)action, passage,
 						    ERR_INJECTED);
 	if (e == ERR_LIMIT || e == ERR_STATE)

@@ -88,7 +88,9 @@ static bool read_actions(char *list)
 	char *rest = list;
 	storm_options.actions = 0;
 	for (char *word; (word = strtok_r(rest, ",", &rest)) != 0;) {
-		unsigned action = strcmp(word, "kill") == 0 ? STORM_KILL : supervision_action(word);
+		unsigned action = strcmp(word, "kill") == 0   ? STORM_KILL
+				  : strcmp(word, "core") == 0 ? STORM_CORE
+							      : supervision_action(word);
 		if (action == INJECT_NONE)
 			return false;
 		storm_options.actions |= ACTION(action);

@@ -73,6 +73,11 @@ uint64_t storm_report_restarts(void)
 	return all;
 }
 
+static const char *storm_action_word(unsigned a)
+{
+	return a == STORM_KILL ? "kill" : a == STORM_CORE ? "core" : supervision_action_word(a);
+}
+
 void storm_report_injected(unsigned service, unsigned action)
 {
 	seen[service].injected[action]++;
@@ -126,7 +131,7 @@ static void print_actions(void)
 		for (unsigned i = 0; i < storm_options.services; i++)
 			n += seen[i].injected[a];
 		if (n > 0)
-			printf(" %s %" PRIu64, a == STORM_KILL ? "kill" : supervision_action_word(a), n);
+			printf(" %s %" PRIu64, storm_action_word(a), n);
 	}
 	printf("\n");
 }
@@ -171,7 +176,7 @@ static void print_command(void)
 	for (unsigned a = 1; a < STORM_ACTIONS; a++) {
 		if (!(o->actions >> a & 1))
 			continue;
-		printf("%s%s", comma ? "," : "", a == STORM_KILL ? "kill" : supervision_action_word(a));
+		printf("%s%s", comma ? "," : "", storm_action_word(a));
 		comma = true;
 	}
 	printf("\n");

@@ -10,8 +10,9 @@
 #define STORM_SERVICES 6u
 #define STORM_WORKERS_MAX 8u
 #define STORM_FAULT_KINDS 8u // enum fault_kind
-#define STORM_ACTIONS (INJECT_ACTIONS + 1u)
+#define STORM_ACTIONS (INJECT_ACTIONS + 2u)
 #define STORM_KILL INJECT_ACTIONS // as an action: kill through the supervisor
+#define STORM_CORE (INJECT_ACTIONS + 1u) // the kernel of the service's core dies, unless it is ours or the supervisor's
 
 struct storm_options {
 	uint64_t seconds;

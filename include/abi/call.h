@@ -2,15 +2,15 @@
 //
 // ecall from VS-mode with a7 = number, a0..a5 = arguments. On return a0 = enum error, a1..a5 = results (zero where
 // none is named); all other registers are kept. Every call validates first and then performs a phase that cannot fail.
-// Calls marked S need a core handle, which only the supervisor has. D names a domain handle from domain_create or
-// domain_open; its domain may live on any core: the caller waits for that kernel's reply, at most
-// CALL_DEADLINE_MS, and then gets ERR_CORE_LOST.
+// All but those marked P are for the supervisor alone. S concerns its own core, C a core that is named, D a domain by its
+// handle from domain_create or domain_open, E a domain or (0) the caller. A named core, and a domain's core, may be any: the
+// caller waits for that kernel's reply, at most CALL_DEADLINE_MS, and then gets ERR_CORE_LOST.
 #pragma once
 #include <stdint.h>
 
 #define CALL_DEADLINE_MS 2000
 
-// X(name, right: P plain or S supervisor, arguments -> results)
+// X(name, right, arguments -> results)
 #define CALL_TABLE(X)                                                                                                  \
 	/* any domain */                                                                                             \
 	X(yield, P, "-> ")                                                                                             \
@@ -35,26 +35,28 @@
 	X(memory_physical, P, "gpa -> physical address; only for domains with the DMA right")                          \
 	X(pong, P, "number of EVENT_PING, ticks asleep in its own wfi so far -> ; the main loop is alive")                                                 \
 	/* supervisor */                                                                                               \
-	X(domain_create, S, "core, name (2 words), quota in pages, priority << 32 | flags -> D, domain index")         \
-	X(domain_open, S, "core, domain index -> D, epoch ; adopt a running domain by index")                          \
-	X(domain_load, S, "D, gpa, pages << 8 | prot, offset in the boot image, length -> ; a segment: copied, rest zero; 0 pages, when STOPPED: forgets all segments, the domain is CREATED again (another image follows)") \
-	X(domain_start, S, "D, entry, stack pointer -> epoch ; epoch + 1, adopts its channels")                        \
-	X(domain_stop, S, "D, fault kind to record -> ")                                                               \
-	X(domain_unregister, S, "D, final -> ; unmap its server ends; final: clients are told PEER_LOST")              \
-	X(domain_restore, S, "D -> ; segments to their pristine content, heap freed, registers cleared; in chunks")    \
-	X(domain_destroy, S, "D -> ; all returned to the partition once every peer has let go")                        \
-	X(domain_status, S, "D, group -> 5 words of struct domain_status (fault.h)")                                   \
-	X(domain_publish, S, "D, name (2 words), state -> ; a line in its core's info page")                           \
-	X(domain_watch, S, "D, tick in us, ticks -> ; ping, report EVENT_DOMAIN/hang if not answered within")          \
-	X(domain_poke, S, "D, place, mask -> the word as it was ; fault injection: 8 bytes of its memory at that gpa, or saved register 0 (pc) to 31, are xored")  \
-	X(domain_ping, S, "D -> ; one ping now, under the watch's tick and count")                                     \
-	X(device_map, S, "D, physical address, bytes -> gpa ; D = 0: the caller itself")                               \
-	X(interrupt_bind, S, "D, device index, source (0: MSI) -> identity, MSI address, MSI data")                    \
+	X(domain_create, C, "core, name (2 words), quota in pages, priority << 32 | flags -> D, domain index")         \
+	X(domain_open, C, "core, domain index -> D, epoch ; adopt a running domain by index")                          \
+	X(domain_load, D, "D, gpa, pages << 8 | prot, offset in the boot image, length -> ; a segment: copied, rest zero; 0 pages, when STOPPED: forgets all segments, the domain is CREATED again (another image follows)") \
+	X(domain_start, D, "D, entry, stack pointer -> epoch ; epoch + 1, adopts its channels")                        \
+	X(domain_stop, D, "D, fault kind to record -> ")                                                               \
+	X(domain_unregister, D, "D, final -> ; unmap its server ends; final: clients are told PEER_LOST")              \
+	X(domain_restore, D, "D -> ; segments to their pristine content, heap freed, registers cleared; in chunks")    \
+	X(domain_destroy, D, "D -> ; all returned to the partition once every peer has let go")                        \
+	X(domain_status, D, "D, group -> 5 words of struct domain_status (fault.h)")                                   \
+	X(domain_publish, D, "D, name (2 words), state -> ; a line in its core's info page")                           \
+	X(domain_watch, D, "D, tick in us, ticks -> ; ping, report EVENT_DOMAIN/hang if not answered within")          \
+	X(domain_poke, D, "D, place, mask -> the word as it was ; fault injection: 8 bytes of its memory at that gpa, or saved register 0 (pc) to 31, are xored")  \
+	X(domain_ping, D, "D -> ; one ping now, under the watch's tick and count")                                     \
+	X(device_map, E, "D, physical address, bytes -> gpa ; D = 0: the caller itself")                               \
+	X(interrupt_bind, D, "D, device index, source (0: MSI) -> identity, MSI address, MSI data")                    \
 	X(boot_image_map, S, "-> gpa, bytes ; into the caller, read-only")                                             \
 	X(device_tree_map, S, "-> gpa, bytes ; into the caller, read-only")                                            \
-	X(core_ping, S, "core -> incarnation, ticks it took")                                                          \
-	X(core_log, S, "core, offset -> 4 words of its kernel's log, the offset behind them (the same: no more)")      \
-	X(memory_count, S, "core -> free frames, all frames, frames quarantined")                                      \
+	X(core_ping, C, "core -> incarnation, ticks it took")                                                          \
+	X(core_log, C, "core, offset -> 4 words of its kernel's log, the offset behind them (the same: no more)")      \
+	X(core_reboot, S, "core -> ; it is dead or silent: its hart starts again when it has stopped (EVENT_CORE tells)")        \
+	X(core_crash, C, "core, enum core_crash -> ; that core's kernel dies")                                         \
+	X(memory_count, C, "core -> free frames, all frames, frames quarantined")                                      \
 	X(power, S, "0 off, 1 reboot; exit code -> never returns")
 
 enum call {
@@ -64,11 +66,15 @@ enum call {
 	CALL_COUNT
 };
 
+enum call_right { CALL_RIGHT_P, CALL_RIGHT_S, CALL_RIGHT_C, CALL_RIGHT_D, CALL_RIGHT_E };
+
 #define CORE_LOG_SHOWN (~1ull) // core_log's offset: nothing is read; the end told is that of what the firmware's console has shown
 
 #define DOMAIN_FLAG_DMA 1u       // may ask for physical addresses of its memory
 #define DOMAIN_FLAG_NO_FILE 2u   // never gets a guest interrupt file (tests of the path through the kernels)
 #define DOMAIN_FLAG_CONSOLE 4u   // owns the UART: the kernels stop printing when it is ready
+
+enum core_crash { CORE_CRASH_PANIC, CORE_CRASH_JUMP, CORE_CRASH_STORE, CORE_CRASH_HANG };
 
 #define PROT_READ 1u
 #define PROT_WRITE 2u

@@ -51,7 +51,7 @@ enum info_counter {
 	INFO_MESH_SENT,
 	INFO_MESH_RECEIVED,
 	INFO_DOORBELL_KERNEL,
-	INFO_PANICS,
+	INFO_PINGS,         // of the supervisor, each of them an S-level interrupt
 	INFO_COUNTERS
 };
 

@@ -16,7 +16,9 @@
 	X(MEMORY, IDEMPOTENT, "core -> free frames, all frames, quarantined")                                          \
 	X(SEGMENT, IDEMPOTENT, "number, offset, job; out: service name -> gpa, bytes, protection, bytes given; "       \
 			       "in: pristine content from there on; the stack comes last and has none")               \
-	X(POKE, ONCE, "place, mask, job; out: service name -> the word as it was; damage on purpose (domain_poke)")
+	X(POKE, ONCE, "place, mask, job; out: service name -> the word as it was; damage on purpose (domain_poke)")                    \
+	X(CORE, IDEMPOTENT, "core -> enum core_state, reboots of its kernel")                                          \
+	X(CORE_CRASH, ONCE, "core, enum core_crash -> ; that core's kernel dies")
 
 enum supervisor_op {
 	SUPERVISOR_OP_NONE,

@@ -12,7 +12,6 @@
 #define CSR_SEPC 0x141
 #define CSR_SCAUSE 0x142
 #define CSR_STVAL 0x143
-#define CSR_SIP 0x144
 #define CSR_STIMECMP 0x14d
 #define CSR_SISELECT 0x150
 #define CSR_SIREG 0x151
@@ -25,7 +24,6 @@
 #define CSR_VSEPC 0x241
 #define CSR_VSCAUSE 0x242
 #define CSR_VSTVAL 0x243
-#define CSR_VSIP 0x244
 #define CSR_VSTIMECMP 0x24d
 #define CSR_VSISELECT 0x250
 #define CSR_VSIREG 0x251
@@ -40,7 +38,6 @@
 #define CSR_HENVCFG 0x60a
 #define CSR_HSTATEEN0 0x60c
 #define CSR_HTVAL 0x643
-#define CSR_HIP 0x644
 #define CSR_HVIP 0x645
 #define CSR_HTINST 0x64a
 #define CSR_HGATP 0x680
@@ -72,7 +69,6 @@
 	})
 
 #define SSTATUS_SIE (1ul << 1)
-#define SSTATUS_SPIE (1ul << 5)
 #define SSTATUS_SPP (1ul << 8)
 #define SSTATUS_VS (3ul << 9)
 #define SSTATUS_FS (3ul << 13)
@@ -90,12 +86,9 @@
 #define INTERRUPT_VS_EXTERNAL 10
 #define INTERRUPT_GUEST 12
 
-#define CAUSE_FETCH_ACCESS 1
 #define CAUSE_ILLEGAL 2
-#define CAUSE_BREAKPOINT 3
 #define CAUSE_VS_CALL 10
 #define CAUSE_FETCH_GUEST_PAGE 20
-#define CAUSE_LOAD_GUEST_PAGE 21
 #define CAUSE_VIRTUAL_INSTRUCTION 22
 #define CAUSE_STORE_GUEST_PAGE 23
 

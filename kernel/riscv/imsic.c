@@ -29,18 +29,13 @@ static void guest_write(uint64_t select, uint64_t value)
 	csr_write(CSR_VSIREG, value);
 }
 
-void imsic_drop_guest(unsigned file)
-{
-	csr_write(CSR_HSTATUS, HSTATUS_VSXL_64 | (uint64_t)file << HSTATUS_VGEIN_SHIFT);
-	for (unsigned i = 0; i < IMSIC_WORDS; i++)
-		guest_write(IMSIC_EIP0 + 2 * i, 0);
-}
-
 void imsic_clear_guest(unsigned file)
 {
-	imsic_drop_guest(file);
-	for (unsigned i = 0; i < IMSIC_WORDS; i++)
+	csr_write(CSR_HSTATUS, HSTATUS_VSXL_64 | (uint64_t)file << HSTATUS_VGEIN_SHIFT);
+	for (unsigned i = 0; i < IMSIC_WORDS; i++) {
+		guest_write(IMSIC_EIP0 + 2 * i, 0);
 		guest_write(IMSIC_EIE0 + 2 * i, 0);
+	}
 	guest_write(IMSIC_EIDELIVERY, 0);
 	guest_write(IMSIC_EITHRESHOLD, 0);
 }

@@ -20,5 +20,3 @@ void imsic_start_own(uint32_t identities);
 uint32_t imsic_claim_own(void);
 // Clears pending, enabled and delivery of a guest file. Uses vsiselect and hstatus.VGEIN and leaves both to be set anew.
 void imsic_clear_guest(unsigned file);
-// Clears only what is pending.
-void imsic_drop_guest(unsigned file);

@@ -118,6 +118,32 @@ static void quarantine_is_for_ever(void **state)
 	assert_int_equal(frames_owner(&frames, p + 4 * PAGE), 0);
 }
 
+// A reborn kernel: what a former life used is claimed first, the rest becomes free.
+static void claimed_before_the_rest_is_free(void **state)
+{
+	(void)state;
+	assert_true(frames_claim(&frames, BASE + 10 * PAGE, 5, 7));
+	assert_false(frames_claim(&frames, BASE + 14 * PAGE, 2, 8)); // nobody's twice, and nothing of it
+	assert_int_equal(frames_owner(&frames, BASE + 15 * PAGE), 0);
+	assert_false(frames_claim(&frames, BASE + 20 * PAGE + 1, 1, 8));
+	assert_false(frames_claim(&frames, BASE + 20 * PAGE, 0, 8));
+	assert_false(frames_claim(&frames, BASE - PAGE, 2, 8));
+	assert_false(frames_claim(&frames, BASE + (COUNT - 1) * PAGE, 2, 8));
+	assert_false(frames_claim(&frames, BASE + PAGE, ~0ull, 8));
+	assert_true(frames_claim(&frames, BASE + (COUNT - 1) * PAGE, 1, 9));
+	frames_add_rest(&frames, BASE + 3 * PAGE);
+	assert_int_equal(frames.free, COUNT - 3 - 5 - 1);
+	assert_false(frames_claim(&frames, BASE + 30 * PAGE, 1, 8)); // too late
+	frames_free(&frames, BASE + 10 * PAGE, 5, 7);
+	frames_free(&frames, BASE + (COUNT - 1) * PAGE, 1, 9);
+	assert_int_equal(frames.free, COUNT - 3);
+	unsigned counts[FRAME_ORDERS];
+	count_blocks(counts);
+	while (frames_alloc(&frames, 1, 6)) {
+	}
+	assert_int_equal(frames_owner(&frames, BASE + 2 * PAGE), 0); // below the start nothing was freed
+}
+
 #define HELD 200
 
 struct run {
@@ -214,6 +240,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(run_over_several_blocks, setup, teardown),
 		cmocka_unit_test_setup_teardown(run_needs_alignment, setup, teardown),
 		cmocka_unit_test_setup_teardown(quarantine_is_for_ever, setup, teardown),
+		cmocka_unit_test_setup_teardown(claimed_before_the_rest_is_free, setup, teardown),
 		cmocka_unit_test_setup_teardown(random_history_coalesces, setup, teardown),
 		cmocka_unit_test_setup_teardown(breaches_are_asserts, setup, teardown),
 	};

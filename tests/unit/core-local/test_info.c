@@ -51,9 +51,9 @@ static void counters(void **state)
 	(void)state;
 	info_count(&page, INFO_SWITCHES);
 	info_count(&page, INFO_SWITCHES);
-	info_count(&page, INFO_PANICS);
+	info_count(&page, INFO_PINGS);
 	assert_int_equal(page.counters[INFO_SWITCHES], 2);
-	assert_int_equal(page.counters[INFO_PANICS], 1);
+	assert_int_equal(page.counters[INFO_PINGS], 1);
 	assert_int_equal(page.sequence, 0);
 }
 

@@ -25,6 +25,8 @@ enum call fake_fail_call;
 enum error fake_fail_error;
 unsigned fake_fail_count;
 bool fake_lost[FAKE_CORES];
+bool fake_silent[FAKE_CORES];
+uint32_t fake_incarnation[FAKE_CORES];
 uint64_t fake_now;
 unsigned fake_inject_at;
 unsigned fake_inject_passages;
@@ -52,6 +54,10 @@ void fake_reset(void)
 	memset(fake_timers, 0, sizeof fake_timers);
 	memset(fake_lost, 0, sizeof fake_lost);
 	fake_trace[0] = 0;
+	for (unsigned i = 0; i < FAKE_CORES; i++) {
+		fake_incarnation[i] = 1;
+		fake_silent[i] = false;
+	}
 	fake_cores = FAKE_CORES;
 	fake_has_disk = true;
 	fake_device_on = false;
@@ -110,7 +116,32 @@ void fake_crash(struct fake_domain *domain, enum fault_kind kind, uint64_t cause
 	domain->clean = false;
 }
 
+void fake_reborn(unsigned core, bool kept)
+{
+	fake_lost[core] = fake_silent[core] = false;
+	fake_incarnation[core]++;
+	for (unsigned i = 0; i < FAKE_DOMAINS; i++) {
+		struct fake_domain *d = &fake_domains[i];
+		if (!d->used || d->core != core)
+			continue;
+		d->used = kept;
+		d->mapped = d->ready = false;
+		fake_crash(d, FAULT_CORE, 0);
+	}
+}
+
 // ---- calls
+
+static struct kernel_result fake_of_core(enum call number, uint64_t core)
+{
+	char text[8];
+	snprintf(text, sizeof text, "%u", (unsigned)core);
+	if (number == CALL_core_reboot)
+		fake_note("reboot", text);
+	else if (fake_lost[core])
+		return (struct kernel_result){.error = ERR_CORE_LOST};
+	return (struct kernel_result){.value = {fake_incarnation[core]}};
+}
 
 static struct fake_domain *fake_at(uint64_t core, uint64_t index)
 {
@@ -301,6 +332,8 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 		fake_note("exit", "supervisor");
 		return (struct kernel_result){.error = ERR_OK};
 	}
+	if (number == CALL_core_ping || number == CALL_core_reboot)
+		return fake_of_core(number, a0);
 	struct fake_domain *d = fake_of_handle(a0);
 	if (!d)
 		return (struct kernel_result){.error = ERR_HANDLE};
@@ -385,7 +418,8 @@ bool info_read(unsigned core, struct info_page *copy)
 	if (core >= fake_cores)
 		return false;
 	*copy = (struct info_page){.magic = INFO_MAGIC, .core_id = core, .core_count = fake_cores,
-				   .state = fake_lost[core] ? CORE_PANICKED : CORE_ONLINE};
+				   .incarnation = fake_incarnation[core],
+				   .state = fake_lost[core] && !fake_silent[core] ? CORE_PANICKED : CORE_ONLINE};
 	for (unsigned i = 0; i < FAKE_DOMAINS; i++) {
 		const struct fake_domain *d = &fake_domains[i];
 		if (!d->used || d->core != core)

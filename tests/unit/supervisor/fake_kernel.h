@@ -44,6 +44,8 @@ extern enum call fake_fail_call;  // answers fake_fail_error, fake_fail_count ti
 extern enum error fake_fail_error;
 extern unsigned fake_fail_count;
 extern bool fake_lost[FAKE_CORES]; // cores
+extern bool fake_silent[FAKE_CORES]; // their pages say that they are online
+extern uint32_t fake_incarnation[FAKE_CORES];
 extern uint64_t fake_now;         // ticks
 extern unsigned fake_inject_at;   // passage of any point that gives ERR_INJECTED, 0: none
 extern unsigned fake_inject_passages;
@@ -56,5 +58,7 @@ enum service_state fake_published(const char *name);
 // What the kernel would do by itself, without telling the supervisor.
 void fake_ready(struct fake_domain *domain);
 void fake_crash(struct fake_domain *domain, enum fault_kind kind, uint64_t cause);
+// The core's kernel begins anew, and keeps the records of its domains, or not.
+void fake_reborn(unsigned core, bool kept);
 // Moves time; runs timers that expire.
 void fake_advance_ms(uint64_t ms);

@@ -85,7 +85,7 @@ static const struct policy_case policy_cases[] = {
 	 4},
 	{"a lost core is no fault of the service",
 	 {.burst = 0},
-	 {{0, FAULT_CORE, true, POLICY_AWAIT_CORE, 0}, {0, FAULT_CORE, true, POLICY_AWAIT_CORE, 0}},
+	 {{0, FAULT_CORE, true, POLICY_RESTART, 0}, {0, FAULT_CORE, true, POLICY_RESTART, 0}},
 	 2},
 	{"an app ends, whatever it was",
 	 {.app = true, .burst = 5, .window_ms = 1000},

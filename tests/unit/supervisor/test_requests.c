@@ -10,6 +10,7 @@
 #include "supervisor/watch.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -115,6 +116,16 @@ void services_fill(const struct service *service, struct supervisor_service *out
 	memcpy(out->name, service->record->name, NAME_SIZE);
 }
 
+unsigned cores_state(unsigned core)
+{
+	return core == 1 ? CORE_ONLINE : CORE_LOST;
+}
+
+uint32_t cores_reboots(unsigned core)
+{
+	return 5 + core;
+}
+
 unsigned services_cores(void)
 {
 	return 2;
@@ -190,6 +201,10 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 	}
 	if (number == CALL_memory_count)
 		return (struct kernel_result){.value = {100 + a0, 200, 3}};
+	if (number == CALL_core_crash) {
+		sprintf(ask_done + strlen(ask_done), "crash %u %u ", (unsigned)a0, (unsigned)a1);
+		return (struct kernel_result){0};
+	}
 	assert_int_equal(number, CALL_power);
 	strcat(ask_done, a0 ? "reboot" : "off");
 	return (struct kernel_result){.error = a1 == 3 ? ERR_UNSUPPORTED : ERR_DENIED};
@@ -278,6 +293,23 @@ static void test_requests_kill_and_restart(void **state)
 	ask_service[0].phase = PHASE_UP;
 	ask_record[0].flags = SERVICE_FLAG_FIRST;
 	assert_int_equal(ask(SUPERVISOR_OP_KILL, 0, "fs"), ERR_DENIED);
+	assert_string_equal(ask_done, "");
+}
+
+static void test_requests_cores(void **state)
+{
+	(void)state;
+	struct server_request r = ask_make(SUPERVISOR_OP_CORE_CRASH, 1, "", 0);
+	r.copy.arg[1] = CORE_CRASH_STORE;
+	requests_server.request(&r);
+	assert_int_equal(ask_answers[0].status, ERR_OK);
+	assert_string_equal(ask_done, "record crash 1 2 "); // record before effect
+	assert_int_equal(ask(SUPERVISOR_OP_CORE, 1, ""), ERR_OK);
+	assert_int_equal(ask_answers[0].result[0], CORE_ONLINE);
+	assert_int_equal(ask_answers[0].result[1], 6);
+	assert_int_equal(ask(SUPERVISOR_OP_CORE, 2, ""), ERR_INVALID);
+	assert_int_equal(ask(SUPERVISOR_OP_CORE_CRASH, 0, ""), ERR_CORE_LOST);
+	assert_int_equal(ask(SUPERVISOR_OP_CORE_CRASH, 2, ""), ERR_INVALID);
 	assert_string_equal(ask_done, "");
 }
 
@@ -454,6 +486,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_requests_list, ask_setup),
 		cmocka_unit_test_setup(test_requests_kill_and_restart, ask_setup),
+		cmocka_unit_test_setup(test_requests_cores, ask_setup),
 		cmocka_unit_test_setup(test_requests_jobs, ask_setup),
 		cmocka_unit_test_setup(test_requests_wait, ask_setup),
 		cmocka_unit_test_setup(test_requests_read, ask_setup),

@@ -3,6 +3,7 @@
 #include "build.h"
 #include "fake_kernel.h"
 #include "runtime/runtime.h"
+#include "supervisor/cores.h"
 #include "supervisor/crash_log.h"
 #include "supervisor/jobs.h"
 #include "supervisor/restart.h"
@@ -507,6 +508,7 @@ static void test_restart_core_lost(void **state)
 {
 	(void)state;
 	boot_default();
+	cores_begin();
 	fake_lost[2] = true;
 	watch_event(EVENT_CORE, 2, 0, 0);
 	assert_int_equal(boot_service("fs")->phase, PHASE_LOST);
@@ -518,6 +520,85 @@ static void test_restart_core_lost(void **state)
 	fake_find("blk")->state = DOMAIN_STOPPED;
 	assert_int_equal(watch_kill(boot_service("blk")), ERR_CORE_LOST);
 	assert_int_equal(boot_service("blk")->phase, PHASE_LOST);
+}
+
+static void boot_core_dies(unsigned core)
+{
+	fake_lost[core] = true;
+	watch_event(EVENT_CORE, core, 0, 0);
+	fake_trace[0] = 0;
+}
+
+static void test_core_is_back(void **state)
+{
+	(void)state;
+	boot_default();
+	cores_begin();
+	boot_core_dies(2);
+	assert_int_equal(cores_state(2), CORE_PANICKED);
+	assert_int_equal(boot_service("fs")->phase, PHASE_LOST);
+	fake_reborn(2, true);
+	watch_event(EVENT_CORE, 2, 0, 0);
+	boot_traced("stop:fs unregister:fs restore:fs start:fs");
+	assert_int_equal(cores_reboots(2), 1);
+	boot_is_ready("fs");
+	assert_int_equal(fake_find("fs")->epoch, 2);
+	assert_int_equal(fake_published("fs"), SERVICE_UP);
+	assert_int_equal(boot_service("blk")->epoch, 1); // on another core: it saw nothing
+	watch_event(EVENT_CORE, 2, 0, 0); // again: nothing new
+	boot_traced("");
+}
+
+static void test_core_is_back_before_we_looked(void **state)
+{
+	(void)state;
+	boot_default();
+	cores_begin();
+	fake_trace[0] = 0;
+	fake_reborn(1, true);
+	watch_event(EVENT_CORE, 1, 0, 0);
+	assert_non_null(strstr(fake_trace, "stop:blk off:disk unregister:blk restore:blk attach:blk on:disk start:blk"));
+	boot_is_ready("blk");
+	assert_int_equal(fake_find("blk")->epoch, 2);
+}
+
+// The records did not check out: made anew from the manifest, once its device has stopped.
+static void test_core_is_back_without_records(void **state)
+{
+	(void)state;
+	boot_default();
+	cores_begin();
+	boot_core_dies(1);
+	fake_reborn(1, false);
+	watch_event(EVENT_CORE, 1, 0, 0);
+	assert_non_null(strstr(fake_trace, "off:disk create:blk attach:blk"));
+	boot_is_ready("blk");
+	assert_int_equal(fake_published("block0"), SERVICE_UP);
+}
+
+// A hung kernel: found by a ping, its hart waited for, and then fenced off.
+static void test_core_is_silent(void **state)
+{
+	(void)state;
+	boot_default();
+	cores_begin();
+	fake_trace[0] = 0;
+	fake_lost[2] = fake_silent[2] = true;
+	fake_advance_ms(CORES_PING_MS + 1); // it may be late
+	boot_traced("");
+	assert_int_equal(boot_service("fs")->phase, PHASE_UP);
+	fake_advance_ms(CORES_PING_MS + 1);
+	boot_traced("reboot:2");
+	assert_int_equal(boot_service("fs")->phase, PHASE_LOST);
+	fake_advance_ms(CORES_PING_MS + 1); // asked once
+	boot_traced("");
+	watch_event(EVENT_CORE, 2, 0, 0);
+	assert_int_equal(cores_state(2), CORE_LOST);
+	assert_non_null(strstr(boot_said(), "core 2 is fenced off"));
+	fake_reborn(2, true); // it woke late, read that it must stop, and began anew
+	watch_event(EVENT_CORE, 2, 0, 0);
+	assert_int_equal(cores_state(2), CORE_ONLINE);
+	boot_is_ready("fs");
 }
 
 // A fault between any two steps: an error after each passage, one after the other, until none is left to fail.
@@ -766,6 +847,10 @@ int main(void)
 		cmocka_unit_test_setup(test_complaint_about_the_supervisor, boot_setup),
 		cmocka_unit_test_setup(test_restart_device_that_does_not_stop, boot_setup),
 		cmocka_unit_test_setup(test_restart_core_lost, boot_setup),
+		cmocka_unit_test_setup(test_core_is_back, boot_setup),
+		cmocka_unit_test_setup(test_core_is_back_before_we_looked, boot_setup),
+		cmocka_unit_test_setup(test_core_is_back_without_records, boot_setup),
+		cmocka_unit_test_setup(test_core_is_silent, boot_setup),
 		cmocka_unit_test_setup(test_restart_each_step_repeated, boot_setup),
 		cmocka_unit_test_setup(test_restart_each_step_failing, boot_setup),
 		cmocka_unit_test_setup(test_restart_hang_in_start, boot_setup),

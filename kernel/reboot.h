@@ -1,0 +1,21 @@
+// Reboot: the death of another core's kernel, and its next start.
+//
+//   panicking kernel          the first core that is online       supervisor
+//   epitaph, PANICKED,        NOTICE_CORE: calls end,         ->  EVENT_CORE: marks its services
+//   NOTICE_CORE, HSM stop     waits until HSM says STOPPED
+//                             starts the hart: pristine image,
+//   adopts, meets all,        the same partition
+//   ONLINE, NOTICE_CORE   ->  all                             ->  EVENT_CORE: restarts its services
+//
+// A kernel that does not answer the supervisor's ping is told to stop itself (NOTICE_STOP), in case that it is late only.
+// A hart that does not stop is fenced off: there is no proof of its death, so nothing that it could still write is used
+// again (RECOVERY rule 10), and its clients are told that their servers are lost.
+#pragma once
+#include "kernel/domain.h"
+
+// That core is dead, or silent: its hart is started again as soon as it has stopped.
+void reboot_begin(struct core *core, unsigned dead);
+// Looks at the harts that are waited for (DEADLINE_REBOOT).
+void reboot_look(struct core *core);
+// NOTICE_CORE (mesh.h).
+void reboot_notice(struct core *core, unsigned from, const uint64_t word[6]);

@@ -1,0 +1,19 @@
+// Cores: whose kernel lives, and what follows when one dies or is back.
+#pragma once
+#include <stdint.h>
+
+// ms between two pings of every other core. 500: what panics says so at once; a ping is for a kernel that fell silent, whose
+// hart can only be fenced off, so that a second more is no harm, and a ping costs that core a trap.
+#define CORES_PING_MS 500u
+// Pings in a row without an answer until a core counts as silent. 2: a busy host may hold up a healthy hart for longer than the
+// deadline of one call, and in between the supervisor answers its own ping.
+#define CORES_MISSED 2u
+
+// The cores as they are now; starts to ping them.
+void cores_begin(void);
+// EVENT_CORE: it came online, is lost, or was fenced off.
+void cores_event(unsigned core);
+// What is known of it beyond its info page, which a kernel that is silent cannot change: enum core_state, and how often its
+// kernel was started again.
+unsigned cores_state(unsigned core);
+uint32_t cores_reboots(unsigned core);

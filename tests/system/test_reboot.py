@@ -1,0 +1,119 @@
+"""Kernels die: panic, wild jump, wild store; their harts are started again, and clients elsewhere see nothing but time."""
+import re
+
+from framework import FULL, ROOT, case
+
+BACK = re.compile(r"core (\d+): (\w+), (\w+) after ([\d.]+) (us|ms|s)")
+CORE_ROW = re.compile(r"^ *(\d+) +(\d+) (\w+) +(\d+) +\d+ +\d+ ", re.M)
+
+
+def cores(t, machine):
+    """Core -> (state, incarnation)."""
+    return {int(m[1]): (m[3], int(m[4])) for m in CORE_ROW.finditer(t.run(machine, "cores"))}
+
+
+def system(t, **placed):
+    """The default system, with some services on other cores."""
+    text = (ROOT / "systems/default.toml").read_text()
+    for name, core in placed.items():
+        text = re.sub(rf'(name = "{name}"\n(?:image = .*\n)?)((?:app = true\n)?)(?:core = \d+\n)?', rf"\1\2core = {core}\n", text,
+                      count=1)
+    return str(t.image(text))
+
+
+@case(how=["panic", "jump", "store"])
+def reboot_each_core(t, how):
+    """The kernel of each core but the supervisor's in turn; the shell runs beside the supervisor."""
+    image = t.disk()
+    machine = t.boot(disk=image, boot=system(t, shell=0), cores=4)
+    t.run(machine, "write /kept before")
+    times = []
+    for round_ in range(2):
+        for core in (1, 2, 3):
+            before = cores(t, machine)
+            match = BACK.search(t.run(machine, f"crash core {core} {how}"))
+            t.check(match and match[1] == str(core), "no time was printed")
+            times.append(float(match[4]) * {"us": 0.001, "ms": 1, "s": 1000}[match[5]])
+            t.run(machine, f"append /kept {round_}{core}")
+            after = cores(t, machine)
+            t.equal(after[core], ("online", before[core][1] + 1), f"core {core}")
+            t.equal({c: s for c, s in after.items() if c != core}, {c: s for c, s in before.items() if c != core},
+                    "the other cores")
+    t.equal(t.run(machine, "cat /kept").split(), ["before", "01", "02", "03", "11", "12", "13"], "/kept")
+    states = {name: s["state"] for name, s in t.services(machine).items()}
+    t.equal(set(states.values()), {"up"}, f"services are {states}")
+    t.run(machine, "sync")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    t.image_is_sound(image)
+    print(f"     {t.case.name}: fault to served request {' '.join(f'{x:.0f}' for x in times)} ms")
+
+
+@case(full=True, seconds=[60])
+def reboot_storm_long(t, seconds):
+    kernels_die_under_load(t, seconds)
+
+
+@case
+def reboot_under_load(t):
+    kernels_die_under_load(t, 6)
+
+
+def kernels_die_under_load(t, seconds):
+    """storm runs beside the supervisor while the kernels below blk and fs die: no error, no wrong byte, a sound disk."""
+    image = t.disk()
+    machine = t.boot(disk=image, boot=system(t, storm=0), cores=4)
+    output = t.run(machine, f"storm {seconds} --only blk,fs --actions core --rate 2 --seed 1 --quiet", seconds=900)
+    match = re.search(r"^STORM ops_per_s (\d+) .*injected (\d+) restarts (\d+) errors 0 wrong 0$", output, re.M)
+    t.check(match, f"the storm says {output[-800:]!r}")
+    now = cores(t, machine)
+    t.check(all(state == "online" for state, _ in now.values()), f"cores are {now}")
+    t.equal((now[0][1], now[3][1]), (1, 1), "incarnations of the cores that nobody killed")
+    t.check(now[1][1] + now[2][1] - 2 >= seconds // 2, f"too few kernels died: {now}")
+    t.run(machine, "sync")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    t.image_is_sound(image)
+    print(f"     {t.case.name}: {match[1]} operations/s, {now[1][1] + now[2][1] - 2} kernels died")
+
+
+@case
+def reboot_of_the_shell(t):
+    """The core of a client: the shell begins anew there, on the channels that it had."""
+    machine = t.boot(cores=4)
+    machine.type("crash core 3\n")
+    machine.expect(r"the shell was restarted", seconds=60)
+    machine.prompt()
+    machine.command("color off")
+    t.equal(cores(t, machine)[3], ("online", 2), "core 3")
+    t.run(machine, "cat /empty")
+
+
+@case
+def reboot_of_the_supervisor(t):
+    """Core 0: another core starts it again, its kernel the supervisor, and that adopts what runs."""
+    image = t.disk()
+    machine = t.boot(disk=image, cores=4)
+    t.run(machine, "write /kept before")
+    machine.type("crash core 0\n")
+    machine.expect(r"domains adopted", seconds=60)
+    machine.type("\n")
+    machine.prompt()
+    before = cores(t, machine)
+    t.equal({c: i for c, (_, i) in before.items()}, {0: 2, 1: 1, 2: 1, 3: 1}, "incarnations")
+    t.run(machine, "crash core 1")
+    t.equal(t.run(machine, "cat /kept").split(), ["before"], "/kept")
+    states = {name: s["state"] for name, s in t.services(machine).items()}
+    t.equal(set(states.values()), {"up"}, f"services are {states}")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    t.image_is_sound(image)
+
+
+@case
+def reboot_of_a_silent_core(t):
+    """A kernel that hangs with interrupts off cannot be stopped by this firmware: fenced off, and its clients are told."""
+    machine = t.boot(cores=4)
+    machine.command("crash core 1 hang", seconds=60)
+    t.equal(cores(t, machine)[1][0], "lost", "core 1")
+    t.check("core 1 is fenced off" in t.run(machine, "log"), "the log does not say so")
+    output, status = machine.command("sha256 /all.txt")
+    t.check(status != 0, f"a file was read from a lost disk: {output!r}")
+    t.equal(cores(t, machine)[3][0], "online", "core 3")
