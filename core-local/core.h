@@ -39,9 +39,11 @@ struct mesh_peer {
 	const volatile uint32_t *seen_by; // on the peer's: which of our incarnations it has seen
 	uint32_t futile;               // starts of its kernel in a row that did not get online
 	bool listed;                   // has asked for all that it shares with us
-	bool rebooting;                // we are about to start its hart again
+	bool heard;                    // has sent something since it was asked whether it lives (reboot_guard)
+	bool rebooting;                // we see to it that its hart starts again: incarnation `dying` is no more
+	uint32_t dying;
 	bool fenced;                   // cannot be stopped: never used again what it may still write
-	uint64_t patience;             // end of the wait for its hart to stop
+	uint64_t patience;             // end of the wait for its hart to stop, or to be online again
 };
 
 struct device_identity { // an interrupt of a domain that has no guest file
@@ -74,6 +76,7 @@ struct core {
 	struct deadline slice;      // the running domain's share of time
 	struct deadline mesh_retry; // notices that did not fit into a ring
 	struct deadline reboot;     // of other cores' kernels
+	struct deadline guard;      // a look at the supervisor's core
 	struct run_queue run;
 	struct run_link run_links[DOMAIN_MAX];
 	struct domain *domains[DOMAIN_MAX];
@@ -85,6 +88,9 @@ struct core {
 	uint32_t jobs;     // bit i: domain i has chunked work
 	uint32_t notices;  // bit i: domain i has something to tell another kernel
 	uint64_t listing;  // bit i: core i waits for our NOTICE_LISTED
+	uint64_t chief;    // where the supervisor is: times that it moved << 32 | core << 16 | domain; the greatest is right
+	uint32_t silence;  // looks in a row at which the supervisor's core had not been heard
+	uint32_t doom;     // of its next incarnations, for tests: how many << 3 | step at which they die
 	bool vmid_usable;
 	bool born;         // all records are its own: the next incarnation may read them
 	uint32_t call_number; // of requests to other kernels
@@ -95,6 +101,11 @@ struct core {
 	struct log log;
 };
 _Static_assert(sizeof(struct core) <= PARTITION_CORE_SLOT, "struct core fits its slot");
+
+static inline unsigned chief_core(uint64_t chief)
+{
+	return chief >> 16 & 0xffff;
+}
 
 static inline struct info_page *partition_info(paddr_t partition)
 {

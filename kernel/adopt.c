@@ -22,7 +22,7 @@ static bool record_is_sound(const struct core *core, const struct domain *d, uns
 		return false;
 	return d->index == index && (d->core == former || d->core == core) && d->generation == former->generations[index] &&
 	       d->state > DOMAIN_FREE && d->state <= DOMAIN_DYING && d->priority < RUN_PRIORITIES &&
-	       d->segment_count <= SEGMENT_MAX && d->parent.core < core->core_count &&
+	       d->segment_count <= SEGMENT_MAX &&
 	       (d->file == 0 || (d->file <= GUEST_FILE_MAX && (core->files_free & 1ul << d->file)));
 }
 
@@ -63,7 +63,6 @@ static bool record_claim(struct core *core, const struct domain *d)
 	fresh.epoch = d->epoch;
 	memcpy(fresh.name, d->name, sizeof(fresh.name));
 	fresh.supervisor = d->supervisor;
-	fresh.parent = (struct origin){d->parent.core, d->parent.domain, 0, false};
 	fresh.frames_quota = d->frames_quota;
 	fresh.faults = d->faults + 1;
 	fresh.status = (struct domain_status){.state = FAULT_CORE << 8, .time_stopped = time_read(), .time_detected = time_read()};
@@ -84,6 +83,7 @@ void adopt_claim(struct core *core)
 		return;
 	core->log = former->log; // the epitaph is in it
 	core->log_shown = former->log_shown;
+	core->chief = former->chief;
 	memcpy(core->generations, former->generations, sizeof(core->generations));
 	for (unsigned i = 0; i < DOMAIN_MAX; i++) {
 		struct domain *d = former->domains[i];
@@ -121,7 +121,9 @@ void adopt_finish(struct core *core)
 		kernel_invariant(core, d->table.root); // there was room for it before
 		if (made)
 			channel_reborn_all(d);
-		if (!made || dying)
+		bool deposed = d->supervisor && (uint32_t)core->chief != ((uint32_t)core->id << 16 | i); // it is elsewhere now
+		d->supervisor = d->supervisor && !deposed;
+		if (!made || dying || deposed)
 			domain_destroy_begin(d);
 		else if (d->supervisor) // nobody but its kernel restarts it
 			domain_restore_begin(d, (struct origin){0});

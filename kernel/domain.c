@@ -500,6 +500,7 @@ void domain_bury_if_free(struct domain *d)
 	}
 	if (d->table.root)
 		root_free(d);
+	d->state = DOMAIN_FREE; // for a reborn kernel that finds what was here
 	core->domains[index] = 0;
 	core->notices &= ~(1u << index);
 	core->jobs &= ~(1u << index);

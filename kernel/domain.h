@@ -125,7 +125,6 @@ struct domain {
 	bool supervisor;
 	unsigned futile; // supervisor: deaths in a row before it was ready
 	bool ready;
-	struct origin parent; // whom to tell about faults
 
 	uint64_t hgatp;
 	uint64_t hstatus; // without VTW
@@ -153,7 +152,7 @@ struct domain {
 	uint32_t event_domain[CORE_MAX]; // supervisor: bit: domain of that core
 	uint64_t event_core;
 	bool event_ping;
-	bool report; // parent must be told
+	bool report; // the supervisor must be told
 	uint64_t identities[4]; // in use
 
 	struct deadline timer;    // vstimecmp while not running
@@ -178,7 +177,8 @@ _Static_assert(offsetof(struct domain, f) == FRAME_FP, "frame.h: floating-point 
 
 #define DOMAIN_PAGES ((sizeof(struct domain) + PAGE_SIZE - 1) / PAGE_SIZE)
 
-enum deadline_kind { DEADLINE_SLICE, DEADLINE_MESH, DEADLINE_DOMAIN_TIMER, DEADLINE_CALL, DEADLINE_WATCH, DEADLINE_REBOOT };
+enum deadline_kind { DEADLINE_SLICE, DEADLINE_MESH, DEADLINE_DOMAIN_TIMER, DEADLINE_CALL, DEADLINE_WATCH, DEADLINE_REBOOT,
+		     DEADLINE_GUARD };
 
 // Creates a domain on this core, charged `quota` pages. ERR_LIMIT, ERR_NO_MEMORY, ERR_QUOTA.
 enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota, unsigned priority, uint32_t flags,

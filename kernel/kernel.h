@@ -11,6 +11,9 @@ _Noreturn void kernel_panic(struct core *core, const char *format, ...) __attrib
 #define kernel_invariant(core, condition)                                                                              \
 	((condition) ? (void)0 : kernel_panic(core, "%s:%d: %s", __FILE__, __LINE__, #condition))
 
+// Makes the supervisor on this core (start.c). `epoch`: of its last incarnation, 0: none. ERR_LIMIT, ERR_NO_MEMORY, ERR_QUOTA, ERR_INVALID.
+enum error first_domain_start(struct core *core, epoch_t epoch);
+
 // kernel/riscv/trap.S, fp.S
 struct domain;
 void trap_entry(void);

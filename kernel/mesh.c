@@ -33,7 +33,7 @@ void mesh_init(struct core *core)
 bool mesh_core_online(const struct core *core, unsigned peer)
 {
 	const struct mesh_peer *p = &core->peers[peer];
-	return p->info->state == CORE_ONLINE && !p->fenced && !p->rebooting;
+	return p->info->state == CORE_ONLINE && !p->fenced && !(p->rebooting && p->dying == p->info->incarnation);
 }
 
 // There, or on the way: worth to be told something.
@@ -66,7 +66,7 @@ static void peer_renew(struct core *core, unsigned peer)
 	struct mesh_peer *p = &core->peers[peer];
 	p->incarnation = p->info->incarnation;
 	p->out_tail = p->head = p->outstanding = 0;
-	p->listed = p->fenced = p->rebooting = false;
+	p->listed = p->fenced = false;
 	memset(p->out, 0, PAGE_SIZE);
 	*(volatile uint32_t *)p->in_head = 0;
 	fence_w_w(); // partner: fence_r_r in mesh_take; rings before the word that says so
@@ -198,8 +198,10 @@ static void notice_take(struct core *core, unsigned from, const struct mesh_mess
 		reboot_notice(core, from, m->word);
 	else if (m->op == NOTICE_STOP)
 		kernel_panic(core, "core %u found this one silent", from);
+	else if (m->op == NOTICE_PING && m->word[0])
+		mesh_notice(core, from, NOTICE_PING, call_nothing);
 	else if (m->op == NOTICE_LISTED)
-		core->peers[from].listed = true;
+		reboot_listed(core, from, m->word);
 }
 
 static void message_take(struct core *core, unsigned from, const struct mesh_message *m)
@@ -208,6 +210,7 @@ static void message_take(struct core *core, unsigned from, const struct mesh_mes
 	info_count(core->info, INFO_MESH_RECEIVED);
 	if (m->incarnation != p->incarnation)
 		return;
+	p->heard = true;
 	if (m->is_reply) {
 		if (p->outstanding > 0)
 			p->outstanding--;
@@ -241,8 +244,11 @@ void mesh_take(struct core *core)
 // Who begins anew allocates nothing until all have said what they hold of its memory (RECOVERY rule 11): then, this.
 static void listing_end(struct core *core)
 {
+	uint64_t word[6] = {0, core->chief};
+	for (unsigned i = 0; i < core->core_count; i++)
+		word[0] |= (uint64_t)core->peers[i].fenced << i;
 	for (uint64_t left = core->notices ? 0 : core->listing; left; left &= left - 1)
-		if (mesh_notice(core, (unsigned)__builtin_ctzl(left), NOTICE_LISTED, call_nothing))
+		if (mesh_notice(core, (unsigned)__builtin_ctzl(left), NOTICE_LISTED, word))
 			core->listing &= ~(left & -left);
 }
 

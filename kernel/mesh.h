@@ -21,10 +21,11 @@
 enum mesh_notice {
 	NOTICE_CHANNEL = 0x100, // tag of an end, its new state
 	NOTICE_DOORBELL,        // tag: ring the domain of the end that has it
-	NOTICE_DOMAIN,          // to the parent: status has changed
-	NOTICE_COMPLAINT,       // to the parent of a client: evidence was found
-	NOTICE_CORE,            // word 0: 0: the sender's state has changed, its info page says to what; n: core n - 1 is fenced off
-	NOTICE_LISTED,          // all that was to be asked of a new incarnation has been asked
+	NOTICE_DOMAIN,          // to the supervisor: status has changed
+	NOTICE_COMPLAINT,       // to the supervisor: evidence was found
+	NOTICE_CORE,            // word 0: 0: the sender's state has changed, its info page says to what; n: core n - 1 is fenced off; 1: chief
+	NOTICE_LISTED,          // all that was to be asked of a new incarnation has been asked; word 0: cores that are fenced off; 1: chief
+	NOTICE_PING,            // word 0: 1: is to be answered by one with 0
 	NOTICE_STOP,            // the receiver was found silent: if it hears this, it must not go on
 };
 

@@ -7,6 +7,7 @@
 #include "kernel/channel.h"
 #include "kernel/interrupt.h"
 #include "kernel/kernel.h"
+#include "kernel/reboot.h"
 #include "kernel/riscv/sbi.h"
 #include "kernel/schedule.h"
 #include <string.h>
@@ -24,8 +25,6 @@ enum error call_domain_create(struct invocation *c)
 	enum error error = domain_make(c->core, name, c->arg[3], (unsigned)(c->arg[4] >> 32), flags, &d);
 	if (error != ERR_OK)
 		return error;
-	d->parent.core = c->caller ? c->core->id : c->origin.core;
-	d->parent.domain = c->caller ? c->caller->index : c->origin.domain;
 	c->value[0] = d->generation;
 	c->value[1] = d->index;
 	return ERR_OK;
@@ -283,6 +282,8 @@ enum error call_device_tree_map(struct invocation *c)
 enum error call_core_ping(struct invocation *c)
 {
 	info_count(c->core->info, INFO_PINGS);
+	if (c->arg[1] && !c->caller)
+		reboot_guard_begin(c->core);
 	c->value[0] = c->core->incarnation;
 	c->value[1] = c->caller ? time_read() - c->arg[2] : 0; // from another core: the caller's kernel measures
 	return ERR_OK;

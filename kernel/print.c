@@ -35,7 +35,7 @@ static bool page_has_console(const struct info_page *page)
 static bool console_is_taken(const struct core *core)
 {
 	for (unsigned i = 0; i < core->core_count; i++)
-		if (page_has_console(partition_info(core->plan->cores[i].partition)))
+		if (!core->peers[i].fenced && page_has_console(partition_info(core->plan->cores[i].partition)))
 			return true;
 	return false;
 }

@@ -1,7 +1,8 @@
 // Starting other cores' kernels again (reboot.h), and killing one's own on request.
 //
-// Owns peers[].rebooting, .patience, .futile and .fenced. It must never start a hart that HSM does not call stopped.
-// If this core dies meanwhile, the next one that is first online sees the PANICKED page at the next notice.
+// Owns peers[].rebooting, .dying, .patience, .futile, .fenced and .heard, and what is known of the supervisor's place. It must
+// never start a hart that HSM does not call stopped. If this core dies meanwhile, the first one that is online after it sees
+// the PANICKED or STARTING page at the next notice (reboot_duty).
 #include "kernel/reboot.h"
 #include "core-local/info.h"
 #include "boot/boot.h"
@@ -11,46 +12,91 @@
 #include "kernel/mesh.h"
 #include "kernel/riscv/sbi.h"
 
-#define STOP_MS 1000u // a hart stops some us after its epitaph, unless the host is busy
-#define LOOK_US 500u  // between two looks
-#define FUTILE_MAX 5u // starts in a row that did not get online: another does not mend it
+#define STOP_MS 1000u   // a silent hart that is told to stop does so within some us, unless the host is busy
+#define START_MS 8000u  // from a panic to ONLINE; a reborn kernel waits 3 s at most for the others
+#define LOOK_US 500u    // between two looks
+#define FUTILE_MAX 5u   // starts in a row that did not get online: another does not mend it
+#define GUARD_MS 1000u  // between two looks at the supervisor's core; its pings come twice as often
+#define GUARD_MISSED 3u // looks without a sign of life until it counts as silent
+#define GUARD_RANK 3u   // and so many more for each core that should have noticed before us
+
+static uint64_t ms(const struct core *core, uint64_t n)
+{
+	return n * core->plan->timebase / 1000;
+}
 
 static void look_later(struct core *core)
 {
 	deadline_arm(&core->deadlines, &core->reboot, time_read() + LOOK_US * core->plan->timebase / 1000000);
 }
 
-static void fence_here(struct core *core, unsigned dead)
+static unsigned first_online(const struct core *core)
+{
+	unsigned i = 0;
+	while (i != core->id && !mesh_core_online(core, i))
+		i++;
+	return i;
+}
+
+void reboot_duty(struct core *core)
+{
+	for (unsigned i = 0; i < core->core_count && first_online(core) == core->id; i++) {
+		const volatile struct info_page *page = core->peers[i].info;
+		bool stuck = page->state == CORE_STARTING && page->incarnation > 1; // or well; who started it may be dead
+		if (i != core->id && !core->peers[i].fenced && (page->state == CORE_PANICKED || stuck))
+			reboot_begin(core, i);
+	}
+}
+
+static void fence_here(struct core *core, unsigned dead, uint64_t chief)
 {
 	core->peers[dead].fenced = true;
+	core->chief = chief > core->chief ? chief : core->chief;
 	mesh_forget(core, dead);
 	channel_fence_all(core, dead);
 	call_notice_core(core, dead);
 }
 
+// The supervisor's core is fenced off. A fresh one here adopts what runs on the others.
+static void supervisor_move(struct core *core, unsigned dead)
+{
+	const struct info_page *page = partition_info(core->plan->cores[dead].partition);
+	enum error error = first_domain_start(core, page->domains[(uint16_t)core->chief % DOMAIN_MAX].epoch);
+	if (error == ERR_OK)
+		kernel_print(core, "core %u: the supervisor starts here", core->id);
+	else
+		kernel_print(core, "core %u: the supervisor cannot be made here: error %d; nothing is restarted any more", core->id, error);
+}
+
 static void fence(struct core *core, unsigned dead, const char *why)
 {
-	const uint64_t word[6] = {dead + 1};
 	kernel_print(core, "core %u is fenced off: %s", dead, why);
 	core->peers[dead].rebooting = false;
-	fence_here(core, dead);
+	fence_here(core, dead, 0);
+	if (chief_core(core->chief) == dead)
+		supervisor_move(core, dead);
+	const uint64_t word[6] = {dead + 1, core->chief};
 	for (unsigned i = 0; i < core->core_count; i++)
 		if (i != core->id && i != dead)
 			mesh_notice(core, i, NOTICE_CORE, word);
+	reboot_duty(core);
 }
 
 static void hart_look(struct core *core, unsigned dead)
 {
 	struct mesh_peer *p = &core->peers[dead];
 	const struct plan_core *c = &core->plan->cores[dead];
-	if (sbi_hart_status(c->hart).value != SBI_HART_STOPPED) {
-		if (time_read() > p->patience)
-			fence(core, dead, "its hart does not stop");
-	} else if (++p->futile > FUTILE_MAX) {
-		fence(core, dead, "its kernel does not get online any more");
-	} else {
-		sbi_hart_start(c->hart, (uint64_t)core_entry, c->partition);
+	bool stopped = sbi_hart_status(c->hart).value == SBI_HART_STOPPED;
+	if (p->info->state == CORE_ONLINE && p->info->incarnation != p->dying) {
 		p->rebooting = false;
+	} else if (stopped && ++p->futile > FUTILE_MAX) {
+		fence(core, dead, "its kernel does not get online any more");
+	} else if (stopped) {
+		p->dying = p->info->incarnation;
+		p->patience = time_read() + ms(core, START_MS);
+		sbi_hart_start(c->hart, (uint64_t)core_entry, c->partition);
+	} else if (time_read() > p->patience) {
+		fence(core, dead, p->info->state == CORE_STARTING ? "its kernel hangs in its rebirth" : "its hart does not stop");
 	}
 }
 
@@ -69,56 +115,96 @@ void reboot_look(struct core *core)
 void reboot_begin(struct core *core, unsigned dead)
 {
 	struct mesh_peer *p = &core->peers[dead];
-	if (dead == core->id || p->rebooting)
+	bool silent = p->info->state == CORE_ONLINE;
+	if (dead == core->id || (p->rebooting && silent))
 		return;
-	if (p->info->state != CORE_PANICKED)
+	if (silent)
 		mesh_notice(core, dead, NOTICE_STOP, call_nothing);
+	if (!p->rebooting)
+		p->dying = p->info->state == CORE_STARTING ? 0 : p->info->incarnation;
+	p->patience = time_read() + ms(core, silent ? STOP_MS : START_MS);
 	p->rebooting = true;
-	p->patience = time_read() + STOP_MS * core->plan->timebase / 1000;
 	mesh_forget(core, dead);
 	look_later(core);
 }
 
-static unsigned first_online(const struct core *core)
-{
-	unsigned i = 0;
-	while (i != core->id && !mesh_core_online(core, i))
-		i++;
-	return i;
-}
-
 void reboot_notice(struct core *core, unsigned from, const uint64_t word[6])
 {
+	struct mesh_peer *p = &core->peers[from];
 	if (word[0]) {
 		if (word[0] <= core->core_count && word[0] - 1 != core->id)
-			fence_here(core, (unsigned)word[0] - 1);
+			fence_here(core, (unsigned)word[0] - 1, word[1]);
+		reboot_duty(core);
 		return;
 	}
-	if (mesh_core_online(core, from))
-		core->peers[from].futile = 0;
-	else
+	if (p->info->state == CORE_ONLINE) {
+		p->rebooting = false;
+		p->futile = 0;
+	} else {
 		mesh_forget(core, from);
+		if (p->fenced && first_online(core) == core->id) // it has woken up, and is dead now for certain
+			reboot_begin(core, from);
+	}
 	call_notice_core(core, from);
-	for (unsigned i = 0; i < core->core_count && first_online(core) == core->id; i++)
-		if (core->peers[i].info->state == CORE_PANICKED)
-			reboot_begin(core, i);
+	reboot_duty(core);
 }
+
+void reboot_listed(struct core *core, unsigned from, const uint64_t word[6])
+{
+	core->peers[from].listed = true;
+	core->chief = word[1] > core->chief ? word[1] : core->chief;
+	for (unsigned i = 0; i < core->core_count; i++)
+		if (i != core->id && (word[0] >> i & 1) && !core->peers[i].fenced && !core->peers[i].listed)
+			fence_here(core, i, 0);
+}
+
+// ---- the supervisor's core
+
+void reboot_guard_begin(struct core *core)
+{
+	core->silence = 0;
+	deadline_arm(&core->deadlines, &core->guard, time_read() + ms(core, GUARD_MS));
+}
+
+// Looks are counted, not time: when the host holds up the whole machine, one look comes late.
+void reboot_guard(struct core *core)
+{
+	unsigned chief = chief_core(core->chief), before = 0;
+	const uint64_t answer[6] = {1};
+	struct mesh_peer *p = &core->peers[chief];
+	if (chief == core->id)
+		return;
+	for (unsigned i = 0; i < core->id; i++)
+		before += i != chief && mesh_core_online(core, i);
+	core->silence = p->heard || !mesh_core_online(core, chief) ? 0 : core->silence + 1;
+	p->heard = false;
+	if (core->silence > GUARD_MISSED + before * GUARD_RANK)
+		reboot_begin(core, chief);
+	else
+		mesh_notice(core, chief, NOTICE_PING, answer);
+	deadline_arm(&core->deadlines, &core->guard, time_read() + ms(core, GUARD_MS));
+}
+
+// ---- calls
 
 enum error call_core_reboot(struct invocation *c)
 {
 	if (c->arg[0] >= c->core->core_count || c->arg[0] == c->core->id)
 		return ERR_INVALID;
+	if (c->core->peers[c->arg[0]].fenced)
+		return ERR_CORE_LOST;
 	reboot_begin(c->core, (unsigned)c->arg[0]);
 	return ERR_OK;
 }
 
-// The four ways in which a kernel can fail. The store goes to the stack of the next core's kernel, where it must not arrive.
+// The ways in which a kernel can fail. The store goes to the stack of the next core's kernel, where it must not arrive.
 enum error call_core_crash(struct invocation *c)
 {
 	struct core *core = c->core;
 	const volatile uint64_t nowhere = PAGE_SIZE;
-	if (c->arg[1] > CORE_CRASH_HANG)
+	if (c->arg[1] > CORE_CRASH_NAP || c->arg[2] % 8 >= DOOM_STEPS)
 		return ERR_INVALID;
+	core->doom = (uint32_t)c->arg[2];
 	if (!c->caller) // who asks gets an answer all the same
 		mesh_answer(core, c->origin, ERR_OK, call_nothing);
 	if (c->arg[1] == CORE_CRASH_PANIC)
@@ -127,6 +213,8 @@ enum error call_core_crash(struct invocation *c)
 		((void (*)(void))nowhere)();
 	if (c->arg[1] == CORE_CRASH_STORE)
 		*(volatile uint64_t *)(core->plan->cores[(core->id + 1) % core->core_count].partition + PARTITION_STACK_TOP - 8) = 0;
-	for (;;)
+	for (uint64_t end = time_read() + ms(core, CORE_NAP_MS); c->arg[1] == CORE_CRASH_HANG || time_read() < end;)
 		__asm__ volatile("");
+	c->deferred = true; // it was answered
+	return ERR_OK;
 }

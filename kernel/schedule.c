@@ -22,6 +22,7 @@ void schedule_init(struct core *core)
 	core->slice.kind = DEADLINE_SLICE;
 	core->mesh_retry.kind = DEADLINE_MESH;
 	core->reboot.kind = DEADLINE_REBOOT;
+	core->guard.kind = DEADLINE_GUARD;
 	core->info->running_domain = ~0u;
 }
 
@@ -193,6 +194,8 @@ static void deadline_handle(struct core *core, struct deadline *due)
 	struct domain *d = due->index < DOMAIN_MAX ? core->domains[due->index] : 0;
 	if (due->kind == DEADLINE_REBOOT)
 		reboot_look(core);
+	else if (due->kind == DEADLINE_GUARD)
+		reboot_guard(core);
 	else if (due->kind == DEADLINE_SLICE && core->current && core->current->state == DOMAIN_RUNNING)
 		schedule_yield(core->current);
 	else if (due->kind == DEADLINE_DOMAIN_TIMER && d)

@@ -12,6 +12,7 @@
 #include "kernel/interrupt.h"
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
+#include "kernel/reboot.h"
 #include "kernel/riscv/imsic.h"
 #include "kernel/schedule.h"
 #include <string.h>
@@ -251,35 +252,37 @@ static void guest_files_start(struct core *core)
 
 // ---- the first domain
 
-static void first_segment(struct domain *d, const struct boot_segment *b)
+static enum error first_segment(struct domain *d, const struct boot_segment *b)
 {
 	const struct segment s = {.gpa = b->gpa, .pages = b->pages, .prot = b->prot, .offset = b->offset, .length = b->length};
 	enum error error = domain_segment_add(d, &s, (struct origin){0});
-	if (error != ERR_OK)
-		kernel_panic(d->core, "the supervisor's segment at %lx (%lu pages) does not fit: error %d", b->gpa, b->pages,
-			     error);
-	while (d->job.kind != JOB_NONE)
+	while (error == ERR_OK && d->job.kind != JOB_NONE)
 		domain_job_step(d);
+	return error;
 }
 
-static void first_domain_start(struct core *core)
+enum error first_domain_start(struct core *core, epoch_t epoch)
 {
 	const struct boot_image *b = (const struct boot_image *)core->plan->boot_image;
 	uint64_t record = b->manifest_offset + 64 + b->first_service * 512; // struct manifest_service: its name comes first
+	const struct boot_segment startup = {GPA_STARTUP, 1, PROT_READ, record, 512};
 	uint64_t name[2];
 	struct domain *d;
 	memcpy(name, (const uint8_t *)b + record, sizeof(name));
 	enum error error = domain_make(core, name, b->first_quota_pages, b->first_priority, 0, &d);
 	if (error != ERR_OK)
-		kernel_panic(core, "the supervisor with a quota of %lu pages cannot be made: error %d", b->first_quota_pages,
-			     error);
+		return error;
+	for (unsigned i = 0; i <= b->first_segments && error == ERR_OK; i++)
+		error = first_segment(d, i < b->first_segments ? &b->first[i] : &startup);
+	if (error != ERR_OK) {
+		domain_destroy_begin(d);
+		return error;
+	}
 	d->supervisor = true;
-	d->parent = (struct origin){core->id, d->index, 0, false};
-	for (unsigned i = 0; i < b->first_segments; i++)
-		first_segment(d, &b->first[i]);
-	struct boot_segment startup = {GPA_STARTUP, 1, PROT_READ, record, 512};
-	first_segment(d, &startup);
+	d->epoch = epoch;
+	core->chief = ((core->chief >> 32) + (epoch > 0)) << 32 | (uint64_t)core->id << 16 | d->index;
 	domain_begin(d, b->first_entry, GPA_STACK_TOP);
+	return ERR_OK;
 }
 
 // Core 0 waits for all cores at boot. Others, and a reborn core, wait for those that are there to have said what they hold.
@@ -308,12 +311,27 @@ static void wait_for_others(struct core *core)
 	}
 }
 
-static bool core_has_supervisor(const struct core *core)
+// At boot; or when the record of the one that was here did not check out.
+static void supervisor_ensure(struct core *core)
 {
-	bool any = false;
+	bool any = chief_core(core->chief) != core->id;
 	for (unsigned i = 0; i < DOMAIN_MAX; i++)
 		any |= core->domains[i] && core->domains[i]->supervisor;
-	return any;
+	enum error error = any ? ERR_OK : first_domain_start(core, 0);
+	if (error != ERR_OK)
+		kernel_panic(core, "the supervisor cannot be made: error %d", error);
+}
+
+// For tests: an incarnation that is to die on its way (call_core_crash). Its predecessor's struct counts, for the next one reads it too.
+static void doom(struct core *core, unsigned step)
+{
+	struct core *former = core->former;
+	if (!former || former->doom < 8 || former->doom % 8 != step)
+		return;
+	former->doom -= 8;
+	while (step == DOOM_HANG)
+		__asm__ volatile("");
+	kernel_panic(core, "it was asked to, at step %u of its rebirth", step);
 }
 
 static void online_tell(struct core *core)
@@ -339,17 +357,22 @@ _Noreturn void core_main(paddr_t partition)
 	guest_files_start(core);
 	interrupt_init(core);
 	core->vmid_usable = vmid_probe();
+	doom(core, DOOM_CLAIM);
 	adopt_claim(core);
+	doom(core, DOOM_MEET);
+	doom(core, DOOM_HANG);
 	if (core->id != 0 || core->incarnation > 1)
 		wait_for_others(core);
 	frames_add_rest(&core->frames, core->memory);
+	doom(core, DOOM_FINISH);
 	adopt_finish(core);
+	doom(core, DOOM_ONLINE);
 	online_tell(core);
 	if (core->id == 0 && core->incarnation == 1) {
 		interrupt_aplic_start(core);
 		wait_for_others(core);
 	}
-	if (core->id == 0 && !core_has_supervisor(core))
-		first_domain_start(core);
+	supervisor_ensure(core);
+	reboot_duty(core);
 	trap_exit(schedule_next(core));
 }

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define CHANNELS 12u
+#define MOVE_LOOKS 500u // for a supervisor that is being started on another core: some seconds
+#define MOVE_PAUSE_US 10000u
 
 static struct client *supervisor;
 
@@ -19,6 +21,19 @@ static struct {
 	struct client *client;
 } channels[CHANNELS];
 
+// A channel of a service that was given up is closed: it may have been started again since, by somebody's wish.
+static enum error channel_reach(struct client **client, const char *served, const struct client_options *options)
+{
+	if (*client && client_lost(*client)) {
+		client_close(*client);
+		*client = 0;
+	}
+	enum error e = *client ? ERR_OK : client_open(client, served, options);
+	if (e != ERR_OK)
+		*client = 0;
+	return e;
+}
+
 enum error supervision_open(void)
 {
 	static struct fiber_mutex opening;
@@ -26,8 +41,11 @@ enum error supervision_open(void)
 		.slots = 16, .out_bytes = 16 * SUPERVISION_ROOM, .in_bytes = 16 * SUPERVISION_ROOM};
 	enum error e = ERR_OK;
 	fiber_mutex_lock(&opening);
-	if (!supervisor)
-		e = client_open(&supervisor, "supervisor", &options);
+	e = channel_reach(&supervisor, "supervisor", &options);
+	for (unsigned i = 0; i < MOVE_LOOKS && e == ERR_PEER_LOST; i++) { // its core is fenced off: another one is on its way
+		fiber_sleep_us(MOVE_PAUSE_US);
+		e = channel_reach(&supervisor, "supervisor", &options);
+	}
 	fiber_mutex_unlock(&opening);
 	return e;
 }
@@ -198,9 +216,9 @@ enum error supervision_core(unsigned core, uint64_t *state, uint64_t *reboots)
 	return e;
 }
 
-enum error supervision_core_crash(unsigned core, unsigned how)
+enum error supervision_core_crash(uint64_t cores, unsigned how, unsigned doom)
 {
-	return ask(&(struct client_request){.op = SUPERVISOR_OP_CORE_CRASH, .arg = {core, how}});
+	return ask(&(struct client_request){.op = SUPERVISOR_OP_CORE_CRASH, .arg = {cores, how, doom}});
 }
 
 enum error supervision_power(bool reboot, uint64_t code)
@@ -237,19 +255,6 @@ enum error supervision_poke(const struct supervision_victim *victim, uint64_t pl
 }
 
 // --- services' runtimes
-
-// A channel of a service that was given up is closed: it may have been started again since, by somebody's wish.
-static enum error channel_reach(struct client **client, const char *served, const struct client_options *options)
-{
-	if (*client && client_lost(*client)) {
-		client_close(*client);
-		*client = 0;
-	}
-	enum error e = *client ? ERR_OK : client_open(client, served, options);
-	if (e != ERR_OK)
-		*client = 0;
-	return e;
-}
 
 enum error supervision_channel(const char *served, struct client **client)
 {

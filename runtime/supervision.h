@@ -35,8 +35,8 @@ enum error supervision_times(uint64_t first, struct supervisor_restart *times, u
 			     uint64_t *next);
 // What the supervisor knows of a core: enum core_state, and how often its kernel was started again.
 enum error supervision_core(unsigned core, uint64_t *state, uint64_t *reboots);
-// Lets that core's kernel die (enum core_crash of abi/call.h).
-enum error supervision_core_crash(unsigned core, unsigned how);
+// Lets the kernels of those cores (a bit each) die; enum core_crash and doom: abi/call.h, core_crash.
+enum error supervision_core_crash(uint64_t cores, unsigned how, unsigned doom);
 enum error supervision_power(bool reboot, uint64_t code);
 
 // Who is harmed: a service by its name, or a job by its number (then the name counts for nothing).

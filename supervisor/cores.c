@@ -7,6 +7,7 @@
 // its next incarnation adopts what it finds; domains that are stopped are restarted by services_adopt.
 #include "supervisor/cores.h"
 #include "abi/info.h"
+#include "runtime/fiber.h"
 #include "runtime/runtime.h"
 #include "supervisor/print.h"
 #include "supervisor/services.h"
@@ -15,7 +16,6 @@
 static struct {
 	struct core_record {
 		uint32_t incarnation;
-		uint32_t reboots;
 		uint32_t missed; // pings in a row
 		bool lost;
 		bool fenced;
@@ -38,9 +38,14 @@ unsigned cores_state(unsigned core)
 	return info_read(core, &cores_page) ? cores_page.state : CORE_STARTING; // its page is being made
 }
 
+bool cores_usable(unsigned core)
+{
+	return core == self_core() || (!cores.core[core].lost && cores_state(core) == CORE_ONLINE);
+}
+
 uint32_t cores_reboots(unsigned core)
 {
-	return cores.core[core].reboots;
+	return cores.core[core].incarnation ? cores.core[core].incarnation - 1 : 0;
 }
 
 static void cores_lose(unsigned core, const char *why)
@@ -67,7 +72,6 @@ static void cores_return(unsigned core)
 	if (!c->lost) // it went and came before we looked
 		services_set_lost(core);
 	c->incarnation = cores_page.incarnation;
-	c->reboots++;
 	c->missed = 0;
 	c->lost = c->fenced = false;
 	unsigned back = services_return(core, lost);
@@ -76,23 +80,30 @@ static void cores_return(unsigned core)
 	    back, (unsigned)(us / 1000), (unsigned)(us % 1000));
 }
 
+// The kernels have given it up?
+static void cores_mark_fenced(unsigned core)
+{
+	struct core_record *c = &cores.core[core];
+	if (c->fenced || kcall(CALL_core_reboot, core).error != ERR_CORE_LOST)
+		return;
+	c->fenced = true;
+	services_fence(core);
+	say("supervisor: core %u is fenced off: nothing that it could still write is used again", core);
+}
+
 void cores_event(unsigned core)
 {
 	if (core >= services_cores() || core == self_core())
 		return;
 	struct core_record *c = &cores.core[core];
 	bool online = cores_online(core);
-	if (online && c->incarnation == 0) { // late at boot
+	if (online && c->incarnation == 0 && !self_restarted()) { // late at boot
 		c->incarnation = cores_page.incarnation;
 	} else if (online && cores_page.incarnation != c->incarnation) {
 		cores_return(core);
-	} else if (!online) {
+	} else if (!online || kcall(CALL_core_ping, core, 1).error) {
 		cores_lose(core, cores_page.state == CORE_PANICKED ? "its kernel panicked" : "its kernel does not answer");
-	} else if (kcall(CALL_core_ping, core).error) { // the kernels have given it up
-		cores_lose(core, "its kernel does not answer");
-		c->fenced = true;
-		say("supervisor: core %u is fenced off: its hart does not stop, so nothing that it could still write is used again",
-		    core);
+		cores_mark_fenced(core);
 	}
 }
 
@@ -102,7 +113,7 @@ static void cores_ping(struct timer *timer)
 		if (core == self_core() || cores.core[core].lost || cores.core[core].incarnation == 0)
 			continue;
 		struct core_record *c = &cores.core[core];
-		c->missed = kcall(CALL_core_ping, core).error == ERR_CORE_LOST ? c->missed + 1 : 0;
+		c->missed = kcall(CALL_core_ping, core, 1).error == ERR_CORE_LOST ? c->missed + 1 : 0;
 		if (c->missed == CORES_MISSED)
 			cores_silent(core);
 	}
@@ -110,10 +121,27 @@ static void cores_ping(struct timer *timer)
 	timer_arm(timer, time_now() + time_ticks_from_us(CORES_PING_MS * 1000ull));
 }
 
+// A restarted supervisor waits for cores that are coming back, else it would make their services anew elsewhere. Those that
+// are fenced off say ONLINE for ever; our kernel knows better.
+static void cores_look(unsigned core)
+{
+	struct core_record *c = &cores.core[core];
+	*c = (struct core_record){0};
+	for (unsigned waited = 0; self_restarted() && waited < CORES_RETURN_MS && !cores_online(core); waited++)
+		fiber_sleep_us(1000);
+	if (cores_online(core))
+		c->incarnation = cores_page.incarnation;
+	if (!c->incarnation || core == self_core() || kcall(CALL_core_ping, core, 1).error != ERR_CORE_LOST)
+		return;
+	c->lost = true;
+	c->since = time_now();
+	cores_mark_fenced(core);
+}
+
 void cores_begin(void)
 {
 	for (unsigned core = 0; core < services_cores(); core++)
-		cores.core[core] = (struct core_record){.incarnation = cores_online(core) ? cores_page.incarnation : 0};
+		cores_look(core);
 	if (services_cores() == 1)
 		return;
 	cores.ping.expired = cores_ping;

@@ -1,5 +1,6 @@
 // Cores: whose kernel lives, and what follows when one dies or is back.
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 // ms between two pings of every other core. 500: what panics says so at once; a ping is for a kernel that fell silent, whose
@@ -9,6 +10,10 @@
 // deadline of one call, and in between the supervisor answers its own ping.
 #define CORES_MISSED 2u
 
+// ms that a restarted supervisor waits for a core that is not online. 4 s: a kernel's rebirth takes some 20 ms, unless it waits for
+// one that is silent (3 s).
+#define CORES_RETURN_MS 4000u
+
 // The cores as they are now; starts to ping them.
 void cores_begin(void);
 // EVENT_CORE: it came online, is lost, or was fenced off.
@@ -16,4 +21,5 @@ void cores_event(unsigned core);
 // What is known of it beyond its info page, which a kernel that is silent cannot change: enum core_state, and how often its
 // kernel was started again.
 unsigned cores_state(unsigned core);
+bool cores_usable(unsigned core); // its kernel answers
 uint32_t cores_reboots(unsigned core);

@@ -272,17 +272,21 @@ static void requests_poke(struct server_request *r)
 
 static void requests_core_crash(struct server_request *r)
 {
-	uint64_t core = r->copy.arg[0], how = r->copy.arg[1];
-	if (core >= services_cores() || how > CORE_CRASH_HANG) {
-		requests_complete(r, ERR_INVALID, 0, 0);
-		return;
-	}
-	if (cores_state((unsigned)core) != CORE_ONLINE) {
-		requests_complete(r, ERR_CORE_LOST, 0, 0);
+	uint64_t cores = r->copy.arg[0], how = r->copy.arg[1], doom = r->copy.arg[2];
+	enum error error = cores && cores >> (services_cores() - 1) < 2 && how <= CORE_CRASH_NAP ? ERR_OK : ERR_INVALID;
+	for (unsigned core = 0; core < services_cores() && !error; core++)
+		if ((cores >> core & 1) && cores_state(core) != CORE_ONLINE)
+			error = ERR_CORE_LOST;
+	if (error) {
+		requests_complete(r, error, 0, 0);
 		return;
 	}
 	requests_certain(r, 0);
-	kcall(CALL_core_crash, core, how);
+	for (unsigned core = 0; core < services_cores(); core++)
+		if ((cores >> core & 1) && core != self_core())
+			kcall(CALL_core_crash, core, how, doom);
+	if (cores >> self_core() & 1)
+		kcall(CALL_core_crash, self_core(), how, doom);
 	requests_done(r, 0);
 }
 

@@ -8,6 +8,7 @@
 #include "supervisor/services.h"
 #include "runtime/error_text.h"
 #include "runtime/runtime.h"
+#include "supervisor/cores.h"
 #include "supervisor/jobs.h"
 #include "supervisor/restart.h"
 #include "supervisor/watch.h"
@@ -215,9 +216,39 @@ static void services_sweep(unsigned core)
 	}
 }
 
+void services_fence(unsigned core)
+{
+	for (unsigned i = 0; i < services.count; i++) {
+		struct service *s = &services.entry[i];
+		if (s->phase != PHASE_LOST || s->domain.core != core)
+			continue;
+		s->domain.handle = 0;
+		s->fenced = true;
+		services_set_held(s);
+	}
+}
+
+// It has stopped after all: what it drove can be reset, and started anew.
+static void services_unfence(unsigned core)
+{
+	for (unsigned i = 0; i < services.count; i++) {
+		struct service *s = &services.entry[i];
+		const struct manifest_service *r = s->record;
+		if (!s->fenced || s->domain.core != core || s->phase != PHASE_HELD)
+			continue;
+		struct pci_device *device = r->device > DEVICE_UART ? pci_device_find(r->device, r->device_index) : 0;
+		if (device && pci_device_quiesce(device))
+			continue;
+		services_publish(s, SERVICE_NONE); // the line that was in our own name
+		s->fenced = false;
+		s->phase = PHASE_WAITING;
+	}
+}
+
 unsigned services_return(unsigned core, uint64_t lost)
 {
 	unsigned back = 0;
+	services_unfence(core);
 	for (unsigned i = 0; i < services.count && services.order[i] < services.count; i++) {
 		struct service *s = &services.entry[services.order[i]];
 		if (s->phase == PHASE_LOST && s->domain.core == core)
@@ -239,20 +270,14 @@ static unsigned services_load(unsigned core)
 	return load;
 }
 
-static bool services_core_online(unsigned core)
-{
-	static struct info_page page;
-	return info_read(core, &page) && page.state == CORE_ONLINE;
-}
-
 unsigned services_choose_core(const struct manifest_service *record)
 {
-	if (record->core != CORE_ANY && services_core_online(record->core % services.cores))
+	if (record->core != CORE_ANY && cores_usable(record->core % services.cores))
 		return record->core % services.cores;
 	unsigned best = self_core(), least = ~0u;
 	for (unsigned core = 0; core < services.cores; core++) {
 		unsigned load = services_load(core);
-		if (load < least && services_core_online(core)) {
+		if (load < least && cores_usable(core)) {
 			best = core;
 			least = load;
 		}
@@ -276,6 +301,10 @@ static void services_fail(struct service *s, const char *what)
 static bool services_can_start(struct service *s, struct image_program *program)
 {
 	char why[SERVICES_WHY];
+	if (s->fenced && s->record->device > DEVICE_UART) {
+		services_fail(s, "a core that is fenced off may still drive its device");
+		return false;
+	}
 	if (!loader_device_exists(services.machine, s->record)) {
 		say("supervisor: %.16s is held: this machine has no %s %u", s->record->name,
 		    services_device_name(s->record), s->record->device_index);
@@ -289,6 +318,19 @@ static bool services_can_start(struct service *s, struct image_program *program)
 	return true;
 }
 
+// Who uses a service that was started on another core, as another domain, has lost its channel: it begins anew too.
+static void services_follow(const struct service *moved)
+{
+	for (unsigned i = 0; i < services.count; i++) {
+		struct service *s = &services.entry[i];
+		for (unsigned u = 0; u < s->record->uses_count; u++) {
+			int provider = manifest_provider(&services.image->manifest, s->record->uses[u]);
+			if (provider >= 0 && &services.entry[provider] == moved)
+				watch_kill(s); // unless it does not run
+		}
+	}
+}
+
 void services_start(struct service *s)
 {
 	struct image_program program;
@@ -296,6 +338,8 @@ void services_start(struct service *s)
 		return;
 	if (!s->domain.handle && s->phase == PHASE_HELD)
 		services_publish(s, SERVICE_NONE); // the line that was in our own name
+	bool moved = s->fenced;
+	s->fenced = false;
 	enum error error = loader_create(services.image, s->record, &program, services_choose_core(s->record),
 					 &s->domain);
 	if (!error) {
@@ -310,6 +354,8 @@ void services_start(struct service *s)
 		return;
 	}
 	restart_first_start(s);
+	if (moved)
+		services_follow(s);
 }
 
 // Is whatever is published under that name there, or certain not to come?
@@ -407,6 +453,18 @@ static bool services_adopt_domain(unsigned core, unsigned domain, const struct i
 	return true;
 }
 
+// What stood on a core that is fenced off is started elsewhere (services_advance), if no device belongs to it.
+static void services_mourn(unsigned core, const struct info_page *page)
+{
+	for (unsigned i = 0; i < DOMAIN_MAX; i++) {
+		int n = page->domains[i].state == DOMAIN_FREE ? -1 : manifest_find(&services.image->manifest, page->domains[i].name);
+		if (n < 0 || services.entry[n].domain.handle) // nobody's, or ourselves
+			continue;
+		services.entry[n].fenced = true;
+		services.entry[n].domain.core = core;
+	}
+}
+
 unsigned services_adopt(void)
 {
 	static struct info_page page; // a page is too much for a fiber's stack
@@ -414,7 +472,9 @@ unsigned services_adopt(void)
 	for (unsigned core = 0; core < services.cores; core++) {
 		if (!info_read(core, &page) || page.state != CORE_ONLINE)
 			continue;
-		for (unsigned i = 0; i < DOMAIN_MAX; i++) {
+		if (cores_state(core) == CORE_LOST)
+			services_mourn(core, &page);
+		for (unsigned i = 0; i < DOMAIN_MAX && cores_usable(core); i++) {
 			if (page.domains[i].state == DOMAIN_FREE || page.domains[i].state == DOMAIN_DYING)
 				continue;
 			if (core == self_core() && i == self_domain())

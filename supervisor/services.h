@@ -46,6 +46,7 @@ struct service {
 	uint32_t epoch;
 	char image[NAME_SIZE]; // the one in use: the record's or its alternative
 	bool replace;          // another image is to be loaded at STEP_RESTORE
+	bool fenced;           // domain.core, which had it, is fenced off
 	// restart: written by watch.c and restart.c
 	enum restart_step step;
 	enum fault_kind why;
@@ -97,6 +98,8 @@ void services_start(struct service *service);
 void services_set_up(struct service *service);  // it is ready
 void services_set_held(struct service *service);
 void services_set_lost(unsigned core);
+// That core is fenced off: what was lost with it is held.
+void services_fence(unsigned core);
 // That core has a new kernel: restarts what was lost with the old one, and destroys what nobody owns. Returns how many.
 unsigned services_return(unsigned core, uint64_t lost);
 // The names that it serves, in its core's info page. A service without a domain is published as the supervisor's.

@@ -120,50 +120,103 @@ static bool core_service(unsigned core, struct target *target)
 	return false;
 }
 
-// Waits until the supervisor says that the core has a new kernel, or that it is fenced off.
-static enum error await_core(unsigned core, uint64_t reboots)
+// Whom the death of a core's kernel is measured by.
+static struct victim {
+	uint64_t reboots;
+	bool served; // by a service there that answers pings
+	struct target target;
+} victims[CORE_MAX];
+
+// Waits until the core has a new kernel and its services are started there, or it is fenced off.
+static enum error await_core(unsigned core)
 {
 	uint64_t state, now;
 	for (unsigned i = 0; i < CORE_LOOKS; i++) {
 		enum error e = supervision_core(core, &state, &now);
 		if (e != ERR_OK || state == CORE_LOST)
 			return e == ERR_OK ? ERR_CORE_LOST : e;
-		if (now != reboots)
+		if (state == CORE_ONLINE && now != victims[core].reboots)
 			return ERR_OK;
 		fiber_sleep_us(EPOCH_PAUSE_US);
 	}
 	return ERR_TIMEOUT;
 }
 
-static int crash_core(const char *number, const char *how)
+// "1" or "1,3": a bit for each core.
+static bool cores_parse(const char *text, uint64_t *cores)
 {
-	static const char *const words[] = {"panic", "jump", "store", "hang"};
-	uint64_t core, state, reboots, kind = 0;
-	struct target target;
+	uint64_t core;
+	char part[4];
+	*cores = 0;
+	for (size_t n; *text; text += n + (text[n] == ',')) {
+		n = strcspn(text, ",");
+		if (n == 0 || n >= sizeof(part))
+			return false;
+		memcpy(part, text, n);
+		part[n] = 0;
+		if (!number_parse(part, &core) || core >= CORE_MAX)
+			return false;
+		*cores |= 1ul << core;
+	}
+	return *cores != 0;
+}
+
+static unsigned word_find(const char *const *words, unsigned count, const char *word)
+{
+	unsigned i = 0;
+	while (i < count && strcmp(words[i], word) != 0)
+		i++;
+	return i;
+}
+
+static enum error crash_await(uint64_t cores, bool hang)
+{
+	enum error e = ERR_OK;
+	for (unsigned core = 0; core < CORE_MAX && e == ERR_OK; core++) {
+		if (!(cores >> core & 1))
+			continue;
+		e = victims[core].served && !hang ? supervision_ping(victims[core].target.served) : ERR_NOT_FOUND;
+		if (e != ERR_NOT_FOUND)
+			continue;
+		e = await_core(core); // nobody there whom this shell's manifest names
+		if (e == ERR_OK && victims[core].served)
+			e = await_epoch(&victims[core].target);
+	}
+	return e;
+}
+
+// crash core N[,N] [HOW [STEP [TIMES]]]
+static int crash_core(int argc, char **argv)
+{
+	static const char *const words[] = {"panic", "jump", "store", "hang", "nap"};
+	static const char *const steps[] = {"", "claim", "meet", "finish", "online", "hang"};
+	uint64_t cores, state, times = 1;
+	enum error e = ERR_OK;
 	char text[24];
-	while (kind < 4 && strcmp(how, words[kind]) != 0)
-		kind++;
-	if (!number_parse(number, &core) || core >= CORE_MAX || kind == 4)
+	unsigned how = argc > 1 ? word_find(words, 5, argv[1]) : 0, step = argc > 2 ? word_find(steps, DOOM_STEPS, argv[2]) : 0;
+	if (!cores_parse(argv[0], &cores) || how == 5 || step == DOOM_STEPS || (argc > 3 && !number_parse(argv[3], &times)))
 		return STATUS_USAGE;
-	bool served = core_service((unsigned)core, &target);
-	enum error e = supervision_core((unsigned)core, &state, &reboots);
+	for (unsigned core = 0; core < CORE_MAX; core++) {
+		if (!(cores >> core & 1))
+			continue;
+		e = e == ERR_OK ? supervision_core(core, &state, &victims[core].reboots) : e;
+		victims[core].served = core_service(core, &victims[core].target);
+	}
 	uint64_t start = time_now();
 	if (e == ERR_OK)
-		e = supervision_core_crash((unsigned)core, (unsigned)kind);
-	if (e == ERR_OK)
-		e = served && kind != 3 ? supervision_ping(target.served) : await_core((unsigned)core, reboots);
-	if (e == ERR_NOT_FOUND)
-		e = await_core((unsigned)core, reboots);
+		e = supervision_core_crash(cores, how, step ? (unsigned)times << 3 | step : 0);
+	if (e == ERR_OK || e == ERR_PEER_LOST) // the supervisor can be among the victims
+		e = crash_await(cores, how >= CORE_CRASH_HANG);
 	if (e != ERR_OK)
-		return complain(number, e);
-	printf("core %s: %s, %s after %s\n", number, how, served ? target.name : "back", duration_text(time_now() - start, text));
+		return complain(argv[0], e);
+	printf("core %s: %s, served after %s\n", argv[0], argc > 1 ? argv[1] : words[0], duration_text(time_now() - start, text));
 	return STATUS_OK;
 }
 
 static int command_crash(int argc, char **argv)
 {
-	if (argc >= 3 && argc <= 4 && strcmp(argv[1], "core") == 0)
-		return crash_core(argv[2], argc == 4 ? argv[3] : "panic");
+	if (argc >= 3 && argc <= 6 && strcmp(argv[1], "core") == 0)
+		return crash_core(argc - 2, argv + 2);
 	if (argc < 2 || argc > 3)
 		return STATUS_USAGE;
 	return crash(argv[1], argc == 3 ? argv[2] : "illegal");
@@ -303,7 +356,9 @@ static int command_flip(int argc, char **argv)
 const struct command commands_faults[] = {
 	{"crash", "SERVICE [HOW]",
 	 "let it die and come back; HOW: illegal wild stack assert exit reply error hang kill", command_crash},
-	{"crash core", "N [HOW]", "let the kernel of a core die and come back; HOW: panic jump store hang", command_crash},
+	{"crash core", "N[,N] [HOW [STEP [TIMES]]]",
+	 "let the kernels of cores die and come back; HOW: panic jump store hang nap; STEP, at which they die again: claim meet finish online hang",
+	 command_crash},
 	{"hang", "SERVICE", "let a service stop answering, and wait until it is back", command_hang},
 	{"restart", "SERVICE", "restart it and forget its history", command_restart},
 	{"inject", "SERVICE POINT ACTION [N [ERROR]]", "arm a fault at the N-th passage of a named point, or of `any`",

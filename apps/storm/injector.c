@@ -91,7 +91,7 @@ static enum error kill_core(unsigned service)
 	if (e == ERR_OK && (found.core == self_core() || found.core == 0))
 		e = ERR_DENIED;
 	if (e == ERR_OK) // a hang is for ever where the firmware cannot stop a hart
-		e = supervision_core_crash(found.core, (unsigned)storm_random_below(&targets[service].random, CORE_CRASH_HANG));
+		e = supervision_core_crash(1ul << found.core, (unsigned)storm_random_below(&targets[service].random, CORE_CRASH_HANG), 0);
 	return e == ERR_CORE_LOST ? ERR_STATE : e;
 }
 

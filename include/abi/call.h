@@ -52,10 +52,10 @@
 	X(interrupt_bind, D, "D, device index, source (0: MSI) -> identity, MSI address, MSI data")                    \
 	X(boot_image_map, S, "-> gpa, bytes ; into the caller, read-only")                                             \
 	X(device_tree_map, S, "-> gpa, bytes ; into the caller, read-only")                                            \
-	X(core_ping, C, "core -> incarnation, ticks it took")                                                          \
+	X(core_ping, C, "core, again -> incarnation, ticks it took; again: there will be more, and without them that core asks ours whether it lives")                                                          \
 	X(core_log, C, "core, offset -> 4 words of its kernel's log, the offset behind them (the same: no more)")      \
-	X(core_reboot, S, "core -> ; it is dead or silent: its hart starts again when it has stopped (EVENT_CORE tells)")        \
-	X(core_crash, C, "core, enum core_crash -> ; that core's kernel dies")                                         \
+	X(core_reboot, S, "core -> ; it is dead or silent: its hart starts again when it has stopped (EVENT_CORE tells); CORE_LOST: it is fenced off")        \
+	X(core_crash, C, "core, enum core_crash, doom -> ; that core's kernel dies; doom: how many of the next incarnations << 3 | enum doom")                                         \
 	X(memory_count, C, "core -> free frames, all frames, frames quarantined")                                      \
 	X(power, S, "0 off, 1 reboot; exit code -> never returns")
 
@@ -74,7 +74,11 @@ enum call_right { CALL_RIGHT_P, CALL_RIGHT_S, CALL_RIGHT_C, CALL_RIGHT_D, CALL_R
 #define DOMAIN_FLAG_NO_FILE 2u   // never gets a guest interrupt file (tests of the path through the kernels)
 #define DOMAIN_FLAG_CONSOLE 4u   // owns the UART: the kernels stop printing when it is ready
 
-enum core_crash { CORE_CRASH_PANIC, CORE_CRASH_JUMP, CORE_CRASH_STORE, CORE_CRASH_HANG };
+enum core_crash { CORE_CRASH_PANIC, CORE_CRASH_JUMP, CORE_CRASH_STORE, CORE_CRASH_HANG, CORE_CRASH_NAP }; // NAP: hangs for CORE_NAP_MS
+#define CORE_NAP_MS 12000u // until it is fenced off, and longer
+// Where a new incarnation of a kernel dies: before it claims its records, before it meets the other kernels, before and after it
+// makes its tables anew; or it hangs before it meets them.
+enum doom { DOOM_NONE, DOOM_CLAIM, DOOM_MEET, DOOM_FINISH, DOOM_ONLINE, DOOM_HANG, DOOM_STEPS };
 
 #define PROT_READ 1u
 #define PROT_WRITE 2u

@@ -18,7 +18,7 @@
 			       "in: pristine content from there on; the stack comes last and has none")               \
 	X(POKE, ONCE, "place, mask, job; out: service name -> the word as it was; damage on purpose (domain_poke)")                    \
 	X(CORE, IDEMPOTENT, "core -> enum core_state, reboots of its kernel")                                          \
-	X(CORE_CRASH, ONCE, "core, enum core_crash -> ; that core's kernel dies")
+	X(CORE_CRASH, ONCE, "cores (a bit each), enum core_crash, doom (abi/call.h) -> ; their kernels die, at once")
 
 enum supervisor_op {
 	SUPERVISOR_OP_NONE,

@@ -117,3 +117,133 @@ def reboot_of_a_silent_core(t):
     output, status = machine.command("sha256 /all.txt")
     t.check(status != 0, f"a file was read from a lost disk: {output!r}")
     t.equal(cores(t, machine)[3][0], "online", "core 3")
+
+
+def all_up(t, machine, but=()):
+    """Every service is up; those that are coming back are waited for."""
+    for _ in range(200):
+        states = {name: s["state"] for name, s in t.services(machine).items() if name not in but}
+        if set(states.values()) == {"up"}:
+            return
+        machine.command("echo")
+    t.check(False, f"services are {states}")
+
+
+@case(step=["claim", "meet", "finish", "online"])
+def reboot_dies_in_its_rebirth(t, step):
+    """The reborn kernel dies three times more on its way, below blk and then below fs: nothing is lost."""
+    image = t.disk()
+    machine = t.boot(disk=image, boot=system(t, shell=0), cores=4)
+    t.run(machine, "write /kept before")
+    for core in (1, 2):
+        t.run(machine, f"crash core {core} panic {step} 3")
+        t.run(machine, f"append /kept {core}")
+        t.equal(cores(t, machine)[core], ("online", 5), f"core {core}")
+    t.equal(t.run(machine, "cat /kept").split(), ["before", "1", "2"], "/kept")
+    all_up(t, machine)
+    t.run(machine, "sync")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    t.image_is_sound(image)
+
+
+@case
+def reboot_gives_up(t):
+    """A kernel that dies in each of its rebirths is fenced off, and its clients are told; the other cores go on."""
+    machine = t.boot(boot=system(t, shell=0), cores=4)
+    output, status = machine.command("crash core 1 panic meet 100")
+    t.check(status != 0, f"it came back: {output!r}")
+    t.check("core 1 is fenced off: its kernel does not get online any more" in t.run(machine, "log"), "the log does not say so")
+    t.equal(cores(t, machine)[1][0], "lost", "core 1")
+    output, status = machine.command("sha256 /all.txt")
+    t.check(status != 0, f"a file was read from a lost disk: {output!r}")
+    t.run(machine, "crash core 2")  # a reborn kernel hears who is fenced off, and does not wait for it
+    t.run(machine, "crash core 3")
+
+
+@case(full=True)
+def reboot_hangs_in_its_rebirth(t):
+    machine = t.boot(boot=system(t, shell=0), cores=4)
+    output, status = machine.command("crash core 1 panic hang", seconds=60)
+    t.check(status != 0, f"it came back: {output!r}")
+    t.check("core 1 is fenced off: its kernel hangs in its rebirth" in t.run(machine, "log"), "the log does not say so")
+    t.equal(cores(t, machine)[1][0], "lost", "core 1")
+
+
+@case(full=True, dead=["0,1", "2,3"])
+def reboot_of_two(t, dead):
+    reboot_together(t, dead, 10)
+
+
+@case(dead=["1,2", "0,1,2", "0,3"])
+def reboot_of_several(t, dead):
+    reboot_together(t, dead, 3)
+
+
+def reboot_together(t, dead, rounds):
+    """Kernels that die at once: of blk and fs, of the supervisor and others, of the shell. Who lives starts them again."""
+    image = t.disk()
+    shell = next(core for core in range(4) if str(core) not in dead) if dead != "0,3" else 3
+    machine = t.boot(disk=image, boot=system(t, shell=shell), cores=4)
+    t.run(machine, "write /kept before")
+    for round_ in range(rounds):
+        if dead == "0,3":
+            machine.type(f"crash core {dead}\n")
+            machine.expect(r"the shell was restarted", seconds=60)
+            machine.prompt()
+            machine.command("color off")
+        else:
+            t.run(machine, f"crash core {dead} {('panic', 'jump', 'store')[round_ % 3]}")
+        t.run(machine, f"append /kept {round_}")
+        all_up(t, machine)
+        expected = {core: 2 + round_ if str(core) in dead else 1 for core in range(4)}
+        t.equal({core: n for core, (_, n) in cores(t, machine).items()}, expected, "incarnations")
+    t.equal(t.run(machine, "cat /kept").split(), ["before"] + [str(n) for n in range(rounds)], "/kept")
+    t.run(machine, "sync")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    t.image_is_sound(image)
+
+
+@case
+def reboot_silent_supervisor(t):
+    """Core 0 hangs: the others notice by themselves, and the supervisor begins anew on the lowest of them."""
+    image = t.disk()
+    machine = t.boot(disk=image, boot=system(t, console=2, shell=3), cores=4)
+    t.run(machine, "write /kept before")
+    machine.command("crash core 0 hang", seconds=120)
+    t.check("core 0 is fenced off" in t.run(machine, "log"), "the log does not say so")
+    t.equal(cores(t, machine)[0][0], "lost", "core 0")
+    t.equal(t.services(machine)["supervisor"]["core"], 1, "the supervisor's core")
+    t.run(machine, "run fpu")
+    t.run(machine, "crash blk")
+    t.run(machine, "crash core 2")
+    t.run(machine, "crash supervisor")
+    t.run(machine, "append /kept after")
+    machine.command("crash core 1")  # the new supervisor's kernel, with blk
+    t.run(machine, "append /kept again")
+    t.equal(t.run(machine, "cat /kept").split(), ["before", "after", "again"], "/kept")
+    all_up(t, machine)
+    t.equal(cores(t, machine)[0][0], "lost", "core 0")
+    t.run(machine, "sync")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    t.image_is_sound(image)
+
+
+@case
+def reboot_of_a_sleeper(t):
+    """The same with the console on core 0, which wakes up when it has been fenced off: it reads that it must stop, and comes
+    back without a supervisor. The console began anew elsewhere, the shell with it."""
+    machine = t.boot(cores=4)
+    machine.type("crash core 0 nap\n")
+    machine.expect(r"the shell was restarted", seconds=60)
+    machine.prompt()
+    machine.expect(r"supervisor: core 0 is back as incarnation 2", seconds=60)
+    machine.command("color off")
+    now = cores(t, machine)
+    t.equal({core: n for core, (_, n) in now.items()}, {0: 2, 1: 1, 2: 1, 3: 1}, "incarnations")
+    services = t.services(machine)
+    t.equal(services["supervisor"]["core"], 1, "the supervisor's core")
+    t.check(services["console"]["core"] != 0, "the console did not move")
+    t.equal({s["state"] for s in services.values()}, {"up"}, "states")
+    t.run(machine, "run fpu")
+    t.run(machine, "crash core 0")
+    t.run(machine, "cat /empty")

@@ -26,6 +26,8 @@ enum error fake_fail_error;
 unsigned fake_fail_count;
 bool fake_lost[FAKE_CORES];
 bool fake_silent[FAKE_CORES];
+bool fake_fenced[FAKE_CORES];
+unsigned fake_sleeps;
 uint32_t fake_incarnation[FAKE_CORES];
 uint64_t fake_now;
 unsigned fake_inject_at;
@@ -56,7 +58,7 @@ void fake_reset(void)
 	fake_trace[0] = 0;
 	for (unsigned i = 0; i < FAKE_CORES; i++) {
 		fake_incarnation[i] = 1;
-		fake_silent[i] = false;
+		fake_silent[i] = fake_fenced[i] = false;
 	}
 	fake_cores = FAKE_CORES;
 	fake_has_disk = true;
@@ -64,6 +66,7 @@ void fake_reset(void)
 	fake_quiesce_error = ERR_OK;
 	fake_fail_count = 0;
 	fake_now = 1000000;
+	fake_sleeps = 0;
 	fake_inject_at = fake_inject_passages = 0;
 	fake_restarted = fake_old_kernel = false;
 	fake_domains[0] = (struct fake_domain){.used = true, .name = "supervisor", .epoch = 1, .state = DOMAIN_RUNNING};
@@ -118,7 +121,7 @@ void fake_crash(struct fake_domain *domain, enum fault_kind kind, uint64_t cause
 
 void fake_reborn(unsigned core, bool kept)
 {
-	fake_lost[core] = fake_silent[core] = false;
+	fake_lost[core] = fake_silent[core] = fake_fenced[core] = false;
 	fake_incarnation[core]++;
 	for (unsigned i = 0; i < FAKE_DOMAINS; i++) {
 		struct fake_domain *d = &fake_domains[i];
@@ -136,6 +139,8 @@ static struct kernel_result fake_of_core(enum call number, uint64_t core)
 {
 	char text[8];
 	snprintf(text, sizeof text, "%u", (unsigned)core);
+	if (number == CALL_core_reboot && fake_fenced[core])
+		return (struct kernel_result){.error = ERR_CORE_LOST};
 	if (number == CALL_core_reboot)
 		fake_note("reboot", text);
 	else if (fake_lost[core])
@@ -391,6 +396,13 @@ void fake_advance_ms(uint64_t ms)
 		timer_cancel(t);
 		t->expired(t);
 	}
+}
+
+void fiber_sleep_us(uint64_t us)
+{
+	fake_now += us * FAKE_TICKS_PER_US;
+	if (fake_sleeps && --fake_sleeps == 0)
+		memset(fake_lost, 0, sizeof fake_lost);
 }
 
 unsigned self_core(void)

@@ -45,6 +45,8 @@ extern enum error fake_fail_error;
 extern unsigned fake_fail_count;
 extern bool fake_lost[FAKE_CORES]; // cores
 extern bool fake_silent[FAKE_CORES]; // their pages say that they are online
+extern bool fake_fenced[FAKE_CORES];
+extern unsigned fake_sleeps;       // in how many milliseconds all cores that are lost are back
 extern uint32_t fake_incarnation[FAKE_CORES];
 extern uint64_t fake_now;         // ticks
 extern unsigned fake_inject_at;   // passage of any point that gives ERR_INJECTED, 0: none

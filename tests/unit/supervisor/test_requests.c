@@ -126,6 +126,11 @@ uint32_t cores_reboots(unsigned core)
 	return 5 + core;
 }
 
+unsigned self_core(void)
+{
+	return 0;
+}
+
 unsigned services_cores(void)
 {
 	return 2;
@@ -202,7 +207,7 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 	if (number == CALL_memory_count)
 		return (struct kernel_result){.value = {100 + a0, 200, 3}};
 	if (number == CALL_core_crash) {
-		sprintf(ask_done + strlen(ask_done), "crash %u %u ", (unsigned)a0, (unsigned)a1);
+		sprintf(ask_done + strlen(ask_done), "crash %u %u %u ", (unsigned)a0, (unsigned)a1, (unsigned)a2);
 		return (struct kernel_result){0};
 	}
 	assert_int_equal(number, CALL_power);
@@ -299,17 +304,19 @@ static void test_requests_kill_and_restart(void **state)
 static void test_requests_cores(void **state)
 {
 	(void)state;
-	struct server_request r = ask_make(SUPERVISOR_OP_CORE_CRASH, 1, "", 0);
+	struct server_request r = ask_make(SUPERVISOR_OP_CORE_CRASH, 1 << 1, "", 0);
 	r.copy.arg[1] = CORE_CRASH_STORE;
+	r.copy.arg[2] = 1 << 3 | DOOM_MEET;
 	requests_server.request(&r);
 	assert_int_equal(ask_answers[0].status, ERR_OK);
-	assert_string_equal(ask_done, "record crash 1 2 "); // record before effect
+	assert_string_equal(ask_done, "record crash 1 2 10 "); // record before effect
 	assert_int_equal(ask(SUPERVISOR_OP_CORE, 1, ""), ERR_OK);
 	assert_int_equal(ask_answers[0].result[0], CORE_ONLINE);
 	assert_int_equal(ask_answers[0].result[1], 6);
 	assert_int_equal(ask(SUPERVISOR_OP_CORE, 2, ""), ERR_INVALID);
-	assert_int_equal(ask(SUPERVISOR_OP_CORE_CRASH, 0, ""), ERR_CORE_LOST);
-	assert_int_equal(ask(SUPERVISOR_OP_CORE_CRASH, 2, ""), ERR_INVALID);
+	assert_int_equal(ask(SUPERVISOR_OP_CORE_CRASH, 3, ""), ERR_CORE_LOST);
+	assert_int_equal(ask(SUPERVISOR_OP_CORE_CRASH, 4, ""), ERR_INVALID);
+	assert_int_equal(ask(SUPERVISOR_OP_CORE_CRASH, 0, ""), ERR_INVALID);
 	assert_string_equal(ask_done, "");
 }
 

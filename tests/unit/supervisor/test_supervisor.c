@@ -55,6 +55,7 @@ static void boot_begin(const struct manifest_service s[BOOT_COUNT])
 	assert_true(image_is_whole(&boot_image));
 	boot_log = crash_log_end();
 	assert_int_equal(services_setup(&boot_image, &boot_machine, fake_cores), ERR_OK);
+	cores_begin();
 }
 
 static void boot_event(const char *name)
@@ -508,7 +509,6 @@ static void test_restart_core_lost(void **state)
 {
 	(void)state;
 	boot_default();
-	cores_begin();
 	fake_lost[2] = true;
 	watch_event(EVENT_CORE, 2, 0, 0);
 	assert_int_equal(boot_service("fs")->phase, PHASE_LOST);
@@ -522,6 +522,14 @@ static void test_restart_core_lost(void **state)
 	assert_int_equal(boot_service("blk")->phase, PHASE_LOST);
 }
 
+static void boot_supervisor_dies(void)
+{
+	fake_restarted = true;
+	fake_trace[0] = 0;
+	boot_log = crash_log_end();
+	services_setup(&boot_image, &boot_machine, fake_cores);
+}
+
 static void boot_core_dies(unsigned core)
 {
 	fake_lost[core] = true;
@@ -533,7 +541,6 @@ static void test_core_is_back(void **state)
 {
 	(void)state;
 	boot_default();
-	cores_begin();
 	boot_core_dies(2);
 	assert_int_equal(cores_state(2), CORE_PANICKED);
 	assert_int_equal(boot_service("fs")->phase, PHASE_LOST);
@@ -553,7 +560,6 @@ static void test_core_is_back_before_we_looked(void **state)
 {
 	(void)state;
 	boot_default();
-	cores_begin();
 	fake_trace[0] = 0;
 	fake_reborn(1, true);
 	watch_event(EVENT_CORE, 1, 0, 0);
@@ -567,7 +573,6 @@ static void test_core_is_back_without_records(void **state)
 {
 	(void)state;
 	boot_default();
-	cores_begin();
 	boot_core_dies(1);
 	fake_reborn(1, false);
 	watch_event(EVENT_CORE, 1, 0, 0);
@@ -581,7 +586,6 @@ static void test_core_is_silent(void **state)
 {
 	(void)state;
 	boot_default();
-	cores_begin();
 	fake_trace[0] = 0;
 	fake_lost[2] = fake_silent[2] = true;
 	fake_advance_ms(CORES_PING_MS + 1); // it may be late
@@ -592,13 +596,82 @@ static void test_core_is_silent(void **state)
 	assert_int_equal(boot_service("fs")->phase, PHASE_LOST);
 	fake_advance_ms(CORES_PING_MS + 1); // asked once
 	boot_traced("");
+	fake_fenced[2] = true;
 	watch_event(EVENT_CORE, 2, 0, 0);
 	assert_int_equal(cores_state(2), CORE_LOST);
 	assert_non_null(strstr(boot_said(), "core 2 is fenced off"));
+	assert_int_equal(fake_published("fs"), SERVICE_HELD); // under another name than the dead core's: clients are told
 	fake_reborn(2, true); // it woke late, read that it must stop, and began anew
 	watch_event(EVENT_CORE, 2, 0, 0);
 	assert_int_equal(cores_state(2), CORE_ONLINE);
+	services_advance();
 	boot_is_ready("fs");
+	assert_int_equal(fake_published("fs"), SERVICE_UP);
+}
+
+// What may still drive a device is not started elsewhere, whoever asks; when the core has stopped after all, the device is reset first.
+static void test_core_is_silent_with_a_device(void **state)
+{
+	(void)state;
+	boot_default();
+	fake_lost[1] = fake_silent[1] = fake_fenced[1] = true;
+	watch_event(EVENT_CORE, 1, 0, 0);
+	assert_int_equal(boot_service("blk")->phase, PHASE_HELD);
+	watch_restart(boot_service("blk"));
+	assert_int_equal(boot_service("blk")->phase, PHASE_HELD);
+	assert_non_null(strstr(boot_said(), "blk is held: a core that is fenced off may still drive its device"));
+	fake_trace[0] = 0;
+	fake_reborn(1, true);
+	watch_event(EVENT_CORE, 1, 0, 0);
+	services_advance();
+	assert_memory_equal(fake_trace, "off:disk ", 9);
+	assert_non_null(strstr(fake_trace, "destroy:blk"));
+	assert_non_null(strstr(fake_trace, "create:blk attach:blk on:disk start:blk"));
+}
+
+// Core 2 is fenced off and core 1 too, when another core takes the supervisor over: what stood there is made anew, but not what
+// a device belongs to.
+static void test_moved(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_whole(s);
+	fake_lost[1] = fake_silent[1] = fake_fenced[1] = true;
+	fake_lost[2] = fake_silent[2] = fake_fenced[2] = true;
+	boot_supervisor_dies();
+	cores_begin();
+	assert_int_equal(cores_state(1), CORE_LOST);
+	assert_false(cores_usable(2));
+	boot_traced("");
+	services_adopt();
+	services_advance();
+	assert_int_equal(boot_service("blk")->phase, PHASE_HELD);
+	assert_int_equal(fake_published("block0"), SERVICE_HELD);
+	assert_non_null(strstr(boot_said(), "blk is held: a core that is fenced off may still drive its device"));
+	assert_non_null(strstr(fake_trace, "create:fs"));
+	assert_true(boot_service("fs")->domain.core != 2 && boot_service("fs")->domain.core != 1);
+	assert_non_null(strstr(fake_trace, "start:shell")); // it had channels to fs
+	assert_null(strstr(fake_trace, "blk"));
+}
+
+// A core that is coming back is waited for: its services are not made anew.
+static void test_restarted_waits_for_cores(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_whole(s);
+	fake_lost[2] = true;
+	fake_sleeps = 30;
+	boot_supervisor_dies();
+	cores_begin();
+	assert_int_equal(fake_sleeps, 0);
+	assert_true(cores_usable(2));
+	services_adopt();
+	services_advance();
+	boot_traced("");
+	assert_int_equal(boot_service("fs")->phase, PHASE_UP);
 }
 
 // A fault between any two steps: an error after each passage, one after the other, until none is left to fail.
@@ -692,14 +765,6 @@ static void test_restart_again_while_starting(void **state)
 }
 
 // ---- the supervisor itself dies: a fresh one adopts, whatever the old one was doing
-
-static void boot_supervisor_dies(void)
-{
-	fake_restarted = true;
-	fake_trace[0] = 0;
-	boot_log = crash_log_end();
-	services_setup(&boot_image, &boot_machine, fake_cores);
-}
 
 static void test_adopt_running(void **state)
 {
@@ -851,6 +916,9 @@ int main(void)
 		cmocka_unit_test_setup(test_core_is_back_before_we_looked, boot_setup),
 		cmocka_unit_test_setup(test_core_is_back_without_records, boot_setup),
 		cmocka_unit_test_setup(test_core_is_silent, boot_setup),
+		cmocka_unit_test_setup(test_core_is_silent_with_a_device, boot_setup),
+		cmocka_unit_test_setup(test_moved, boot_setup),
+		cmocka_unit_test_setup(test_restarted_waits_for_cores, boot_setup),
 		cmocka_unit_test_setup(test_restart_each_step_repeated, boot_setup),
 		cmocka_unit_test_setup(test_restart_each_step_failing, boot_setup),
 		cmocka_unit_test_setup(test_restart_hang_in_start, boot_setup),
