@@ -3,7 +3,7 @@ import re
 
 from framework import FULL, ROOT, case
 
-BACK = re.compile(r"core (\d+): (\w+), (\w+) after ([\d.]+) (us|ms|s)")
+SERVED = re.compile(r"^core [\d,]+: \w+, served after ([\d.]+) (us|ms|s)", re.M)
 CORE_ROW = re.compile(r"^ *(\d+) +(\d+) (\w+) +(\d+) +\d+ +\d+ ", re.M)
 
 
@@ -31,9 +31,8 @@ def reboot_each_core(t, how):
     for round_ in range(2):
         for core in (1, 2, 3):
             before = cores(t, machine)
-            match = BACK.search(t.run(machine, f"crash core {core} {how}"))
-            t.check(match and match[1] == str(core), "no time was printed")
-            times.append(float(match[4]) * {"us": 0.001, "ms": 1, "s": 1000}[match[5]])
+            times.append(milliseconds(t.run(machine, f"crash core {core} {how}")))
+            t.check(times[-1], "no time was printed")
             t.run(machine, f"append /kept {round_}{core}")
             after = cores(t, machine)
             t.equal(after[core], ("online", before[core][1] + 1), f"core {core}")
@@ -46,6 +45,26 @@ def reboot_each_core(t, how):
     t.equal(machine.poweroff(), 0, "code of QEMU")
     t.image_is_sound(image)
     print(f"     {t.case.name}: fault to served request {' '.join(f'{x:.0f}' for x in times)} ms")
+
+
+def milliseconds(text):
+    match = SERVED.search(text)
+    return match and float(match[1]) * {"us": 0.001, "ms": 1, "s": 1000}[match[2]]
+
+
+@case(full=True, rounds=[40])
+def reboot_times_long(t, rounds):
+    """Fault to served request, over many deaths: of blk's kernel, of fs's, and of one below nobody."""
+    machine = t.boot(disk=t.disk(), boot=system(t, shell=0), cores=4)
+    times = {core: [] for core in (1, 2, 3)}
+    for round_ in range(rounds):
+        for core, all_ in times.items():
+            all_.append(milliseconds(t.run(machine, f"crash core {core} {('panic', 'jump', 'store')[round_ % 3]}")))
+            t.run(machine, "append /kept x")
+    for name, all_ in [*times.items(), ("all", sum(times.values(), []))]:
+        all_ = sorted(all_)
+        print(f"     core {name}: {len(all_)} deaths, median {all_[len(all_) // 2]:.0f} ms, p99 "
+              f"{all_[min(len(all_) - 1, len(all_) * 99 // 100)]:.0f} ms, max {all_[-1]:.0f} ms")
 
 
 @case(full=True, seconds=[60])
