@@ -93,6 +93,9 @@ struct core {
 	uint32_t doom;     // of its next incarnations, for tests: how many << 3 | step at which they die
 	bool vmid_usable;
 	bool born;         // all records are its own: the next incarnation may read them
+	uint64_t since;    // when it came online
+	uint32_t young;    // short lives in a row before this one (adopt.c)
+	struct domain *serving; // in whose call, or on whose record, the kernel works: if it dies of that, the next one does not trust it
 	uint32_t call_number; // of requests to other kernels
 	struct mesh_peer peers[CORE_MAX];
 	struct device_identity device_identity[DEVICE_IDENTITY_MAX];

@@ -2,15 +2,22 @@
 //
 // It must never believe more than it can check: the last kernel may have died of what stands in them. Kept are shape and
 // memory of domains and the channel ends; every frame is claimed in a fresh frame table, where nothing can be claimed twice.
-// Devices are attached anew by the supervisor. Nothing of a domain's content is kept: it is stopped, and its memory restored before it runs again. Frames of a record
-// that does not check out stay out of use. If this kernel dies here, the next one reads the same records: each is
-// replaced in one piece, by one that checks out as well.
+// Frames of a record that does not check out stay out of use. A domain goes on where it was, if it had no device and all that
+// can be checked is right (may_go_on, is_intact); the content of what it can write cannot. Every other one is stopped, and its
+// memory restored before it runs again. If this kernel dies here, the next one reads the same records: each is replaced in
+// one piece, by one that checks out as well.
 #include "kernel/adopt.h"
+#include "abi/words.h"
 #include "boot/plan.h"
 #include "kernel/call.h"
 #include "kernel/channel.h"
 #include "kernel/kernel.h"
+#include "kernel/schedule.h"
 #include <string.h>
+
+// So many lives in a row of less than YOUNG_MS: the kernel may die of a domain that goes on, so all are restarted.
+#define YOUNG_MAX 8u
+#define YOUNG_MS 200u
 
 static struct domain fresh; // a record in the making: too long for the stack
 
@@ -52,6 +59,42 @@ static bool heap_claim(const struct domain *d)
 	return true;
 }
 
+// Nothing was under way in it that only the dead kernel knew the end of. The supervisor begins anew in any case, and so does
+// whose device may be in any state.
+static bool may_go_on(const struct core *core, const struct domain *d)
+{
+	const struct core *former = core->former;
+	bool opens = d->state == DOMAIN_CALLING && d->call_number == CALL_channel_open;
+	bool runs = d->state == DOMAIN_READY || d->state == DOMAIN_RUNNING || d->state == DOMAIN_BLOCKED || opens;
+	return runs && d != former->current && d != former->serving && d->job.kind == JOB_NONE && !d->unclean && !d->supervisor &&
+	       d->window_count == 0 && !(d->flags & DOMAIN_FLAG_DMA) && d->line_used < sizeof(d->line) && core->young < YOUNG_MAX;
+}
+
+// CREATED marks it until adopt_finish. A kernel that dies before that leaves nothing that may go on.
+static void registers_keep(const struct domain *d)
+{
+	memcpy(fresh.x, d->x, sizeof(fresh.x));
+	memcpy(fresh.f, d->f, sizeof(fresh.f));
+	memcpy(fresh.sticky, d->sticky, sizeof(fresh.sticky));
+	memcpy(fresh.line, d->line, sizeof(fresh.line));
+	memcpy(&fresh.vsstatus, &d->vsstatus, offsetof(struct domain, sticky) - offsetof(struct domain, vsstatus));
+	fresh.hvip = d->hvip & 1ul << INTERRUPT_VS_SOFT;
+	fresh.hstatus = domain_hstatus(d);
+	fresh.fp = d->fp;
+	fresh.ready = d->ready;
+	fresh.line_used = d->line_used;
+	fresh.event_closed = d->event_closed;
+	fresh.event_state = d->event_state;
+	fresh.faults = d->faults;
+	fresh.status = d->status;
+	fresh.unclean = false;
+	fresh.state = DOMAIN_CREATED;
+	if (d->state == DOMAIN_CALLING) { // its end is given up (channel_claim_all)
+		memset(&fresh.x[10], 0, 6 * sizeof(fresh.x[0]));
+		fresh.x[10] = ERR_AGAIN;
+	}
+}
+
 static bool record_claim(struct core *core, const struct domain *d)
 {
 	memset(&fresh, 0, sizeof(fresh));
@@ -68,6 +111,8 @@ static bool record_claim(struct core *core, const struct domain *d)
 	fresh.status = (struct domain_status){.state = FAULT_CORE << 8, .time_stopped = time_read(), .time_detected = time_read()};
 	fresh.unclean = true;
 	fresh.state = d->state == DOMAIN_DYING ? DOMAIN_DYING : DOMAIN_STOPPED;
+	if (may_go_on(core, d))
+		registers_keep(d);
 	if (!frames_claim(&core->frames, (paddr_t)d, DOMAIN_PAGES, (uint16_t)(d->index + 1)) || !segments_claim(d) ||
 	    !heap_claim(d))
 		return false;
@@ -84,6 +129,7 @@ void adopt_claim(struct core *core)
 	core->log = former->log; // the epitaph is in it
 	core->log_shown = former->log_shown;
 	core->chief = former->chief;
+	core->young = time_read() - former->since < YOUNG_MS * core->plan->timebase / 1000 ? former->young + 1 : 0;
 	memcpy(core->generations, former->generations, sizeof(core->generations));
 	for (unsigned i = 0; i < DOMAIN_MAX; i++) {
 		struct domain *d = former->domains[i];
@@ -106,7 +152,40 @@ static bool tables_make(struct domain *d)
 	for (unsigned i = 0; i < d->segment_count && error == ERR_OK; i++)
 		error = domain_map(d, d->segments[i].gpa, d->segments[i].frames, d->segments[i].pages * PAGE_SIZE,
 				   (unsigned)d->segments[i].prot);
+	for (unsigned i = 0; i < HEAP_MAX && error == ERR_OK; i++)
+		if (d->heap[i].pages)
+			error = domain_map(d, d->heap[i].gpa, d->heap[i].frames, d->heap[i].pages * PAGE_SIZE, PROT_READ | PROT_WRITE);
 	return error == ERR_OK;
+}
+
+// What it cannot write is as it was loaded, and it stands in its text.
+static bool is_intact(const struct domain *d)
+{
+	paddr_t text;
+	unsigned prot;
+	for (unsigned i = 0; i < d->segment_count; i++) {
+		const struct segment *s = &d->segments[i];
+		const void *content = (const uint8_t *)d->core->plan->boot_image + s->offset;
+		if (!(s->prot & PROT_WRITE) && !words_equal((const void *)s->frames, content, s->length))
+			return false;
+	}
+	return table_lookup(&d->table, d->x[0], &text, &prot) && (prot & PROT_EXEC);
+}
+
+static bool went_on(struct domain *d)
+{
+	if (d->state != DOMAIN_CREATED)
+		return false;
+	channel_reborn_all(d);
+	if (!is_intact(d) || !channel_go_on_all(d)) {
+		channel_unregister_all(d, false);
+		d->status = (struct domain_status){.state = FAULT_CORE << 8, .time_stopped = time_read(), .time_detected = time_read()};
+		d->unclean = true;
+		return false;
+	}
+	schedule_ready(d);
+	domain_info_update(d);
+	return true;
 }
 
 void adopt_finish(struct core *core)
@@ -115,10 +194,12 @@ void adopt_finish(struct core *core)
 		struct domain *d = core->domains[i];
 		if (!d)
 			continue;
-		bool dying = d->state == DOMAIN_DYING;
-		d->state = DOMAIN_STOPPED;
-		bool made = tables_make(d);
+		bool dying = d->state == DOMAIN_DYING, made = tables_make(d);
 		kernel_invariant(core, d->table.root); // there was room for it before
+		if (made && went_on(d))
+			continue;
+		d->state = DOMAIN_STOPPED;
+		domain_file_clear(d);
 		if (made)
 			channel_reborn_all(d);
 		bool deposed = d->supervisor && (uint32_t)core->chief != ((uint32_t)core->id << 16 | i); // it is elsewhere now

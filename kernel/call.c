@@ -443,7 +443,9 @@ void call_of_kernel(struct core *core, unsigned from, const struct mesh_message 
 		if (!on_core)
 			c.target = object_domain(core, m->word[0]);
 		c.origin.domain = (uint16_t)m->word[0]; // on a core: the caller's index
+		core->serving = c.target;
 		error = on_core || c.target ? calls[m->op].handler(&c) : ERR_HANDLE;
+		core->serving = 0;
 	}
 	if (!c.deferred || error != ERR_OK)
 		mesh_answer(core, c.origin, error, c.value);

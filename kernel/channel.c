@@ -725,7 +725,7 @@ void channel_claim_all(struct domain *d)
 		d->identities[e->identity / 64] |= 1ul << e->identity % 64;
 		if (client && e->state == CHANNEL_REQUESTED)
 			e->state = CHANNEL_CLOSED;
-		else if (e->state == CHANNEL_OPEN && !client)
+		else if (e->state == CHANNEL_OPEN && !client && d->state != DOMAIN_CREATED)
 			e->state = CHANNEL_DOWN;
 	}
 }
@@ -741,6 +741,20 @@ void channel_reborn_all(struct domain *d)
 		else
 			doorbell_map(d, i);
 	}
+}
+
+bool channel_go_on_all(struct domain *d)
+{
+	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
+		struct channel_end *e = &d->ends[i];
+		if (e->state != CHANNEL_OPEN)
+			continue;
+		if (end_map(d, i) != ERR_OK)
+			return false;
+		channel_ring_mark(d, i); // both look once more: a ring through the kernels may be lost
+		domain_ring(d, e->identity);
+	}
+	return true;
 }
 
 void channel_restart_all(struct domain *d)

@@ -48,4 +48,6 @@ void channel_claim_all(struct domain *d);
 void channel_reborn_all(struct domain *d);
 // A restarted domain: what was half open is closed; client ends stay.
 void channel_restart_all(struct domain *d);
+// For a domain that goes on in a reborn kernel, after channel_reborn_all: its server ends too. False: they cannot be mapped.
+bool channel_go_on_all(struct domain *d);
 bool channel_none_left(const struct domain *d);

@@ -121,7 +121,7 @@ static unsigned file_take(struct core *core, struct domain *d, uint32_t flags)
 }
 
 // INV-5: nothing that was rung for one incarnation reaches the next.
-static void file_clear(struct domain *d)
+void domain_file_clear(struct domain *d)
 {
 	if (!d->file)
 		return;
@@ -167,7 +167,6 @@ enum error domain_root(struct domain *d)
 	d->frames_used += ROOT_PAGES;
 	d->table = (struct page_table){(uint64_t *)root, true, table_frame, table_frame_free, d};
 	d->hgatp = HGATP_SV39X4 | (uint64_t)(core->vmid_usable ? d->index + 1 : 0) << HGATP_VMID_SHIFT | root >> PAGE_SHIFT;
-	file_clear(d);
 	hfence_gvma_vmid((uint64_t)d->index + 1); // the number was another domain's
 	for (unsigned i = 0; i < core->core_count; i++)
 		if (domain_map(d, GPA_INFO + i * PAGE_SIZE, (paddr_t)partition_info(core->plan->cores[i].partition),
@@ -198,6 +197,7 @@ enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota
 	d->frames_quota = quota;
 	d->file = (uint8_t)file_take(core, d, flags);
 	core->domains[place] = d;
+	domain_file_clear(d);
 	enum error error = domain_root(d);
 	if (error != ERR_OK) {
 		domain_destroy_begin(d);
@@ -208,13 +208,18 @@ enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota
 	return ERR_OK;
 }
 
+uint64_t domain_hstatus(const struct domain *d)
+{
+	return HSTATUS_VSXL_64 | HSTATUS_SPV | HSTATUS_SPVP | (uint64_t)d->file << HSTATUS_VGEIN_SHIFT;
+}
+
 static void registers_reset(struct domain *d)
 {
 	memset(d->x, 0, sizeof(d->x));
 	memset(d->f, 0, sizeof(d->f));
 	memset(d->sticky, 0, sizeof(d->sticky));
 	d->fp = false;
-	d->hstatus = HSTATUS_VSXL_64 | HSTATUS_SPV | HSTATUS_SPVP | (uint64_t)d->file << HSTATUS_VGEIN_SHIFT;
+	d->hstatus = domain_hstatus(d);
 	d->vsstatus = SSTATUS_UXL_64 | SSTATUS_FS_INITIAL;
 	d->hvip = d->vsie = d->vstvec = d->vsscratch = d->vsepc = d->vscause = d->vstval = d->vsiselect = 0;
 	d->vstimecmp = DEADLINE_NEVER;
@@ -360,7 +365,7 @@ static void heap_free(struct domain *d)
 void domain_restore_begin(struct domain *d, struct origin o)
 {
 	heap_free(d);
-	file_clear(d);
+	domain_file_clear(d);
 	channel_restart_all(d);
 	d->event_request = d->event_closed = d->event_state = 0;
 	d->job = (struct job){.kind = JOB_RESTORE, .origin = o};
@@ -493,7 +498,7 @@ void domain_bury_if_free(struct domain *d)
 	deadline_cancel(&core->deadlines, &d->tick); // a watch can be set when it is stopped already
 	if (core->current == d)
 		schedule_unload(core);
-	file_clear(d);
+	domain_file_clear(d);
 	if (d->file) { // every sender's mapping is gone with the last end (KERNEL rule 6)
 		core->files_free |= 1ul << d->file;
 		core->file_owner[d->file] = 0;

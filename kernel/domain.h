@@ -187,6 +187,9 @@ enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota
 // every domain; ERR_NO_MEMORY, ERR_QUOTA.
 void domain_fill(struct domain *d, struct core *core, unsigned index);
 enum error domain_root(struct domain *d);
+// Its guest file as it is before the first instruction.
+void domain_file_clear(struct domain *d);
+uint64_t domain_hstatus(const struct domain *d); // with which every domain starts
 // Frames that it had in a former life of this kernel. False: not free to be claimed.
 bool domain_frames_claim(struct domain *d, paddr_t base, uint64_t pages);
 // Takes `pages` contiguous frames into the domain's charge. 0: none, *error says whether quota or memory.

@@ -7,6 +7,7 @@
 #include "kernel/domain.h"
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
+#include "kernel/schedule.h"
 #include "kernel/riscv/sbi.h"
 #include "boot/plan.h"
 #include <stdarg.h>
@@ -63,12 +64,12 @@ void kernel_print(struct core *core, const char *format, ...)
 static _Noreturn void stop(struct core *core)
 {
 	core->info->state = CORE_PANICKED;
-	csr_write(CSR_SIE, 0);
-	csr_write(CSR_HIE, 0);
+	csr_write(CSR_SIE, 0); // not hie, whose bits are the domain's vsie
 	for (unsigned i = 0; i < core->core_count; i++)
 		if (i != core->id)
 			mesh_notice(core, i, NOTICE_CORE, call_nothing);
-	sbi_hart_stop(); // so that HSM can start it again
+	schedule_unload(core); // what the hart still holds of a domain
+	sbi_hart_stop();       // so that HSM can start it again
 }
 
 _Noreturn void kernel_panic(struct core *core, const char *format, ...)

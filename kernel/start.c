@@ -235,18 +235,19 @@ static void hart_reset(void)
 	instruction_fence();
 }
 
-static void guest_files_start(struct core *core)
+static void guest_files_find(struct core *core)
 {
-	unsigned files = core->plan->guest_files;
 	csr_write(CSR_HGEIE, ~0ul);
 	uint64_t real = csr_read(CSR_HGEIE); // read-only zero where there is no file
 	csr_write(CSR_HGEIE, 0);
-	for (unsigned g = 1; g <= files; g++) {
-		if (!(real & 1ul << g))
-			continue;
-		imsic_clear_guest(g);
-		core->files_free |= 1ul << g;
-	}
+	for (unsigned g = 1; g <= core->plan->guest_files; g++)
+		core->files_free |= real & 1ul << g;
+}
+
+static void guest_files_clear(const struct core *core)
+{
+	for (uint64_t left = core->files_free; left; left &= left - 1)
+		imsic_clear_guest((unsigned)__builtin_ctzl(left));
 	csr_write(CSR_HSTATUS, HSTATUS_VSXL_64);
 }
 
@@ -337,6 +338,7 @@ static void doom(struct core *core, unsigned step)
 static void online_tell(struct core *core)
 {
 	core->born = true;
+	core->since = time_read();
 	info_begin(core->info);
 	core->info->time_booted = time_read();
 	core->info->frames_free = core->frames.free;
@@ -354,11 +356,12 @@ _Noreturn void core_main(paddr_t partition)
 	hart_reset();
 	mesh_init(core);
 	schedule_init(core);
-	guest_files_start(core);
+	guest_files_find(core);
 	interrupt_init(core);
 	core->vmid_usable = vmid_probe();
 	doom(core, DOOM_CLAIM);
 	adopt_claim(core);
+	guest_files_clear(core);
 	doom(core, DOOM_MEET);
 	doom(core, DOOM_HANG);
 	if (core->id != 0 || core->incarnation > 1)

@@ -68,11 +68,13 @@ struct domain *trap_of_domain(struct domain *d)
 	uint64_t cause = csr_read(CSR_SCAUSE);
 	core->info->heartbeat++;
 	d->hstatus = csr_read(CSR_HSTATUS) & ~HSTATUS_VTW;
+	core->serving = d;
 	if (!(cause & INTERRUPT))
 		exception(d, cause);
 	else if ((cause & ~INTERRUPT) == INTERRUPT_TIMER)
 		info_count(core->info, INFO_TRAP_TIMER);
 	else if ((cause & ~INTERRUPT) == INTERRUPT_GUEST)
 		info_count(core->info, INFO_TRAP_GUEST);
+	core->serving = 0;
 	return schedule_next(core);
 }

@@ -76,7 +76,7 @@ static void cores_return(unsigned core)
 	c->lost = c->fenced = false;
 	unsigned back = services_return(core, lost);
 	uint64_t us = time_us_from_ticks(time_now() - lost);
-	say("supervisor: core %u is back as incarnation %u: %u services started again after %u.%03u ms", core, c->incarnation,
+	say("supervisor: core %u is back as incarnation %u: %u services there again after %u.%03u ms", core, c->incarnation,
 	    back, (unsigned)(us / 1000), (unsigned)(us % 1000));
 }
 

@@ -196,12 +196,10 @@ void services_set_lost(unsigned core)
 		s->last_fault = FAULT_CORE;
 		say("supervisor: %.16s (core %u, domain %u, epoch %u) is down: its core is lost", s->record->name, core,
 		    s->domain.domain, s->epoch);
-		if (s->job)
-			jobs_end(s, FAULT_CORE, 0);
 	}
 }
 
-// Domains that a reborn kernel has kept and nobody owns: of jobs, which ended with the core.
+// Domains that a reborn kernel has kept and nobody owns: of what was given up when the core was fenced off.
 static void services_sweep(unsigned core)
 {
 	static struct info_page page;
@@ -218,10 +216,14 @@ static void services_sweep(unsigned core)
 
 void services_fence(unsigned core)
 {
-	for (unsigned i = 0; i < services.count; i++) {
+	for (unsigned i = 0; i < services.count + JOB_MAX; i++) {
 		struct service *s = &services.entry[i];
-		if (s->phase != PHASE_LOST || s->domain.core != core)
+		if (!s->record || s->phase != PHASE_LOST || s->domain.core != core)
 			continue;
+		if (s->job) {
+			jobs_end(s, FAULT_CORE, 0);
+			continue;
+		}
 		s->domain.handle = 0;
 		s->fenced = true;
 		services_set_held(s);
@@ -252,6 +254,11 @@ unsigned services_return(unsigned core, uint64_t lost)
 	for (unsigned i = 0; i < services.count && services.order[i] < services.count; i++) {
 		struct service *s = &services.entry[services.order[i]];
 		if (s->phase == PHASE_LOST && s->domain.core == core)
+			back += watch_return(s, lost);
+	}
+	for (unsigned i = services.count; i < services.count + JOB_MAX; i++) {
+		struct service *s = &services.entry[i];
+		if (s->record && s->phase == PHASE_LOST && s->domain.core == core)
 			back += watch_return(s, lost);
 	}
 	services_sweep(core);

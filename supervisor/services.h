@@ -100,7 +100,7 @@ void services_set_held(struct service *service);
 void services_set_lost(unsigned core);
 // That core is fenced off: what was lost with it is held.
 void services_fence(unsigned core);
-// That core has a new kernel: restarts what was lost with the old one, and destroys what nobody owns. Returns how many.
+// That core has a new kernel: what was lost with the old one goes on or is restarted; what nobody owns is destroyed. Returns how many.
 unsigned services_return(unsigned core, uint64_t lost);
 // The names that it serves, in its core's info page. A service without a domain is published as the supervisor's.
 void services_publish(const struct service *service, enum service_state state);

@@ -246,16 +246,36 @@ void watch_tell_own(struct service *s, uint64_t started)
 	restart_is_ready(s);
 }
 
+// Its kernel has found everything in order.
+static void watch_goes_on(struct service *s, bool ready)
+{
+	s->phase = ready || s->record->serves_count == 0 ? PHASE_UP : PHASE_STARTING;
+	services_publish(s, services_state(s));
+	(void)watch_arm(s);
+	if (s->phase == PHASE_STARTING && !s->job)
+		watch_start(s);
+	say("supervisor: %.16s goes on as epoch %u", s->record->name, s->epoch);
+}
+
 bool watch_return(struct service *s, uint64_t lost)
 {
 	struct domain_status status = {.time_detected = lost};
-	enum error error = kcall(CALL_domain_status, s->domain.handle, 0).error;
-	if (error == ERR_CORE_LOST) // again
+	struct kernel_result now = kcall(CALL_domain_status, s->domain.handle, 0);
+	unsigned state = now.value[0] & 255;
+	if (now.error == ERR_CORE_LOST) // again
 		return false;
+	if (!now.error && state != DOMAIN_STOPPED && state != DOMAIN_DYING) {
+		watch_goes_on(s, now.value[0] >> 16 & 1);
+		return true;
+	}
+	if (s->job) {
+		jobs_end(s, FAULT_CORE, 0);
+		return false;
+	}
 	s->why = FAULT_CORE;
 	watch_count(s, FAULT_CORE);
 	watch_begin_times(s, &status, FAULT_CORE);
-	if (error) { // its kernel could not keep the record: a new domain
+	if (now.error) { // its kernel could not keep the record: a new domain
 		if (s->domain.device)
 			pci_device_quiesce(s->domain.device);
 		s->domain = (struct loader_domain){0};

@@ -20,7 +20,7 @@ void watch_event(unsigned kind, uint64_t a, uint64_t b, uint64_t c);
 void watch_check(struct service *service);
 // The supervisor was restarted by its kernel: tells why, and how long it took. `service`: its own entry; `started`: rdtime.
 void watch_tell_own(struct service *service, uint64_t started);
-// Its core is back: restarted there. `lost`: rdtime of the loss. False: the core is lost again.
+// Its core is back: it goes on there, or is restarted; a job that cannot go on ends. `lost`: rdtime of the loss. False: the core is lost again.
 bool watch_return(struct service *service, uint64_t lost);
 // Stops the service from outside and reincarnates it. ERR_STATE: it does not run.
 enum error watch_kill(struct service *service);

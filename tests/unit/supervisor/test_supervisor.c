@@ -556,6 +556,40 @@ static void test_core_is_back(void **state)
 	boot_traced("");
 }
 
+// The reborn kernel found the domain in order: it is published and watched again, and nothing else. So is a job; one that was
+// stopped ends.
+static void test_core_is_back_and_domains_go_on(void **state)
+{
+	(void)state;
+	uint32_t job;
+	uint64_t code;
+	enum fault_kind kind;
+	boot_default();
+	do
+		assert_int_equal(jobs_start(services_app("hello", 5), "", 0, &job), ERR_OK);
+	while (job >> 24 == 0); // not beside us
+	unsigned core = job >> 24;
+	boot_core_dies(2);
+	if (core != 2)
+		boot_core_dies(core);
+	assert_int_equal(jobs_result(job, &code, &kind), JOB_RUNS); // it is not known yet
+	fake_lost[2] = fake_lost[core] = false;
+	fake_incarnation[2]++;
+	fake_incarnation[core] += core != 2;
+	watch_event(EVENT_CORE, 2, 0, 0);
+	watch_event(EVENT_CORE, core, 0, 0);
+	boot_traced("");
+	assert_int_equal(boot_service("fs")->phase, PHASE_UP);
+	assert_int_equal(boot_service("fs")->epoch, 1);
+	assert_int_equal(fake_published("fs"), SERVICE_UP);
+	assert_int_equal(jobs_result(job, &code, &kind), JOB_RUNS);
+	boot_core_dies(core);
+	fake_reborn(core, true);
+	watch_event(EVENT_CORE, core, 0, 0);
+	assert_int_equal(jobs_result(job, &code, &kind), JOB_ENDED);
+	assert_int_equal(kind, FAULT_CORE);
+}
+
 static void test_core_is_back_before_we_looked(void **state)
 {
 	(void)state;
@@ -913,6 +947,7 @@ int main(void)
 		cmocka_unit_test_setup(test_restart_device_that_does_not_stop, boot_setup),
 		cmocka_unit_test_setup(test_restart_core_lost, boot_setup),
 		cmocka_unit_test_setup(test_core_is_back, boot_setup),
+		cmocka_unit_test_setup(test_core_is_back_and_domains_go_on, boot_setup),
 		cmocka_unit_test_setup(test_core_is_back_before_we_looked, boot_setup),
 		cmocka_unit_test_setup(test_core_is_back_without_records, boot_setup),
 		cmocka_unit_test_setup(test_core_is_silent, boot_setup),
