@@ -9,6 +9,7 @@
 #include "kernel/kernel.h"
 #include "kernel/reboot.h"
 #include "kernel/riscv/imsic.h"
+#include "kernel/riscv/sbi.h"
 #include "kernel/schedule.h"
 #include <string.h>
 
@@ -196,6 +197,8 @@ static void notice_take(struct core *core, unsigned from, const struct mesh_mess
 		call_notice_complaint(core, m->word);
 	else if (m->op == NOTICE_CORE)
 		reboot_notice(core, from, m->word);
+	else if (m->op == NOTICE_STOP && m->word[0])
+		sbi_hart_stop();
 	else if (m->op == NOTICE_STOP)
 		kernel_panic(core, "core %u found this one silent", from);
 	else if (m->op == NOTICE_PING && m->word[0])

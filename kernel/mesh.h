@@ -26,7 +26,7 @@ enum mesh_notice {
 	NOTICE_CORE,            // word 0: 0: the sender's state has changed, its info page says to what; n: core n - 1 is fenced off; 1: chief
 	NOTICE_LISTED,          // all that was to be asked of a new incarnation has been asked; word 0: cores that are fenced off; 1: chief
 	NOTICE_PING,            // word 0: 1: is to be answered by one with 0
-	NOTICE_STOP,            // the receiver was found silent: if it hears this, it must not go on
+	NOTICE_STOP,            // the receiver was found silent: if it hears this, it must not go on; word 0: 1: the machine goes down
 };
 
 void mesh_init(struct core *core);

@@ -8,6 +8,7 @@
 #include "kernel/interrupt.h"
 #include "kernel/kernel.h"
 #include "kernel/reboot.h"
+#include "kernel/mesh.h"
 #include "kernel/riscv/sbi.h"
 #include "kernel/schedule.h"
 #include <string.h>
@@ -309,7 +310,14 @@ enum error call_memory_count(struct invocation *c)
 	return ERR_OK;
 }
 
+// The other harts stop first: QEMU 7.2 may let one that sleeps in a domain run on through a reset of the machine.
 enum error call_power(struct invocation *c)
 {
+	const uint64_t word[6] = {1};
+	uint64_t end = time_read() + c->core->plan->timebase / 10;
+	for (unsigned i = 0; i < c->core->core_count; i++)
+		if (i != c->core->id && mesh_notice(c->core, i, NOTICE_STOP, word))
+			while (time_read() < end && sbi_hart_status(c->core->plan->cores[i].hart).value != SBI_HART_STOPPED)
+				;
 	sbi_power_off(c->arg[0] == 1, c->arg[1] != 0);
 }

@@ -38,6 +38,7 @@ def boot_reboots(t):
     machine.expect("OpenSBI")
     machine.prompt()
     t.check("some words" in t.run(machine, "cat /before"), "/before does not hold what was written")
+    t.equal(len(re.findall(r"^ *\d+ +\d+ online ", t.run(machine, "cores"), re.M)), 4, "cores that are there again")
 
 
 @case

@@ -68,17 +68,17 @@ def reboot_times_long(t, rounds):
               f"{all_[min(len(all_) - 1, len(all_) * 99 // 100)]:.0f} ms, max {all_[-1]:.0f} ms")
 
 
-@case(full=True, seconds=[60])
-def reboot_storm_long(t, seconds):
-    kernels_die_under_load(t, seconds)
+@case(full=True, seconds=[60], storm=[0, 2])
+def reboot_storm_long(t, seconds, storm):
+    kernels_die_under_load(t, seconds, storm)
 
 
-@case(storm=[0, 2])
-def reboot_under_load(t, storm):
-    kernels_die_under_load(t, 6, storm)
+@case
+def reboot_under_load(t):
+    kernels_die_under_load(t, 6, 2)
 
 
-def kernels_die_under_load(t, seconds, storm=0):
+def kernels_die_under_load(t, seconds, storm):
     """storm runs beside the supervisor, or beside fs, while the kernels below blk and fs die: no error, no wrong byte, a sound disk.
     A program goes on when the kernel below it dies."""
     image = t.disk()
@@ -169,8 +169,17 @@ def all_up(t, machine, but=()):
     t.check(False, f"services are {states}")
 
 
-@case(step=["claim", "meet", "finish", "online"])
+@case(step=["claim", "finish"])
 def reboot_dies_in_its_rebirth(t, step):
+    dies_in_its_rebirth(t, step)
+
+
+@case(full=True, step=["meet", "online"])
+def reboot_dies_later_in_its_rebirth(t, step):
+    dies_in_its_rebirth(t, step)
+
+
+def dies_in_its_rebirth(t, step):
     """The reborn kernel dies three times more on its way, below blk and then below fs: nothing is lost."""
     image = t.disk()
     machine = t.boot(disk=image, boot=system(t, shell=0), cores=4)
@@ -237,7 +246,7 @@ def reboot_together(t, dead, rounds):
     t.image_is_sound(image)
 
 
-@case
+@case(full=True)
 def reboot_silent_supervisor(t):
     """Core 0 hangs: the others notice by themselves, and the supervisor begins anew on the lowest of them."""
     image = t.disk()
@@ -279,5 +288,7 @@ def reboot_of_a_sleeper(t):
     t.check(services["console"]["core"] != 0, "the console did not move")
     t.equal({s["state"] for s in services.values()}, {"up"}, "states")
     t.run(machine, "run fpu")
+    t.run(machine, "crash supervisor")
     t.run(machine, "crash core 0")
+    t.run(machine, "crash core 1")
     t.run(machine, "cat /empty")
