@@ -416,6 +416,7 @@ static void channel_reap(struct server_channel *channel)
 		channel->closing_told = true;
 		channel->head = 0;
 		channel->adopted = 0;
+		server_runtime_closing(channel);
 		if (channel->owned && this.server->closing)
 			this.server->closing(channel);
 	}
@@ -544,6 +545,7 @@ static void slot_adopt(struct server_channel *channel, unsigned slot)
 		return;
 	}
 	this.statistics.performed_again++;
+	server_runtime_adopted(&request->copy, channel->ring.view.out + request->copy.out_offset);
 	adopted_insert(channel, request);
 }
 

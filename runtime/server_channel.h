@@ -35,3 +35,7 @@ struct server_channel {
 
 // Answers an operation of the runtime's own (proto/protocol.h).
 void server_runtime_request(struct server_request *request, const struct server_statistics *statistics);
+// A valid request that no incarnation has performed, at its adoption: faults that were meant for this one are armed.
+void server_runtime_adopted(const struct request *copy, const uint8_t *out);
+// The client has gone: its faults for later incarnations are answered.
+void server_runtime_closing(struct server_channel *channel);

@@ -294,6 +294,27 @@ enum error supervision_inject(const char *served, const char *point, enum inject
 	return client_call(client, &request);
 }
 
+enum error supervision_inject_later(const char *served, uint32_t epoch, const char *point, enum inject_action action,
+				    uint64_t passage)
+{
+	static struct client_request wishes[SUPERVISION_WISHES];
+	static bool used[SUPERVISION_WISHES];
+	struct client *client;
+	unsigned i = 0;
+	enum error e = supervision_channel(served, &client);
+	while (i < SUPERVISION_WISHES && used[i] && !wishes[i].done)
+		i++;
+	if (e != ERR_OK || i == SUPERVISION_WISHES)
+		return e != ERR_OK ? e : ERR_LIMIT;
+	used[i] = true;
+	wishes[i] = (struct client_request){.op = RUNTIME_OP_INJECT,
+					    .arg = {action, passage, (uint64_t)epoch << 32},
+					    .out = point,
+					    .out_length = (uint32_t)strlen(point),
+					    .patient = true};
+	return client_submit(client, &wishes[i]);
+}
+
 enum error supervision_ping(const char *served)
 {
 	struct client *client;

@@ -64,6 +64,12 @@ enum error supervision_channel(const char *served, struct client **client);
 // Arms a fault in that service: at the `passage`-th passage from now of the point ("" : any point).
 enum error supervision_inject(const char *served, const char *point, enum inject_action action, uint64_t passage,
 			      uint32_t parameter);
+// A fault for a later incarnation of that service, armed before that one replays: a death in the recovery from another. Waits for nothing;
+// the wish stands in the service's ring, through deaths, until that incarnation serves or the caller ends. ERR_LIMIT: there are
+// SUPERVISION_WISHES already.
+#define SUPERVISION_WISHES 4u
+enum error supervision_inject_later(const char *served, uint32_t epoch, const char *point, enum inject_action action,
+				    uint64_t passage);
 // Through the service's ring and main loop and back; comes back after a restart when the service is down.
 enum error supervision_ping(const char *served);
 // Injection points of a service from number `first`; *number = 0 behind the last. `bytes`: room for them.

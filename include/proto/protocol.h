@@ -33,9 +33,12 @@ struct protocol {
 #define OP_RUNTIME 0xff00u
 #define RUNTIME_OP_TABLE(X)                                                                                            \
 	X(PING, IDEMPOTENT, "word -> word ; through the ring and the main loop")                                       \
-	X(INJECT, IDEMPOTENT, "enum inject_action, passage, parameter; out: point name, empty: any point -> ")         \
+	X(INJECT, IDEMPOTENT, "enum inject_action, passage, parameter | epoch << 32; out: point name, empty: any point -> ") \
 	X(POINTS, IDEMPOTENT, "first -> number ; in: struct inject_point_info[]")                                      \
 	X(STATISTICS, IDEMPOTENT, "-> requests, completions, adopted, replayed, performed again")
+
+// INJECT with an epoch other than 0: the request waits in the ring, through deaths, for that incarnation, which arms the fault when it
+// finds the request and before it looks at anything behind it. Answered with ERR_STATE when that incarnation serves, or has been.
 
 enum runtime_op {
 	RUNTIME_OP_BEFORE = OP_RUNTIME - 1,

@@ -194,6 +194,78 @@ static void runtime_operations(void **state)
 	serve(script_runtime);
 }
 
+// A fault for the next incarnation waits in the ring, and is armed by that one when it adopts, not by this one.
+static unsigned order_later(uint32_t epoch)
+{
+	strcpy((char *)client.view.out, "runtime.take");
+	int slot = client_ring_slot(&client);
+	struct request *r = client_ring_request(&client, (unsigned)slot);
+	*r = (struct request){.op = RUNTIME_OP_INJECT, .arg = {INJECT_ERROR, 1000, (uint64_t)epoch << 32}, .out_length = 12};
+	client.slots[slot].result = &results[slot];
+	client_ring_submit(&client, (unsigned)slot, time_now());
+	return (unsigned)slot;
+}
+
+static bool take_is_armed(void)
+{
+	struct inject_point_info info;
+	for (unsigned i = 0; inject_list(i, &info, 1) == 1; i++)
+		if (strcmp(info.name, "runtime.take") == 0)
+			return info.action == INJECT_ERROR;
+	return false;
+}
+
+static void script_wish(unsigned n)
+{
+	struct completion c;
+	if (n == 0)
+		order_later(world.epoch + 1);
+	assert_false(take(&c));
+	assert_false(take_is_armed());
+	if (n == 3) {
+		assert_int_equal(this.owned, 1);
+		longjmp(finished, 1);
+	}
+}
+
+static void script_granted(unsigned n)
+{
+	struct completion c;
+	assert_true(take_is_armed());
+	if (n == 0)
+		return;
+	assert_true(take(&c) && c.status == ERR_STATE);
+	assert_int_equal(this.owned, 0);
+	longjmp(finished, 1);
+}
+
+static void script_never_granted(unsigned n)
+{
+	if (n == 0)
+		order_later(world.epoch + 2);
+	if (n == 2) {
+		assert_int_equal(this.owned, 1);
+		world.server_state = CHANNEL_CLOSED;
+		server_event(EVENT_CHANNEL_CLOSED, WORLD_SERVER);
+	}
+	if (n == 5) {
+		assert_int_equal(closings, 0); // the program had nothing of it
+		assert_int_equal(closes, 1);
+		assert_int_equal(world.closed_server, 1);
+		longjmp(finished, 1);
+	}
+}
+
+static void faults_for_later_wait(void **state)
+{
+	(void)state;
+	serve(script_wish);
+	world.epoch++;
+	serve(script_granted);
+	assert_int_equal(inject_arm("runtime.take", INJECT_NONE, 1, 0), ERR_OK);
+	serve(script_never_granted);
+}
+
 static void script_close(unsigned n)
 {
 	switch (n) {
@@ -468,6 +540,7 @@ int main(void)
 		cmocka_unit_test(failed_start_ends),
 		cmocka_unit_test_setup(bad_requests_are_answered, fresh),
 		cmocka_unit_test_setup(runtime_operations, fresh),
+		cmocka_unit_test_setup(faults_for_later_wait, fresh),
 		cmocka_unit_test_setup(closed_channels_are_released, fresh),
 		cmocka_unit_test_setup(waiting_clients_are_accepted, fresh),
 		cmocka_unit_test_setup(clients_can_be_refused, fresh),
