@@ -80,6 +80,9 @@ static enum error check_super(const uint8_t *s, uint32_t block_size, char *reaso
 			      jbd2_get(s + JBD2_S_BLOCK_SIZE), block_size);
 	if (incompat & ~INCOMPAT_KNOWN)
 		return refuse_features(incompat, reason, room);
+	if (jbd2_get(s + JBD2_S_RO_COMPAT)) // there are none yet
+		return REFUSE(ERR_UNSUPPORTED, "the journal has features that are not supported: ro_compat bits 0x%x",
+			      jbd2_get(s + JBD2_S_RO_COMPAT));
 	bool v2 = incompat & JBD2_INCOMPAT_CSUM_V2, v3 = incompat & JBD2_INCOMPAT_CSUM_V3;
 	if (v2 && v3)
 		return REFUSE(ERR_CORRUPT, "the journal claims both versions of checksums");

@@ -238,6 +238,28 @@ static enum error walk_transaction(struct replay *r, bool *complete)
 	return error;
 }
 
+// The scan ended in a transaction that is not complete. A commit block is written when all before it is durable, so a good one
+// that is as new, or newer, tells that this is no transaction that a power cut tore: it was acknowledged, and is damaged now. Only
+// with checksums can such a block be told from what once stood there.
+static enum error look_behind(struct replay *r)
+{
+	uint32_t length = r->area->length;
+	while (journal_has_checksums(r->area) && !walked_all(r)) {
+		struct buffer *b;
+		enum error error = journal_read(r, &b);
+		if (error != ERR_OK)
+			return error;
+		uint32_t sequence = jbd2_get(b->data + 8);
+		bool newer = sequence - r->sequence < length && jbd2_get(b->data + 4) == JBD2_COMMIT &&
+			     journal_type(r->area, sequence, b->data);
+		cache_put(&r->v->cache, b);
+		if (newer)
+			return refuse(r, ERR_CORRUPT, "transaction %u of the journal is damaged, and %u was committed: e2fsck is needed",
+				      r->sequence, sequence);
+	}
+	return ERR_OK;
+}
+
 static enum error walk(struct replay *r, enum pass pass)
 {
 	struct journal_replayed *result = r->result;
@@ -256,9 +278,10 @@ static enum error walk(struct replay *r, enum pass pass)
 			return refuse(r, ERR_CORRUPT, "transaction %u of the journal is damaged: e2fsck is needed", r->sequence);
 		r->sequence++;
 	}
-	if (pass == PASS_SCAN)
-		result->sequence = r->sequence;
-	return ERR_OK;
+	if (pass != PASS_SCAN)
+		return ERR_OK;
+	result->sequence = r->sequence;
+	return look_behind(r);
 }
 
 static void divide_scratch(struct replay *r, uint8_t *scratch, size_t bytes)

@@ -234,6 +234,7 @@ static enum error mount_first(struct volume *v, struct disk *disk, const struct 
 		return REFUSE(ERR_NO_MEMORY, "%llu bytes of log area are too few for a journal",
 			      (unsigned long long)disk->log_bytes);
 	error = find_journal(v, area, bytes);
+	bool missed = error == ERR_OK && area->tail && !volume_needs_recovery(v); // a copy of the superblock does not know
 	if (error == ERR_OK && volume_needs_recovery(v))
 		error = replay(v, area);
 	if (error != ERR_OK)
@@ -241,6 +242,8 @@ static enum error mount_first(struct volume *v, struct disk *disk, const struct 
 	error = volume_open(v, disk, memory); // the cache knows the disk as it was
 	if (error != ERR_OK)
 		return error;
+	if (v->read_only && missed)
+		log_line("fs: its journal may hold newer metadata, which is not read: e2fsck replays it");
 	if (v->read_only)
 		return v->disk->read_only || !volume_needs_recovery(v) ? ERR_OK : write_flags(v, false, false);
 	error = start_journal(v, area);

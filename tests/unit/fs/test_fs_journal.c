@@ -256,6 +256,43 @@ static void damage_is_refused(void **state)
 	close_image();
 }
 
+static void require_damage(const char *sentence)
+{
+	memcpy(theirs, h.image.bytes, h.image.disk.bytes);
+	assert_int_equal(host_mount(&h), ERR_CORRUPT);
+	assert_string_equal(h.volume->reason, sentence);
+	assert_memory_equal(theirs, h.image.bytes, h.image.disk.bytes);
+}
+
+// A block that says what the journal is, in a transaction that was durable: what looks as if a power cut had torn it is
+// told from that by a good commit block behind. Without one it is torn, and left out.
+static void damaged_is_not_torn(void **state)
+{
+	(void)state;
+	fixture_seed(405);
+	open_image("-b 1024 -I 256 -O has_journal -J size=1", 6000);
+	for (unsigned i = 0; i < 30; i++) {
+		restore();
+		uint32_t start = area->length - 1 - i; // over the end, too
+		put_super(JBD2_INCOMPAT_REVOKE | (i & 1 ? JBD2_INCOMPAT_CSUM_V3 : JBD2_INCOMPAT_CSUM_V2), start, ~0u);
+		uint32_t commit = put_descriptor(start, ~0u, 10);
+		journal_commit_make(area, ~0u, 1700000000, journal_at(commit));
+		uint32_t at = put_descriptor(journal_next(area, commit, 1), 0, 10);
+		bool second = i % 3; // transaction 0 was committed
+		journal_commit_make(area, second ? 0 : ~0u - 1, 1700000000, journal_at(at)); // the other one is old
+		journal_at(start)[fixture_random() % block_size] ^= 4;
+		require_damage("transaction 4294967295 of the journal is damaged, and 4294967295 was committed: e2fsck is needed");
+		journal_at(commit)[fixture_random() % 40] ^= 4;
+		if (second) {
+			require_damage("transaction 4294967295 of the journal is damaged, and 0 was committed: e2fsck is needed");
+			continue;
+		}
+		assert_int_equal(host_mount(&h), ERR_OK);
+		assert_memory_equal(pristine + (size_t)targets[0] * 1024, h.image.bytes + (size_t)targets[0] * 1024, TARGETS * 1024);
+	}
+	close_image();
+}
+
 static void assert_refused(enum error error, const char *sentence)
 {
 	assert_int_equal(host_mount(&h), error);
@@ -274,6 +311,10 @@ static void refusals(void **state)
 	assert_refused(ERR_UNSUPPORTED, "the journal needs a feature that is not supported: fast_commit");
 	put_super(0x200, 1, 7);
 	assert_refused(ERR_UNSUPPORTED, "the journal needs features that are not supported: bits 0x200");
+	jbd2_put(area->super + JBD2_S_RO_COMPAT, 4);
+	put_super(0, 1, 7);
+	jbd2_put(area->super + JBD2_S_RO_COMPAT, 0);
+	assert_refused(ERR_UNSUPPORTED, "the journal has features that are not supported: ro_compat bits 0x4");
 	put_super(0, 5000, 7);
 	assert_refused(ERR_CORRUPT, "the journal of 1024 blocks has its log from block 1 on and begins at block 5000");
 	put_super(0, 1, 7);
@@ -365,7 +406,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(checksum_is_crc32c), cmocka_unit_test(as_e2fsck_does), cmocka_unit_test(as_e2fsck_does_4k),
 		cmocka_unit_test(damage_is_refused),  cmocka_unit_test(refusals),	cmocka_unit_test(of_debugfs),
-		cmocka_unit_test(mark_is_on_the_disk),
+		cmocka_unit_test(mark_is_on_the_disk), cmocka_unit_test(damaged_is_not_torn),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }
