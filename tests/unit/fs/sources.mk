@@ -4,6 +4,7 @@ FS_CORE := servers/fs/cache.c servers/fs/commit.c servers/fs/journal.c servers/f
 	servers/fs/bmap.c servers/fs/extent.c servers/fs/dir.c servers/fs/content.c servers/fs/name.c servers/fs/ops.c servers/fs/memory_disk.c
 FS_FIXTURE := tests/unit/fs/fixture.c tests/unit/fs/model.c
 TEST_test_fs_random := $(FS_CORE) $(FS_FIXTURE)
+TEST_test_fs_attributes := $(FS_CORE) $(FS_FIXTURE)
 # serve.c, block.c and poison.c are compiled into the test itself.
 TEST_test_fs_serve := $(FS_CORE) servers/fs/lock.c $(FS_FIXTURE)
 TEST_test_fs_crash := $(FS_CORE) $(FS_FIXTURE)
