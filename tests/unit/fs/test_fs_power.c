@@ -330,12 +330,16 @@ static void record_run(struct host *h, unsigned ops, unsigned commit_every, unsi
 	model_free(&m);
 }
 
-// Just behind the next write of the journal's superblock, where there is one: older transactions are dropped there.
+// Before the flush that follows the next write of the journal's superblock, where there is one: older transactions are dropped
+// there, and what takes their place must not reach the disk before that is known.
 static size_t next_move_of_tail(size_t at, uint64_t journal)
 {
+	bool moved = false;
 	for (size_t i = at; i < trace.count; i++) {
-		if (trace.events[i].kind == TRACE_WRITE && trace.events[i].offset == journal + 512)
-			return i + 1;
+		const struct trace_event *e = &trace.events[i];
+		moved |= e->kind == TRACE_WRITE && e->offset == journal + 512;
+		if (moved && e->kind == TRACE_FLUSH)
+			return i;
 	}
 	return at;
 }
