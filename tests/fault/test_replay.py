@@ -408,21 +408,23 @@ def replay_client_dies_in_recovery(t):
 def replay_forged_log(t):
     """A client changes an acknowledged append in its own log: that one is a hole, everybody who uses the file hears of it once, and
     all else stands."""
-    length, count, forged = 100, 20, 7
+    length, before, after = 100, 7, 12
     model = Tree()
     client = Client("s0", model)
 
     def hole(_):
+        """Of the second pour nothing is left; the third is where it was."""
         there = appended(t, output, client, length)
-        at = next(o for o in there if there[o] == content(length, 1 + forged))
-        there[at] = b"\0" * length if at < max(there) else b""
+        there[before * length] = b"\0" * length
         model.find("/w/f", "file").data = b"".join(there[o] for o in sorted(there))
     client.do("create /w/f")
     client.do("create /w/other")
     client.line("sync")
     client.write("/w/other", "0", 900, 5)
-    client.line(f"pour /w/f {count} {length} 1", hole)
-    client.line(f"forge {forged}")
+    client.line(f"pour /w/f {before} {length} 1")
+    client.line(f"pour /w/f 1 {length} 100")
+    client.line("forge 0")
+    client.line(f"pour /w/f {after} {length} 101", hole)
     client.line("deaths fs.op:illegal:1 fs.replay:illegal:5 runtime.replay:wild:12")
     client.write("/w/other", "end", 50, 6)
     lost = client.line("hold 0 /w/f")
@@ -431,7 +433,7 @@ def replay_forged_log(t):
     system = System(t, "ext4", [client])
     output, _ = system.machine.command("run perform /s0")
     client.judge(t, output, [lost])
-    t.equal(len(appended(t, output, client, length)), count, "acknowledged appends")
+    t.equal(len(appended(t, output, client, length)), before + 1 + after, "acknowledged appends")
     t.check(re.search(rf"^s0:{lost} {LOST}", output, re.M), f"the client was not told: {output[-500:]!r}")
     for wanted in (True, False):
         text, status = system.machine.command("sha256 /w/f")
