@@ -356,6 +356,7 @@ def replay_full_ring(t):
     client.line(f"pour /w/full {held} {length} 1")
     client.line("deaths fs.commit.mark:illegal:1 fs.replay:illegal:60 runtime.replay:wild:95")
     client.line(f"pour /w/full {more} {length} {1 + held}")
+    client.line("sync")  # the commit that was asked for has begun by its end
     end = client.line("settle")
     system = System(t, "ext4", [client])
     output = system.perform()
