@@ -64,8 +64,8 @@ enum error loader_create(const struct image *image, const struct manifest_servic
 	return error;
 }
 
-enum error loader_attach(const struct machine *machine, const struct manifest_service *record,
-			 struct loader_domain *domain)
+static enum error attach_device(const struct machine *machine, const struct manifest_service *record,
+				struct loader_domain *domain)
 {
 	switch (record->device) {
 	case DEVICE_NONE:
@@ -76,6 +76,14 @@ enum error loader_attach(const struct machine *machine, const struct manifest_se
 		domain->device = pci_device_find(record->device, record->device_index);
 		return domain->device ? pci_device_attach(domain->device, domain->handle) : ERR_NOT_FOUND;
 	}
+}
+
+enum error loader_attach(const struct machine *machine, const struct manifest_service *record,
+			 struct loader_domain *domain)
+{
+	enum error error = attach_device(machine, record, domain);
+	domain->attached = error == ERR_OK;
+	return error;
 }
 
 enum error loader_replace(const struct image *image, const struct manifest_service *record,

@@ -13,6 +13,7 @@ struct loader_domain {
 	unsigned domain; // index on that core
 	uint64_t entry;
 	struct pci_device *device; // 0: none, or not of PCI
+	bool attached;             // its kernel is known to have the windows of its device
 };
 
 // Creates the domain on `core` and loads `program`. Stopped; the caller starts it. On an error nothing is left.

@@ -90,10 +90,10 @@ static enum error restart_restore(struct service *s)
 	return error || !s->replace ? error : restart_replace(s);
 }
 
-// A reborn kernel keeps no windows.
+// A reborn kernel keeps no windows. Whether our former incarnation had attached the device since, nobody has told us: again.
 static enum error restart_device(struct service *s)
 {
-	enum error error = s->why == FAULT_CORE ? loader_attach(services_machine(), s->record, &s->domain) : ERR_OK;
+	enum error error = s->domain.attached ? ERR_OK : loader_attach(services_machine(), s->record, &s->domain);
 	if (error)
 		return error;
 	return s->domain.device ? pci_device_start(s->domain.device) : ERR_OK;

@@ -445,7 +445,7 @@ static bool services_adopt_domain(unsigned core, unsigned domain, const struct i
 		kcall(CALL_domain_destroy, opened.value[0]); // half made by our former incarnation, or nobody's
 		return false;
 	}
-	s->domain = (struct loader_domain){opened.value[0], core, domain, program.elf.entry, 0};
+	s->domain = (struct loader_domain){.handle = opened.value[0], .core = core, .domain = domain, .entry = program.elf.entry};
 	if (s->record->device > DEVICE_UART)
 		s->domain.device = pci_device_find(s->record->device, s->record->device_index);
 	s->epoch = (uint32_t)opened.value[1];

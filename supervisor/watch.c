@@ -273,6 +273,7 @@ bool watch_return(struct service *s, uint64_t lost)
 		return false;
 	}
 	s->why = FAULT_CORE;
+	s->domain.attached = false;
 	watch_count(s, FAULT_CORE);
 	watch_begin_times(s, &status, FAULT_CORE);
 	if (now.error) { // its kernel could not keep the record: a new domain

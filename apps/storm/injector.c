@@ -88,8 +88,6 @@ static enum error kill_core(unsigned service)
 {
 	struct supervisor_service found;
 	enum error e = supervision_find(storm_options.service[service], &found);
-	if (e == ERR_OK && found.core == 0)
-		e = ERR_DENIED;
 	if (e == ERR_OK) // a hang is for ever where the firmware cannot stop a hart
 		e = supervision_core_crash(1ul << found.core, (unsigned)storm_random_below(&targets[service].random, CORE_CRASH_HANG), 0);
 	return e == ERR_CORE_LOST ? ERR_STATE : e;
