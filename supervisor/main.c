@@ -119,7 +119,6 @@ int program_main(void)
 	struct service *own = supervisor_own_entry();
 	services_set_up(own);
 	kcall(CALL_domain_watch, own->domain.handle, SUPERVISOR_HANG_MS * 1000 / WATCH_TICKS, WATCH_TICKS);
-	loop_on_event(supervisor_event);
 	cores_begin();
 	if (self_restarted()) {
 		supervisor.banner_said = true;
@@ -127,6 +126,9 @@ int program_main(void)
 		watch_tell_own(own, started);
 		say("supervisor: %u domains adopted", adopted);
 	}
+	loop_on_event(supervisor_event); // not before: cores_begin may sleep, and what is not adopted yet would be made anew
+	for (unsigned core = 0; core < services_cores(); core++)
+		cores_event(core); // what came meanwhile was heard by nobody
 	supervisor_settle();
 	return (int)server_run(&requests_server);
 }

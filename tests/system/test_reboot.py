@@ -96,6 +96,38 @@ def kernels_die_under_load(t, seconds, storm):
     print(f"     {t.case.name}: {match[1]} operations/s, {now[1][1] + now[2][1] - 2} kernels died")
 
 
+EVERYTHING = "--only blk,fs,console,supervisor --actions illegal,wild,stack,assert,kill,core"
+
+
+def deaths(t, machine):
+    """How often each service died (a restart of the supervisor forgets the others' counts: epochs do not), and each kernel."""
+    return ({name: s["epoch"] - 1 for name, s in t.services(machine).items() if name != "shell"} |
+            {f"kernel {core}": incarnation - 1 for core, (_, incarnation) in cores(t, machine).items() if core < 3})
+
+
+@case
+def reboot_of_everything(t):
+    """Services, the supervisor and the kernels of three cores die in one storm, in each other's recovery too. The storm and the
+    shell are on core 3, whose kernel stays: a program may end with its kernel. Full size: each of them 1,000 times."""
+    image = t.disk(kind="ext4", block=4096)
+    machine = t.boot(disk=image, boot=system(t, storm=3), cores=4)
+    dead, operations = {}, 0
+    for turn in range(60 if FULL else 1):
+        output = t.run(machine, f"storm {60 if FULL else 12} {EVERYTHING} --rate 20 --seed {6 + turn} --quiet", seconds=900)
+        match = re.search(r"^STORM ops_per_s (\d+) .*injected (\d+) restarts (\d+) errors 0 wrong 0$", output, re.M)
+        t.check(match, f"storm {turn} says {output[-800:]!r}")
+        operations += int(re.search(r"operations (\d+)", output)[1])
+        all_up(t, machine)
+        dead = deaths(t, machine)
+        print(f"     {t.case.name}: {dead}, {operations} operations", flush=True)
+        if min(dead.values()) >= 1000:
+            break
+    t.check(min(dead.values()) >= (1000 if FULL else 2), f"too few deaths: {dead}")
+    t.run(machine, "sync")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    t.image_is_sound(image)
+
+
 @case
 def reboot_of_the_shell(t):
     """The core of a client: the shell goes on there, in the middle of its command, on the channels that it had."""
