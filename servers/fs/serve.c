@@ -77,22 +77,18 @@ static void commit_give_up(enum error error)
 	volume_abort(volume);
 }
 
-static enum error commit_write_stubbornly(void)
+static enum error checkpoint(struct volume *v)
 {
-	enum error error = fsop_commit_write(volume);
-	for (unsigned i = 1; i < COMMIT_TRIES && error != ERR_OK && error != ERR_PEER_LOST; i++) {
-		fiber_sleep_us(COMMIT_RETRY_US);
-		error = fsop_commit_write(volume);
-	}
-	return error;
+	return commit_checkpoint(&v->log);
 }
 
-static enum error commit_checkpoint_stubbornly(void)
+// A step of a commit. What the device refuses once, it may take the next time.
+static enum error commit_persistently(enum error (*step)(struct volume *v))
 {
-	enum error error = commit_checkpoint(&volume->log);
+	enum error error = step(volume);
 	for (unsigned i = 1; i < COMMIT_TRIES && error != ERR_OK && error != ERR_PEER_LOST; i++) {
 		fiber_sleep_us(COMMIT_RETRY_US);
-		error = commit_checkpoint(&volume->log);
+		error = step(volume);
 	}
 	return error;
 }
@@ -128,10 +124,10 @@ static enum error commit_locked(void)
 	enum error error = fsop_commit_begin(volume, mark, &count);
 	lock_give(&volume_lock);
 	if (error == ERR_OK && count) {
-		error = commit_write_stubbornly();
+		error = commit_persistently(fsop_commit_write);
 		if (error == ERR_OK) {
 			note_durable(mark);
-			error = commit_checkpoint_stubbornly();
+			error = commit_persistently(checkpoint);
 		}
 		if (error != ERR_OK)
 			commit_give_up(error);
