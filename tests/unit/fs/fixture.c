@@ -158,13 +158,60 @@ static enum error image_flush(struct disk *disk)
 	return ERR_OK;
 }
 
+// ---- files ----
+
+static const char temporary[TEMPORARY_PATH] = "/tmp/fs-test-XXXXXX";
+
+int temporary_file(char path[TEMPORARY_PATH])
+{
+	memcpy(path, temporary, TEMPORARY_PATH);
+	int fd = mkstemp(path);
+	if (fd < 0)
+		abort();
+	return fd;
+}
+
+void temporary_directory(char path[TEMPORARY_PATH])
+{
+	memcpy(path, temporary, TEMPORARY_PATH);
+	if (!mkdtemp(path))
+		abort();
+}
+
+bool file_run(const char *command, const uint8_t *bytes, size_t count, uint8_t *back)
+{
+	char path[TEMPORARY_PATH], log[TEMPORARY_PATH + 4];
+	FILE *f = fdopen(temporary_file(path), "w+b");
+	if (!f || fwrite(bytes, 1, count, f) != count || fflush(f))
+		abort();
+	setenv("f", path, 1);
+	bool ok = system(command) == 0;
+	rewind(f);
+	if (back && fread(back, 1, count, f) != count)
+		abort();
+	fclose(f);
+	snprintf(log, sizeof(log), "%s.log", path);
+	unlink(log);
+	unlink(path);
+	return ok;
+}
+
+bool host_run(const struct host *h, const char *command)
+{
+	return file_run(command, h->image.bytes, h->image.disk.bytes, 0);
+}
+
+bool host_change(struct host *h, const char *command)
+{
+	return file_run(command, h->image.bytes, h->image.disk.bytes, h->image.bytes);
+}
+
 // ---- the host ----
 
 void host_make(struct host *h, const char *options, unsigned kib, const char *tree, size_t cache_bytes, size_t log_bytes)
 {
-	char path[] = "/tmp/fs-image-XXXXXX", command[1024];
-	int fd = mkstemp(path);
-	close(fd);
+	char path[TEMPORARY_PATH], command[1024];
+	close(temporary_file(path));
 	memset(h, 0, sizeof(*h));
 	snprintf(command, sizeof(command), "mke2fs -q -F %s %s %s%s %s %uk > /dev/null 2>&1",
 		 strstr(options, "-t ") ? "" : "-t ext2", options, tree ? "-d " : "",
@@ -388,46 +435,20 @@ enum error host_write_all(struct host *h, uint64_t handle, uint64_t offset, cons
 	return ERR_OK;
 }
 
-void host_save(const struct host *h, const char *path)
-{
-	FILE *f = fopen(path, "wb");
-	if (!f || fwrite(h->image.bytes, 1, h->image.disk.bytes, f) != h->image.disk.bytes)
-		abort();
-	fclose(f);
-}
-
 bool host_orphans(const struct host *h, unsigned orphans)
 {
-	char path[] = "/tmp/fs-orphan-XXXXXX", command[512];
-	close(mkstemp(path));
-	host_save(h, path);
+	char command[512];
 	snprintf(command, sizeof(command),
-		 "export E2FSCK_TIME=1900000000; e2fsck -fp %s > %s.log 2>&1; test $? -le 1 && test $(grep -c 'Clearing orphaned inode' %s.log) -eq %u && "
-		 "test $(wc -l < %s.log) -eq %u && e2fsck -fn %s >> %s.log 2>&1 || { cat %s.log >&2; false; }",
-		 path, path, path, orphans, path, orphans + 1, path, path, path);
-	int status = system(command);
-	snprintf(command, sizeof(command), "%s.log", path);
-	unlink(command);
-	unlink(path);
-	return status == 0;
+		 "export E2FSCK_TIME=1900000000; e2fsck -fp $f > $f.log 2>&1; test $? -le 1 && test $(grep -c 'Clearing orphaned inode' $f.log) -eq %u && "
+		 "test $(wc -l < $f.log) -eq %u && e2fsck -fn $f >> $f.log 2>&1 || { cat $f.log >&2; false; }",
+		 orphans, orphans + 1);
+	return host_run(h, command);
 }
 
 bool host_clean(const struct host *h)
 {
-	char path[] = "/tmp/fs-check-XXXXXX", command[256];
-	close(mkstemp(path));
-	host_save(h, path);
-	// A journal is replayed on this copy first.
-	snprintf(command, sizeof(command), "{ %se2fsck -fn %s; } > %s.log 2>&1",
-		 h->volume->has_journal ? "e2fsck -fy -E journal_only $f; " : "", path, path);
-	setenv("f", path, 1);
-	int status = system(command);
-	if (status != 0) {
-		snprintf(command, sizeof(command), "head -40 %s.log >&2", path);
-		(void)!system(command);
-	}
-	snprintf(command, sizeof(command), "%s.log", path);
-	unlink(command);
-	unlink(path);
-	return status == 0;
+	char command[256]; // a journal is replayed on this copy first
+	snprintf(command, sizeof(command), "{ %s e2fsck -fn $f; } > $f.log 2>&1 || { head -40 $f.log >&2; false; }",
+		 h->volume->has_journal ? "e2fsck -fy -E journal_only $f;" : "");
+	return host_run(h, command);
 }

@@ -73,6 +73,14 @@ extern bool fixture_quiet;
 uint32_t fixture_random(void);
 void fixture_seed(uint64_t seed);
 
+// Files of the host. Whoever makes one removes it.
+#define TEMPORARY_PATH 24
+int temporary_file(char path[TEMPORARY_PATH]); // open and empty
+void temporary_directory(char path[TEMPORARY_PATH]);
+// Runs a command over a file with these bytes, which it knows as $f and which is gone afterwards, $f.log too. `back` (or 0)
+// gets what the file held then. True if the status was 0.
+bool file_run(const char *command, const uint8_t *bytes, size_t count, uint8_t *back);
+
 // mke2fs with these options (ext2, unless they have a -t) on a file of `kib` KiB, read into memory. `tree` (or 0) goes in by -d.
 void host_make(struct host *h, const char *options, unsigned kib, const char *tree, size_t cache_bytes, size_t log_bytes);
 enum error host_mount(struct host *h); // fresh boot
@@ -80,8 +88,9 @@ void host_free(struct host *h);
 // Server death: cache and volume are lost, the log area stays. Recovers, mounts, replays; returns replays that differed.
 unsigned host_reincarnate(struct host *h);
 enum error host_commit(struct host *h);
-void host_save(const struct host *h, const char *path);
 void trace_free(struct trace *trace);
+bool host_run(const struct host *h, const char *command); // file_run over the image
+bool host_change(struct host *h, const char *command); // the same, and the image becomes what the command made of it
 // e2fsck -fn on the image; true when it finds nothing.
 bool host_clean(const struct host *h);
 // e2fsck -fp on a copy frees that many orphans, finds nothing else, and nothing at all the next time.

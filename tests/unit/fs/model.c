@@ -513,15 +513,12 @@ static void make_readable(struct model *m, struct host *h)
 
 bool model_equal_debugfs(struct model *m, struct host *h)
 {
-	char image[] = "/tmp/fs-dump-XXXXXX", tree[] = "/tmp/fs-tree-XXXXXX", command[256];
+	char tree[TEMPORARY_PATH], command[256];
 	make_readable(m, h);
-	close(mkstemp(image));
-	host_save(h, image);
-	if (!mkdtemp(tree))
-		return false;
-	snprintf(command, sizeof(command), "debugfs -R 'rdump / %s' %s > /dev/null 2>&1", tree, image);
-	bool ok = system(command) == 0 && dump_equal(m->root, tree);
-	snprintf(command, sizeof(command), "rm -rf %s %s", tree, image);
+	temporary_directory(tree);
+	snprintf(command, sizeof(command), "debugfs -R 'rdump / %s' $f > /dev/null 2>&1", tree);
+	bool ok = host_run(h, command) && dump_equal(m->root, tree);
+	snprintf(command, sizeof(command), "rm -rf %s", tree);
 	(void)!system(command);
 	return ok;
 }

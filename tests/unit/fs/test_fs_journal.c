@@ -24,24 +24,10 @@ static struct journal_area *area; // of a mount of the pristine image: where the
 static uint32_t targets[TARGETS]; // blocks of a file
 static uint32_t block_size;
 
-static void read_file(const char *path, uint8_t *to)
-{
-	FILE *f = fopen(path, "rb");
-	assert_int_equal(fread(to, 1, h.image.disk.bytes, f), h.image.disk.bytes);
-	fclose(f);
-}
-
 // What e2fsck makes of the image; true: it took the journal.
 static bool replay_by_e2fsck(void)
 {
-	char path[] = "/tmp/fs-journal-XXXXXX", command[256];
-	close(mkstemp(path));
-	host_save(&h, path);
-	snprintf(command, sizeof(command), "e2fsck -fy -E journal_only %s > /dev/null 2>&1", path);
-	int status = system(command);
-	read_file(path, theirs);
-	unlink(path);
-	return status == 0;
+	return file_run("e2fsck -fy -E journal_only $f > /dev/null 2>&1", h.image.bytes, h.image.disk.bytes, theirs);
 }
 
 static bool is_of_journal(uint32_t block)
@@ -338,12 +324,11 @@ static void of_debugfs(void **state)
 {
 	// With -c it writes checksums over transactions, but wrong ones where there are revoke records.
 	static const char *const opens[] = {"jo", "jo -c"};
-	char path[] = "/tmp/fs-jimage-XXXXXX", data[] = "/tmp/fs-jdata-XXXXXX", command[1024];
+	char data[TEMPORARY_PATH], command[1024];
 	(void)state;
 	fixture_seed(404);
 	open_image("-b 1024 -I 256 -O has_journal -J size=1", 6000);
-	close(mkstemp(path));
-	int fd = mkstemp(data);
+	int fd = temporary_file(data);
 	uint8_t block[1024];
 	for (unsigned i = 0; i < 4; i++) {
 		random_block(block);
@@ -354,13 +339,11 @@ static void of_debugfs(void **state)
 		restore();
 		put_super(0, 0, 1); // as after a clean unmount
 		((struct ext2_super *)(void *)(h.image.bytes + 1024))->feature_incompat &= ~EXT3_INCOMPAT_RECOVER;
-		host_save(&h, path);
 		snprintf(command, sizeof(command),
-			 "printf '%s\\njw -b %u,%u,%u,%u %s\\n%s -r %u,%u\\njw -b %u -c %s\\njc\\n' | debugfs -w -f - %s > /dev/null 2>&1",
+			 "printf '%s\\njw -b %u,%u,%u,%u %s\\n%s -r %u,%u\\njw -b %u -c %s\\njc\\n' | debugfs -w -f - $f > /dev/null 2>&1",
 			 opens[i], targets[0], targets[1], targets[2], targets[3], data, i ? "#" : "jw", targets[2], targets[3],
-			 targets[4], data, path);
-		assert_int_equal(system(command), 0);
-		read_file(path, h.image.bytes);
+			 targets[4], data);
+		assert_true(host_change(&h, command));
 		assert_true(replay_by_e2fsck());
 		assert_int_equal(host_mount(&h), ERR_OK);
 		assert_same_as_theirs();
@@ -368,7 +351,6 @@ static void of_debugfs(void **state)
 		bool revoked = memcmp(h.image.bytes + (size_t)targets[3] * 1024, pristine + (size_t)targets[3] * 1024, 1024) == 0;
 		assert_int_equal(revoked, i == 0);
 	}
-	unlink(path);
 	unlink(data);
 	close_image();
 }
@@ -379,19 +361,12 @@ static void mark_is_on_the_disk(void **state)
 	(void)state;
 	open_image("-b 1024 -I 256 -O has_journal -J size=1", 6000);
 	uint64_t serial = h.serial;
-	char path[] = "/tmp/fs-mark-XXXXXX", command[256], text[64] = {0};
 	assert_int_equal(serial, 2);
 	restore();
 	assert_int_equal(host_mount(&h), ERR_OK);
 	assert_int_equal(h.serial, serial);
-	close(mkstemp(path));
-	host_save(&h, path);
-	snprintf(command, sizeof(command), "debugfs -R 'ea_get -x / trusted.planaria.mark' %s 2> /dev/null", path);
-	FILE *f = popen(command, "r");
-	assert_true(fread(text, 1, sizeof(text) - 1, f) > 0);
-	pclose(f);
-	assert_non_null(strstr(text, "02 00 00 00 00 00 00 00"));
-	unlink(path);
+	assert_true(host_run(&h, "debugfs -R 'ea_get -x / trusted.planaria.mark' $f 2> /dev/null | "
+		"grep -q '02 00 00 00 00 00 00 00'"));
 	close_image();
 }
 

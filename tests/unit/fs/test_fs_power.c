@@ -11,7 +11,6 @@
 #include "model.h"
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
@@ -203,33 +202,12 @@ static void rebuild(uint8_t *image, const uint8_t *base, size_t bytes, size_t ev
 	}
 }
 
-static void run_e2fsck(const char *path, const char *how)
-{
-	char command[256];
-	snprintf(command, sizeof(command), "e2fsck %s %s > %s.log 2>&1", how, path, path);
-	int status = system(command);
-	if (status != 0 && strstr(how, "-fn")) {
-		snprintf(command, sizeof(command), "head -40 %s.log >&2", path);
-		(void)!system(command);
-		fail_msg("e2fsck %s found damage", how);
-	}
-	snprintf(command, sizeof(command), "%s.log", path);
-	unlink(command);
-}
-
 // e2fsck's replay of a copy, into `copy`; it must find nothing wrong then.
 static void e2fsck_replay(const uint8_t *image, uint8_t *copy, size_t bytes)
 {
-	char path[] = "/tmp/fs-power-XXXXXX";
-	int fd = mkstemp(path);
-	assert_int_equal(write(fd, image, bytes), bytes);
-	close(fd);
-	run_e2fsck(path, "-fy -E journal_only");
-	run_e2fsck(path, "-fn");
-	FILE *f = fopen(path, "rb");
-	assert_int_equal(fread(copy, 1, bytes, f), bytes);
-	fclose(f);
-	unlink(path);
+	if (!file_run("e2fsck -fy -E journal_only $f > /dev/null 2>&1; e2fsck -fn $f > $f.log 2>&1 || { head -40 $f.log >&2; false; }",
+		      image, bytes, copy))
+		fail_msg("e2fsck -fn found damage");
 }
 
 static void boot(struct host *h, const uint8_t *image)

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
-#include <unistd.h>
 
 #include "servers/fs/block.c"
 #include "servers/fs/poison.c"
@@ -1304,15 +1303,8 @@ static void refused_writes(void **state)
 
 static bool e2fsck_looks(void) // without being forced to, and finds nothing else
 {
-	char path[] = "/tmp/fs-abort-XXXXXX", command[256];
-	close(mkstemp(path));
-	host_save(&volume_host, path);
-	snprintf(command, sizeof(command), "e2fsck -p %s > %s.log 2>&1; test $? -le 1 && grep -q 'contains a file system with errors' %s.log && "
-		 "e2fsck -fn %s > /dev/null 2>&1", path, path, path, path);
-	int status = system(command);
-	snprintf(command, sizeof(command), "rm %s %s.log", path, path);
-	(void)!system(command);
-	return status == 0;
+	return host_run(&volume_host, "e2fsck -p $f > $f.log 2>&1; test $? -le 1 && "
+		"grep -q 'contains a file system with errors' $f.log && e2fsck -fn $f > /dev/null 2>&1");
 }
 
 // Some blocks of the journal, or of the root directory, cannot be written: the commit is given up, and both superblocks say so.
