@@ -4,24 +4,26 @@
 // read: pings that are not answered within CALL_DEADLINE_MS. The kernels start a dead one again by themselves
 // (kernel/reboot.h); here its services are marked, and restarted in the reborn kernel by the usual steps. It must never do
 // that before the new incarnation is online, and it may do it twice: each step may be repeated. If the supervisor dies,
-// its next incarnation adopts what it finds; domains that are stopped are restarted by services_adopt.
+// its next incarnation adopts core by core, when each is online; until then it starts nothing (cores_settled), for what it
+// would start may stand on a core that is coming back.
 #include "supervisor/cores.h"
 #include "abi/info.h"
-#include "runtime/fiber.h"
 #include "runtime/runtime.h"
 #include "supervisor/print.h"
 #include "supervisor/services.h"
 #include "supervisor/watch.h"
+#include <string.h>
 
 static struct {
 	struct core_record {
-		uint32_t incarnation;
+		uint32_t incarnation; // 0: it was not online yet, or is not adopted
 		uint32_t missed; // pings in a row
 		bool lost;
 		bool fenced;
 		uint64_t since; // it was seen to be lost
 	} core[CORE_MAX];
 	struct timer ping;
+	uint64_t begun;
 } cores;
 
 static struct info_page cores_page; // a page is too much for a fiber's stack
@@ -75,6 +77,7 @@ static void cores_return(unsigned core)
 	c->missed = 0;
 	c->lost = c->fenced = false;
 	unsigned back = services_return(core, lost);
+	services_sweep(core);
 	uint64_t us = time_us_from_ticks(time_now() - lost);
 	say("supervisor: core %u is back as incarnation %u: %u services there again after %u.%03u ms", core, c->incarnation,
 	    back, (unsigned)(us / 1000), (unsigned)(us % 1000));
@@ -88,7 +91,33 @@ static void cores_mark_fenced(unsigned core)
 		return;
 	c->fenced = true;
 	services_fence(core);
+	if (c->incarnation == 0 && info_read(core, &cores_page)) {
+		services_mourn(core, &cores_page);
+		c->incarnation = cores_page.incarnation;
+	}
 	say("supervisor: core %u is fenced off: nothing that it could still write is used again", core);
+}
+
+static bool cores_answers(unsigned core)
+{
+	return core == self_core() || kcall(CALL_core_ping, core, 1).error != ERR_CORE_LOST;
+}
+
+// It is online, and new to us. It may have died a moment ago, and may die while we adopt; then all this is done again.
+static void cores_arrive(unsigned core)
+{
+	struct core_record *c = &cores.core[core];
+	uint32_t incarnation = cores_page.incarnation;
+	bool lost = c->lost;
+	c->lost = false;
+	if (self_restarted() && cores_answers(core) && lost) // a part of it was adopted before
+		services_return(core, c->since);
+	if (!self_restarted() || (cores_answers(core) && services_adopt(core))) {
+		c->incarnation = incarnation;
+		return;
+	}
+	cores_lose(core, "its kernel does not answer");
+	cores_mark_fenced(core);
 }
 
 void cores_event(unsigned core)
@@ -97,8 +126,8 @@ void cores_event(unsigned core)
 		return;
 	struct core_record *c = &cores.core[core];
 	bool online = cores_online(core);
-	if (online && c->incarnation == 0 && !self_restarted()) { // late at boot
-		c->incarnation = cores_page.incarnation;
+	if (online && c->incarnation == 0) {
+		cores_arrive(core);
 	} else if (online && cores_page.incarnation != c->incarnation) {
 		cores_return(core);
 	} else if (!online || kcall(CALL_core_ping, core, 1).error) {
@@ -110,38 +139,36 @@ void cores_event(unsigned core)
 static void cores_ping(struct timer *timer)
 {
 	for (unsigned core = 0; core < services_cores(); core++) {
-		if (core == self_core() || cores.core[core].lost || cores.core[core].incarnation == 0)
-			continue;
 		struct core_record *c = &cores.core[core];
+		if (c->incarnation == 0 && self_restarted() && cores_online(core))
+			cores_event(core);
+		if (core == self_core() || c->lost || c->incarnation == 0)
+			continue;
 		c->missed = kcall(CALL_core_ping, core, 1).error == ERR_CORE_LOST ? c->missed + 1 : 0;
 		if (c->missed == CORES_MISSED)
 			cores_silent(core);
 	}
+	services_advance(); // what waited for a core
 	print_pump();
 	timer_arm(timer, time_now() + time_ticks_from_us(CORES_PING_MS * 1000ull));
 }
 
-// A restarted supervisor waits for cores that are coming back, else it would make their services anew elsewhere. Those that
-// are fenced off say ONLINE for ever; our kernel knows better.
-static void cores_look(unsigned core)
+bool cores_settled(void)
 {
-	struct core_record *c = &cores.core[core];
-	*c = (struct core_record){0};
-	for (unsigned waited = 0; self_restarted() && waited < CORES_RETURN_MS && !cores_online(core); waited++)
-		fiber_sleep_us(1000);
-	if (cores_online(core))
-		c->incarnation = cores_page.incarnation;
-	if (!c->incarnation || core == self_core() || kcall(CALL_core_ping, core, 1).error != ERR_CORE_LOST)
-		return;
-	c->lost = true;
-	c->since = time_now();
-	cores_mark_fenced(core);
+	bool settled = true;
+	for (unsigned core = 0; core < services_cores() && self_restarted(); core++)
+		settled &= cores.core[core].incarnation != 0 || cores.core[core].fenced;
+	return settled || time_us_from_ticks(time_now() - cores.begun) > CORES_RETURN_MS * 1000ull;
 }
 
 void cores_begin(void)
 {
-	for (unsigned core = 0; core < services_cores(); core++)
-		cores_look(core);
+	memset(&cores.core, 0, sizeof cores.core);
+	cores.begun = time_now();
+	for (unsigned core = 0; core < services_cores(); core++) {
+		if (cores_online(core))
+			cores_arrive(core);
+	}
 	if (services_cores() == 1)
 		return;
 	cores.ping.expired = cores_ping;

@@ -10,11 +10,11 @@
 // deadline of one call, and in between the supervisor answers its own ping.
 #define CORES_MISSED 2u
 
-// ms that a restarted supervisor waits for a core that is not online. 4 s: a kernel's rebirth takes some 20 ms, unless it waits for
-// one that is silent (3 s).
-#define CORES_RETURN_MS 4000u
+// ms after which a restarted supervisor starts services though a core is neither back nor fenced off. 20 s: the kernels have
+// decided long before; a rebirth takes some 20 ms, and one that hangs is fenced off after 8 s.
+#define CORES_RETURN_MS 20000u
 
-// The cores as they are now; starts to ping them.
+// The cores as they are now; starts to ping them. A restarted supervisor adopts what runs on those that are online.
 void cores_begin(void);
 // EVENT_CORE: it came online, is lost, or was fenced off.
 void cores_event(unsigned core);
@@ -22,4 +22,6 @@ void cores_event(unsigned core);
 // kernel was started again.
 unsigned cores_state(unsigned core);
 bool cores_usable(unsigned core); // its kernel answers
+// False while a restarted supervisor does not know yet what runs on some core.
+bool cores_settled(void);
 uint32_t cores_reboots(unsigned core);

@@ -122,11 +122,10 @@ int program_main(void)
 	cores_begin();
 	if (self_restarted()) {
 		supervisor.banner_said = true;
-		unsigned adopted = services_adopt();
 		watch_tell_own(own, started);
-		say("supervisor: %u domains adopted", adopted);
+		say("supervisor: %u domains adopted", services_count_adopted());
 	}
-	loop_on_event(supervisor_event); // not before: cores_begin may sleep, and what is not adopted yet would be made anew
+	loop_on_event(supervisor_event); // not before: an event of a domain that is not adopted yet would be dropped
 	for (unsigned core = 0; core < services_cores(); core++)
 		cores_event(core); // what came meanwhile was heard by nobody
 	supervisor_settle();

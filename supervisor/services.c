@@ -199,8 +199,8 @@ void services_set_lost(unsigned core)
 	}
 }
 
-// Domains that a reborn kernel has kept and nobody owns: of what was given up when the core was fenced off.
-static void services_sweep(unsigned core)
+// Domains that a reborn kernel has kept and nobody owns: half made when it died, or given up when the core was fenced off.
+void services_sweep(unsigned core)
 {
 	static struct info_page page;
 	if (!info_read(core, &page))
@@ -261,7 +261,6 @@ unsigned services_return(unsigned core, uint64_t lost)
 		if (s->record && s->phase == PHASE_LOST && s->domain.core == core)
 			back += watch_return(s, lost);
 	}
-	services_sweep(core);
 	return back;
 }
 
@@ -392,7 +391,7 @@ bool services_may_start(const struct service *s)
 
 void services_advance(void)
 {
-	for (unsigned i = 0; i < services.count && services.order[i] < services.count; i++) {
+	for (unsigned i = 0; i < services.count && services.order[i] < services.count && cores_settled(); i++) {
 		struct service *s = &services.entry[services.order[i]];
 		if (s->phase != PHASE_WAITING || !services_may_start(s))
 			continue;
@@ -433,17 +432,17 @@ static struct service *services_entry_for(const char name[NAME_SIZE])
 	return s;
 }
 
-static bool services_adopt_domain(unsigned core, unsigned domain, const struct info_domain *info)
+static enum error services_adopt_domain(unsigned core, unsigned domain, const struct info_domain *info)
 {
 	char why[SERVICES_WHY];
 	struct image_program program;
 	struct kernel_result opened = kcall(CALL_domain_open, core, domain);
 	if (opened.error)
-		return false;
+		return opened.error;
 	struct service *s = info->state == DOMAIN_CREATED ? 0 : services_entry_for(info->name);
 	if (!s || image_program(services.image, s->image, &program, why, sizeof why)) {
 		kcall(CALL_domain_destroy, opened.value[0]); // half made by our former incarnation, or nobody's
-		return false;
+		return ERR_OK;
 	}
 	s->domain = (struct loader_domain){.handle = opened.value[0], .core = core, .domain = domain, .entry = program.elf.entry};
 	if (s->record->device > DEVICE_UART)
@@ -457,39 +456,47 @@ static bool services_adopt_domain(unsigned core, unsigned domain, const struct i
 		watch_arm(s);
 	if (s->phase == PHASE_STARTING && !s->job)
 		watch_start(s);
+	return ERR_OK;
+}
+
+void services_mourn(unsigned core, const struct info_page *page)
+{
+	bool wiped = page->state == CORE_STARTING; // it died in its rebirth: anything may have stood there
+	for (unsigned i = 0; i < services.count; i++) {
+		struct service *s = &services.entry[i];
+		bool there = wiped && s->record->device > DEVICE_UART;
+		for (unsigned d = 0; d < DOMAIN_MAX && !wiped; d++)
+			there |= page->domains[d].state != DOMAIN_FREE && memcmp(page->domains[d].name, s->record->name, NAME_SIZE) == 0;
+		if (there && !s->domain.handle) { // else it is elsewhere
+			s->fenced = true;
+			s->domain.core = core;
+		}
+	}
+}
+
+bool services_adopt(unsigned core)
+{
+	static struct info_page page; // a page is too much for a fiber's stack
+	if (!info_read(core, &page))
+		return false;
+	for (unsigned i = 0; i < DOMAIN_MAX; i++) {
+		bool none = page.domains[i].state == DOMAIN_FREE || page.domains[i].state == DOMAIN_DYING;
+		if (none || (core == self_core() && i == self_domain()) || services_of_domain(core, i))
+			continue;
+		if (services_adopt_domain(core, i, &page.domains[i]) == ERR_CORE_LOST)
+			return false;
+	}
 	return true;
 }
 
-// What stood on a core that is fenced off is started elsewhere (services_advance), if no device belongs to it.
-static void services_mourn(unsigned core, const struct info_page *page)
+unsigned services_count_adopted(void)
 {
-	for (unsigned i = 0; i < DOMAIN_MAX; i++) {
-		int n = page->domains[i].state == DOMAIN_FREE ? -1 : manifest_find(&services.image->manifest, page->domains[i].name);
-		if (n < 0 || services.entry[n].domain.handle) // nobody's, or ourselves
-			continue;
-		services.entry[n].fenced = true;
-		services.entry[n].domain.core = core;
+	unsigned count = 0;
+	for (unsigned i = 0; i < services.count + JOB_MAX; i++) {
+		const struct service *s = &services.entry[i];
+		count += s->record && s->domain.handle && !(s->record->flags & SERVICE_FLAG_FIRST);
 	}
-}
-
-unsigned services_adopt(void)
-{
-	static struct info_page page; // a page is too much for a fiber's stack
-	unsigned adopted = 0;
-	for (unsigned core = 0; core < services.cores; core++) {
-		if (!info_read(core, &page) || page.state != CORE_ONLINE)
-			continue;
-		if (cores_state(core) == CORE_LOST)
-			services_mourn(core, &page);
-		for (unsigned i = 0; i < DOMAIN_MAX && cores_usable(core); i++) {
-			if (page.domains[i].state == DOMAIN_FREE || page.domains[i].state == DOMAIN_DYING)
-				continue;
-			if (core == self_core() && i == self_domain())
-				continue;
-			adopted += services_adopt_domain(core, i, &page.domains[i]);
-		}
-	}
-	return adopted;
+	return count;
 }
 
 void services_fill(const struct service *s, struct supervisor_service *out)

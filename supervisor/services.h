@@ -1,5 +1,6 @@
 // The table of services and jobs: what runs where, in which phase, and when the next one may start.
 #pragma once
+#include "abi/info.h"
 #include "proto/supervisor.h"
 #include "runtime/fiber.h"
 #include "supervisor/crash_log.h"
@@ -72,9 +73,12 @@ struct service {
 // Makes the table. `image` and `machine` must stay. `cores`: how many the machine has. ERR_LOOP: services that use each
 // other in a circle, said in a line; those stay out, the others start.
 enum error services_setup(const struct image *image, const struct machine *machine, unsigned cores);
-// After a restart of the supervisor: takes over the domains that run, by the kernels' records. Returns how many.
-unsigned services_adopt(void);
-// Starts every service whose turn has come. Called after each change of a phase.
+// After a restart of the supervisor: takes over the domains of that core, by its kernel's records. False: the core died
+// meanwhile; what was taken over is marked lost by whoever finds that out, and the call is repeated when the core is back.
+bool services_adopt(unsigned core);
+// Domains beside our own.
+unsigned services_count_adopted(void);
+// Starts every service whose turn has come, once all cores are known (cores_settled). Called after each change of a phase.
 void services_advance(void);
 // All that it uses is up, or certain not to come.
 bool services_may_start(const struct service *service);
@@ -100,7 +104,12 @@ void services_set_held(struct service *service);
 void services_set_lost(unsigned core);
 // That core is fenced off: what was lost with it is held.
 void services_fence(unsigned core);
-// That core has a new kernel: what was lost with the old one goes on or is restarted; what nobody owns is destroyed. Returns how many.
+// That core was fenced off before we could adopt anything of it, and `page` is the last that it said: what stood there is
+// started elsewhere, if no device belongs to it.
+void services_mourn(unsigned core, const struct info_page *page);
+// Destroys the stopped domains of that core that nobody owns. Never before the core is adopted.
+void services_sweep(unsigned core);
+// That core has a new kernel: what was lost with the old one goes on or is restarted. Returns how many.
 unsigned services_return(unsigned core, uint64_t lost);
 // The names that it serves, in its core's info page. A service without a domain is published as the supervisor's.
 void services_publish(const struct service *service, enum service_state state);

@@ -27,7 +27,9 @@ unsigned fake_fail_count;
 bool fake_lost[FAKE_CORES];
 bool fake_silent[FAKE_CORES];
 bool fake_fenced[FAKE_CORES];
-unsigned fake_sleeps;
+bool fake_starting[FAKE_CORES];
+unsigned fake_lose_core;
+unsigned fake_lose_after;
 uint32_t fake_incarnation[FAKE_CORES];
 uint64_t fake_now;
 unsigned fake_inject_at;
@@ -58,7 +60,7 @@ void fake_reset(void)
 	fake_trace[0] = 0;
 	for (unsigned i = 0; i < FAKE_CORES; i++) {
 		fake_incarnation[i] = 1;
-		fake_silent[i] = fake_fenced[i] = false;
+		fake_silent[i] = fake_fenced[i] = fake_starting[i] = false;
 	}
 	fake_cores = FAKE_CORES;
 	fake_has_disk = true;
@@ -66,7 +68,7 @@ void fake_reset(void)
 	fake_quiesce_error = ERR_OK;
 	fake_fail_count = 0;
 	fake_now = 1000000;
-	fake_sleeps = 0;
+	fake_lose_core = fake_lose_after = 0;
 	fake_inject_at = fake_inject_passages = 0;
 	fake_restarted = fake_old_kernel = false;
 	fake_domains[0] = (struct fake_domain){.used = true, .name = "supervisor", .epoch = 1, .state = DOMAIN_RUNNING};
@@ -121,7 +123,7 @@ void fake_crash(struct fake_domain *domain, enum fault_kind kind, uint64_t cause
 
 void fake_reborn(unsigned core, bool kept)
 {
-	fake_lost[core] = fake_silent[core] = fake_fenced[core] = false;
+	fake_lost[core] = fake_silent[core] = fake_fenced[core] = fake_starting[core] = false;
 	fake_incarnation[core]++;
 	for (unsigned i = 0; i < FAKE_DOMAINS; i++) {
 		struct fake_domain *d = &fake_domains[i];
@@ -320,6 +322,14 @@ static struct kernel_result fake_of_domain(enum call number, struct fake_domain 
 	return r;
 }
 
+static void fake_lose(unsigned core)
+{
+	if (!fake_lose_core || core != fake_lose_core || fake_lose_after--)
+		return;
+	fake_lost[core] = true;
+	fake_lose_core = 0;
+}
+
 struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
 				 uint64_t a5)
 {
@@ -329,6 +339,7 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 		return (struct kernel_result){.error = fake_fail_error};
 	}
 	if (number == CALL_domain_create || number == CALL_domain_open) {
+		fake_lose((unsigned)a0);
 		if (fake_lost[a0])
 			return (struct kernel_result){.error = ERR_CORE_LOST};
 		return number == CALL_domain_create ? fake_create(a0, a + 1) : fake_open(a0, a1);
@@ -337,11 +348,14 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 		fake_note("exit", "supervisor");
 		return (struct kernel_result){.error = ERR_OK};
 	}
+	if (number == CALL_core_ping)
+		fake_lose((unsigned)a0);
 	if (number == CALL_core_ping || number == CALL_core_reboot)
 		return fake_of_core(number, a0);
 	struct fake_domain *d = fake_of_handle(a0);
 	if (!d)
 		return (struct kernel_result){.error = ERR_HANDLE};
+	fake_lose(d->core);
 	if (fake_lost[d->core])
 		return (struct kernel_result){.error = ERR_CORE_LOST};
 	return fake_of_domain(number, d, a);
@@ -401,8 +415,6 @@ void fake_advance_ms(uint64_t ms)
 void fiber_sleep_us(uint64_t us)
 {
 	fake_now += us * FAKE_TICKS_PER_US;
-	if (fake_sleeps && --fake_sleeps == 0)
-		memset(fake_lost, 0, sizeof fake_lost);
 }
 
 unsigned self_core(void)
@@ -432,6 +444,10 @@ bool info_read(unsigned core, struct info_page *copy)
 	*copy = (struct info_page){.magic = INFO_MAGIC, .core_id = core, .core_count = fake_cores,
 				   .incarnation = fake_incarnation[core],
 				   .state = fake_lost[core] && !fake_silent[core] ? CORE_PANICKED : CORE_ONLINE};
+	if (fake_lost[core] && fake_starting[core]) {
+		copy->state = CORE_STARTING;
+		return true;
+	}
 	for (unsigned i = 0; i < FAKE_DOMAINS; i++) {
 		const struct fake_domain *d = &fake_domains[i];
 		if (!d->used || d->core != core)

@@ -46,7 +46,9 @@ extern unsigned fake_fail_count;
 extern bool fake_lost[FAKE_CORES]; // cores
 extern bool fake_silent[FAKE_CORES]; // their pages say that they are online
 extern bool fake_fenced[FAKE_CORES];
-extern unsigned fake_sleeps;       // in how many milliseconds all cores that are lost are back
+extern bool fake_starting[FAKE_CORES]; // those that are lost are in their rebirth: their pages are empty
+extern unsigned fake_lose_core;    // is lost after so many calls for it, 0: none
+extern unsigned fake_lose_after;
 extern uint32_t fake_incarnation[FAKE_CORES];
 extern uint64_t fake_now;         // ticks
 extern unsigned fake_inject_at;   // passage of any point that gives ERR_INJECTED, 0: none

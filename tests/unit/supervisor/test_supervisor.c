@@ -678,7 +678,6 @@ static void test_moved(void **state)
 	assert_int_equal(cores_state(1), CORE_LOST);
 	assert_false(cores_usable(2));
 	boot_traced("");
-	services_adopt();
 	services_advance();
 	assert_int_equal(boot_service("blk")->phase, PHASE_HELD);
 	assert_int_equal(fake_published("block0"), SERVICE_HELD);
@@ -689,23 +688,110 @@ static void test_moved(void **state)
 	assert_null(strstr(fake_trace, "blk"));
 }
 
-// A core that is coming back is waited for: its services are not made anew.
+// A core that is coming back is waited for: its services are not made anew, but adopted when it is there.
 static void test_restarted_waits_for_cores(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	for (unsigned silent = 0; silent < 2; silent++) { // or it says ONLINE, a moment before it is known to be dead
+		fake_reset();
+		boot_whole(s);
+		fake_lost[2] = true;
+		fake_silent[2] = silent;
+		boot_supervisor_dies();
+		cores_begin();
+		assert_false(cores_settled());
+		assert_false(cores_usable(2));
+		watch_event(EVENT_CORE, 2, 0, 0);
+		services_advance();
+		fake_advance_ms(CORES_PING_MS + 1);
+		assert_null(strstr(fake_trace, "create"));
+		fake_trace[0] = 0;
+		fake_reborn(2, true);
+		watch_event(EVENT_CORE, 2, 0, 0);
+		services_advance();
+		assert_true(cores_settled());
+		boot_traced("stop:fs unregister:fs restore:fs start:fs");
+		boot_is_ready("fs");
+		assert_int_equal(boot_service("fs")->epoch, 2);
+		assert_int_equal(fake_published("fs"), SERVICE_UP);
+	}
+}
+
+// It dies between two calls of the adoption: what was adopted is restarted, the rest is adopted then, and nothing is destroyed.
+static void test_core_dies_while_it_is_adopted(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	unsigned calls;
+	s[BOOT_CONSOLE].core = 0;
+	s[BOOT_BLK].core = s[BOOT_FS].core = 1;
+	for (calls = 0;; calls++) {
+		fake_reset();
+		boot_whole(s);
+		boot_supervisor_dies();
+		fake_lose_core = 1;
+		fake_lose_after = calls;
+		cores_begin();
+		if (!fake_lost[1])
+			break;
+		fake_trace[0] = 0;
+		watch_event(EVENT_CORE, 1, 0, 0);
+		services_advance();
+		assert_null(strstr(fake_trace, "create"));
+		fake_reborn(1, true);
+		watch_event(EVENT_CORE, 1, 0, 0);
+		services_advance();
+		boot_is_ready("blk");
+		boot_is_ready("fs");
+		assert_null(strstr(fake_trace, "create"));
+		assert_null(strstr(fake_trace, "destroy"));
+		assert_true(services_settled());
+	}
+	assert_true(calls > 6);
+}
+
+// What a core that dies in its rebirth held is not known. What has a device stays where it was, the rest starts elsewhere.
+static void test_restarted_and_a_core_is_fenced_off(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	s[BOOT_CONSOLE].core = s[BOOT_SHELL].core = 0;
+	boot_whole(s);
+	fake_lost[1] = fake_starting[1] = true;
+	fake_lost[3] = fake_silent[3] = fake_fenced[3] = true; // nothing stands there, so that only a ping tells
+	boot_supervisor_dies();
+	cores_begin();
+	assert_int_equal(cores_state(3), CORE_LOST);
+	services_advance();
+	boot_traced("");
+	fake_fenced[1] = true;
+	watch_event(EVENT_CORE, 1, 0, 0);
+	services_advance();
+	assert_true(cores_settled());
+	assert_null(strstr(fake_trace, "blk"));
+	assert_int_equal(boot_service("blk")->phase, PHASE_HELD);
+	assert_non_null(strstr(boot_said(), "blk is held: a core that is fenced off may still drive its device"));
+}
+
+// The kernels never say what became of it.
+static void test_restarted_does_not_wait_for_ever(void **state)
 {
 	(void)state;
 	struct manifest_service s[BOOT_COUNT];
 	boot_records(s);
 	boot_whole(s);
 	fake_lost[2] = true;
-	fake_sleeps = 30;
 	boot_supervisor_dies();
 	cores_begin();
-	assert_int_equal(fake_sleeps, 0);
-	assert_true(cores_usable(2));
-	services_adopt();
 	services_advance();
 	boot_traced("");
-	assert_int_equal(boot_service("fs")->phase, PHASE_UP);
+	fake_now += (CORES_RETURN_MS + 1) * 1000ull * FAKE_TICKS_PER_US;
+	fake_advance_ms(CORES_PING_MS + 1);
+	assert_non_null(strstr(fake_trace, "create:fs"));
 }
 
 // A fault between any two steps: an error after each passage, one after the other, until none is left to fail.
@@ -809,7 +895,8 @@ static void test_adopt_running(void **state)
 	boot_whole(s);
 	assert_int_equal(jobs_start(services_app("hello", 5), "a b", 3, &job), ERR_OK);
 	boot_supervisor_dies();
-	assert_int_equal(services_adopt(), 5);
+	cores_begin();
+	assert_int_equal(services_count_adopted(), 5);
 	services_advance();
 	boot_traced("");
 	assert_true(services_settled());
@@ -839,7 +926,7 @@ static void test_adopt_in_the_middle_of_a_restart(void **state)
 		blk->mapped = done < 3;
 		blk->clean = done >= 4;
 		boot_supervisor_dies();
-		services_adopt();
+		cores_begin();
 		services_advance();
 		boot_traced("stop:blk off:disk unregister:blk restore:blk attach:blk on:disk start:blk");
 		boot_is_ready("blk");
@@ -857,7 +944,8 @@ static void test_adopt_half_made(void **state)
 	boot_is_ready("console");
 	fake_find("blk")->state = DOMAIN_CREATED; // created, not started
 	boot_supervisor_dies();
-	assert_int_equal(services_adopt(), 1);
+	cores_begin();
+	assert_int_equal(services_count_adopted(), 1);
 	services_advance();
 	boot_traced("destroy:blk create:blk attach:blk on:disk start:blk");
 	boot_is_ready("blk");
@@ -954,6 +1042,9 @@ int main(void)
 		cmocka_unit_test_setup(test_core_is_silent_with_a_device, boot_setup),
 		cmocka_unit_test_setup(test_moved, boot_setup),
 		cmocka_unit_test_setup(test_restarted_waits_for_cores, boot_setup),
+		cmocka_unit_test_setup(test_core_dies_while_it_is_adopted, boot_setup),
+		cmocka_unit_test_setup(test_restarted_and_a_core_is_fenced_off, boot_setup),
+		cmocka_unit_test_setup(test_restarted_does_not_wait_for_ever, boot_setup),
 		cmocka_unit_test_setup(test_restart_each_step_repeated, boot_setup),
 		cmocka_unit_test_setup(test_restart_each_step_failing, boot_setup),
 		cmocka_unit_test_setup(test_restart_hang_in_start, boot_setup),
