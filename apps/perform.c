@@ -188,17 +188,71 @@ static enum error do_drop(char **word)
 	return ERR_OK;
 }
 
+// --- the words of handles
+
+static enum error stat_word(uint64_t word)
+{
+	struct fs_stat status;
+	return file_system_call(
+		&(struct client_request){.op = FS_OP_STAT, .arg = {word}, .in = &status, .in_length = sizeof(status)});
+}
+
+// Until that name is there.
+static enum error do_meet(char **word)
+{
+	struct path_node node;
+	enum error e;
+	while ((e = path_find(word[0], true, &node)) == ERR_NOT_FOUND)
+		fiber_sleep_us(LOG_PAUSE_US);
+	return e;
+}
+
+// Writes the word that an open file has here into a file, for another client.
+static enum error do_tell(char **word)
+{
+	struct file file;
+	size_t done;
+	enum error e = file_open(&file, word[1], FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE);
+	if (e == ERR_OK)
+		e = file_write(&file, &held_file(word[0])->handle, sizeof(uint64_t), &done);
+	file_close(&file);
+	return e;
+}
+
+// Uses what another client has told as its handle.
+static enum error do_borrow(char **word)
+{
+	struct file file;
+	uint64_t told;
+	size_t done = 0;
+	enum error e = file_open(&file, word[0], FILE_READ);
+	if (e == ERR_OK)
+		e = file_read(&file, &told, sizeof(told), &done);
+	file_close(&file);
+	if (e == ERR_OK && done < sizeof(told))
+		e = ERR_INVALID;
+	return e == ERR_OK ? stat_word(told) : e;
+}
+
+// Uses what is known of the file as its handle.
+static enum error do_guess(char **word)
+{
+	struct fs_stat status;
+	enum error e = file_stat(word[0], true, &status);
+	return e == ERR_OK ? stat_word(status.identity) : e;
+}
+
 // --- many at once
 
 static enum error pour_begin(char **word)
 {
 	static const struct client_options options = {.slots = POUR_SLOTS};
 	uint64_t handle, count = number(word[1]), length = number(word[2]);
-	enum error e = path_handle(word[0], &handle);
-	if (e == ERR_OK && (count > POUR_SLOTS || length > PAYLOAD_MAX))
-		e = ERR_TOO_BIG;
+	enum error e = count > POUR_SLOTS || length > PAYLOAD_MAX ? ERR_TOO_BIG : ERR_OK;
 	if (e == ERR_OK && !pourer)
 		e = client_open(&pourer, "fs", &options);
+	if (e == ERR_OK)
+		e = path_find_by(pourer, word[0], &handle);
 	for (uint64_t i = 0; i < count && e == ERR_OK; i++) {
 		payload_fill(length, (unsigned)(number(word[3]) + i));
 		poured[i] = (struct client_request){
@@ -331,6 +385,8 @@ static const struct {
 	{"get", 1, do_get, true},	 {"drop", 1, do_drop, false},	    {"pour", 4, do_pour, false},
 	{"throw", 4, do_throw, false},	 {"forge", 1, do_forge, false},	    {"deaths", 1, do_deaths, false},
 	{"settle", 0, do_settle, true},	 {"await", 1, do_await, false},	    {"die", 0, do_die, false},
+	{"meet", 1, do_meet, false},	 {"tell", 2, do_tell, false},	    {"borrow", 1, do_borrow, false},
+	{"guess", 1, do_guess, false},
 };
 
 static void perform_line(char *line)

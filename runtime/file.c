@@ -31,6 +31,7 @@ enum error file_system_open(void)
 	if (fs_client && fs_users == 0 && client_lost(fs_client)) { // it was given up; perhaps it was started again since
 		client_close(fs_client);
 		fs_client = 0;
+		path_forget_handles();
 	}
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !fs_client; i++) {
 		e = client_open(&fs_client, "fs", &sizes[i]);
@@ -501,7 +502,7 @@ enum error directory_next(struct directory *d, struct directory_entry *entry)
 		return ERR_PROTOCOL;
 	memcpy(entry->name, d->buffer + d->next + sizeof(head), head.name_length);
 	entry->name[head.name_length] = 0;
-	entry->inode = FS_HANDLE_INODE(head.handle);
+	entry->inode = (uint32_t)head.inode;
 	entry->type = head.type;
 	d->next += head.record;
 	return ERR_OK;

@@ -1,7 +1,6 @@
 // Files as a native program uses them, over the file-system protocol (proto/fs.h).
 //
-// Handles of the server are stateless names (inode and generation), so all that an open file is stands in the caller's
-// struct file: the server can die and come back and nobody here notices. Large transfers are split into requests of one
+// Handles need nothing in the server, so all that an open file is stands in the caller's struct file: the server can die and come back and nobody here notices. Large transfers are split into requests of one
 // slot's room, several in flight. A path is at most FILE_PATH_MAX bytes with its NUL; symbolic links are followed
 // here, at most FILE_LINKS_MAX for one walk (ERR_LOOP).
 //
@@ -19,6 +18,7 @@
 // Opens the channel to "fs"; the other functions do it when they are first used. Waits until the service is up.
 enum error file_system_open(void);
 // One request of the protocol; opens the channel when that is needed.
+struct client;
 struct client_request;
 enum error file_system_call(struct client_request *request);
 
@@ -37,6 +37,11 @@ struct path_node {
 // Walks `path` from the current directory. `follow`: a symbolic link as last name is followed. ERR_OK also when only
 // the last name is missing (found = false); else ERR_NOT_FOUND, ERR_NOT_DIRECTORY, ERR_LOOP, ERR_NAME_TOO_LONG ...
 enum error path_walk(const char *path, bool follow, struct path_node *node);
+// The handle of what an absolute path names, for that other channel to "fs": handles are good on their own channel alone.
+// Symbolic links are not followed.
+enum error path_find_by(struct client *client, const char *path, uint64_t *handle);
+// The channel was opened anew: what was walked before is walked again.
+void path_forget_handles(void);
 // As path_walk, but a missing last name is ERR_NOT_FOUND.
 enum error path_find(const char *path, bool follow, struct path_node *node);
 enum error path_change_directory(const char *path);

@@ -18,21 +18,21 @@ struct walk {
 
 static struct {
 	bool changed; // else the root
-	uint64_t handle;
+	uint64_t handle; // 0: to be found by the text
 	char text[FILE_PATH_MAX];
 } current;
+static uint64_t root_known; // the same for the life of a channel; 0: to be asked for
 
 static enum error root_handle(uint64_t *root)
 {
-	static uint64_t known; // the same for the life of a volume
-	if (!known) {
+	if (!root_known) {
 		struct client_request request = {.op = FS_OP_ROOT};
 		enum error e = file_system_call(&request);
 		if (e != ERR_OK)
 			return e;
-		known = request.completion.result[0];
+		root_known = request.completion.result[0];
 	}
-	*root = known;
+	*root = root_known;
 	return ERR_OK;
 }
 
@@ -145,9 +145,35 @@ static enum error step(struct walk *walk, bool last, bool follow, bool *ended)
 	return ERR_OK;
 }
 
+void path_forget_handles(void)
+{
+	root_known = 0;
+	current.handle = 0;
+}
+
+// The current directory's handle went with the channel that it was given on.
+static enum error current_find(void)
+{
+	struct path_node node;
+	if (!current.changed || current.handle)
+		return ERR_OK;
+	current.changed = false; // so that this walk needs none
+	enum error e = path_find(current.text, true, &node);
+	current.changed = true;
+	if (e == ERR_OK && !is_type(&node, FS_MODE_DIRECTORY))
+		e = ERR_NOT_DIRECTORY;
+	if (e == ERR_OK)
+		current.handle = node.handle;
+	return e;
+}
+
 static enum error walk_start(struct walk *walk, const char *path)
 {
-	enum error e = root_handle(&walk->root);
+	enum error e = file_system_open(); // before a handle is taken that would be one of the channel before
+	if (e == ERR_OK)
+		e = root_handle(&walk->root);
+	if (e == ERR_OK && *path != '/')
+		e = current_find();
 	if (e != ERR_OK)
 		return e;
 	size_t length = strlen(path);
@@ -182,6 +208,23 @@ enum error path_find(const char *path, bool follow, struct path_node *node)
 {
 	enum error e = path_walk(path, follow, node);
 	return e == ERR_OK && !node->found ? ERR_NOT_FOUND : e;
+}
+
+enum error path_find_by(struct client *client, const char *path, uint64_t *handle)
+{
+	struct client_request request = {.op = FS_OP_ROOT};
+	enum error e = client_call(client, &request);
+	for (path += strspn(path, "/"); *path && e == ERR_OK; path += strspn(path, "/")) {
+		size_t length = strcspn(path, "/");
+		request = (struct client_request){.op = FS_OP_LOOKUP,
+						  .arg = {request.completion.result[0]},
+						  .out = path,
+						  .out_length = (uint32_t)length};
+		e = client_call(client, &request);
+		path += length;
+	}
+	*handle = request.completion.result[0];
+	return e;
 }
 
 // --- text of paths

@@ -742,12 +742,17 @@ uint64_t server_in_physical(const struct server_request *request)
 	return channel->ring.view.physical + (uint64_t)(request->in - (const uint8_t *)channel->ring.view.client);
 }
 
-bool server_session_any(bool (*has)(const void *session, uint64_t word), uint64_t word)
+bool server_session_any(bool (*has)(const struct server_channel *channel, const void *session, uint64_t word), uint64_t word)
 {
 	for (const struct server_channel *channel = this.channels; channel; channel = channel->next)
-		if (!channel->closing && has(channel->ring.view.client->session, word))
+		if (!channel->closing && has(channel, channel->ring.view.client->session, word))
 			return true;
 	return false;
+}
+
+uint64_t server_channel_key(const struct server_channel *channel)
+{
+	return channel_mix(~channel->ring.view.secret, 0x68616e646c65ull);
 }
 
 unsigned server_channel_slot(const struct server_channel *channel)

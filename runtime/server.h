@@ -79,7 +79,9 @@ void server_release(struct server_channel *channel);
 uint64_t server_out_physical(const struct server_request *request);
 uint64_t server_in_physical(const struct server_request *request);
 // Asks for the session table of each client that is there, until one `has` the word. It is the client's memory.
-bool server_session_any(bool (*has)(const void *session, uint64_t word), uint64_t word);
+bool server_session_any(bool (*has)(const struct server_channel *channel, const void *session, uint64_t word), uint64_t word);
+// A secret of the channel: the same for each incarnation, unknown to the client, and no digest is made with it.
+uint64_t server_channel_key(const struct server_channel *channel);
 unsigned server_channel_slot(const struct server_channel *channel);
 void *server_channel_context(const struct server_channel *channel);
 void server_channel_set_context(struct server_channel *channel, void *context);

@@ -135,17 +135,19 @@ static int measure_full_ring(void)
 	struct supervisor_service service;
 	struct client *client = 0;
 	struct file file = {0};
-	uint64_t cursor;
+	uint64_t cursor, handle = 0;
 	enum error e = crashes_find("fs", &service, &cursor);
 	crashes_begin(&names, "fs.full");
 	if (e == ERR_OK)
 		e = client_open(&client, "fs", &options);
 	if (e == ERR_OK)
 		e = file_open(&file, RING_PATH, FILE_WRITE | FILE_CREATE);
+	if (e == ERR_OK)
+		e = path_find_by(client, RING_PATH, &handle);
 	for (unsigned i = 0; i < CRASHES && e == ERR_OK; i++) {
 		e = file_sync(); // the ring is empty
 		if (e == ERR_OK)
-			e = ring_fill(client, file.handle);
+			e = ring_fill(client, handle);
 		if (e == ERR_OK)
 			e = crash_once(&service, "fs", &cursor);
 	}

@@ -293,7 +293,7 @@ static int stat_path(const char *path)
 	printf("%s\n", path);
 	printf("  size   %-12lu blocks %-8lu block size %u\n", s.size, s.blocks, s.block_size);
 	printf("  mode   %s (%04o)  links %u  owner %u:%u\n", mode, s.mode & 07777, s.links, s.uid, s.gid);
-	printf("  inode  %-12u generation %u\n", FS_HANDLE_INODE(s.handle), FS_HANDLE_GENERATION(s.handle));
+	printf("  inode  %-12u generation %u\n", FS_HANDLE_INODE(s.identity), FS_HANDLE_GENERATION(s.identity));
 	printf("  access %s\n", time_text(s.atime, text));
 	printf("  modify %s\n", time_text(s.mtime, text));
 	printf("  change %s\n", time_text(s.ctime, text));

@@ -1,7 +1,8 @@
 // File-system protocol. Service name: "fs". A volume has one server; all its clients share one order of serials.
 //
-// Handles are stateless names: struct fs_handle is inode and generation. The client's library keeps offsets, flags and
-// paths. Names are 1 to 255 bytes, no '/', no NUL. ONCE operations are logged: their record holds the serial, and the
+// Handles are stateless: one that a client was given is inode and generation, sealed by the server for that channel. It is good
+// on that channel alone, as long as the channel and the inode live; any other word is ERR_HANDLE, or ERR_STALE by chance. The client's
+// library keeps offsets, flags and paths. Names are 1 to 255 bytes, no '/', no NUL. ONCE operations are logged: their record holds the serial, and the
 // slot and its out data stay until committed >= serial; a client whose slots run out raises want_commit.
 // Times are seconds since 1970; the server takes them from request.time and the boot's base, so that a replay gives
 // the same.
@@ -60,7 +61,7 @@ enum fs_op {
 	FS_OPS
 };
 
-// A handle travels as one word: inode | generation << 32.
+// Which file it is, as one word: inode | generation << 32. In the server that is its handle, too.
 #define FS_HANDLE(inode, generation) ((uint64_t)(uint32_t)(generation) << 32 | (uint32_t)(inode))
 #define FS_HANDLE_INODE(h) ((uint32_t)(h))
 #define FS_HANDLE_GENERATION(h) ((uint32_t)((h) >> 32))
@@ -71,7 +72,7 @@ enum fs_op {
 #define FS_MODE_SYMLINK 0120000u
 
 struct fs_stat {
-	uint64_t handle;
+	uint64_t identity; // FS_HANDLE; tells files apart, and is no handle
 	uint64_t size;
 	uint64_t blocks; // of 512 bytes
 	uint32_t mode;
@@ -87,7 +88,7 @@ struct fs_stat {
 _Static_assert(sizeof(struct fs_stat) == 72, "fs_stat is 72 bytes");
 
 struct fs_dirent { // followed by the name, padded to 8 bytes
-	uint64_t handle;     // generation 0: look it up before use
+	uint64_t inode;
 	uint16_t record;     // bytes to the next one
 	uint8_t name_length;
 	uint8_t type;        // mode >> 12

@@ -330,7 +330,7 @@ static uint32_t list_entry(struct volume *v, struct ext2_entry *e, uint8_t *to, 
 	if (record > room)
 		return 0;
 	struct fs_dirent d = {
-		.handle = e->inode,
+		.inode = e->inode,
 		.record = (uint16_t)record,
 		.name_length = e->name_length,
 		.type = listed_type(v, e),

@@ -112,7 +112,7 @@ enum error inode_open(struct volume *v, uint64_t handle, struct inode *inode)
 	uint32_t number = FS_HANDLE_INODE(handle);
 	*inode = (struct inode){0};
 	if (number != EXT2_ROOT_INODE && (number < v->first_inode || number > v->inodes))
-		return ERR_STALE;
+		return ERR_HANDLE; // none that we ever gave
 	enum error error = inode_get_used(v, number, inode);
 	if (error == ERR_STALE && v->super->last_orphan && orphan_listed(v, number))
 		error = inode_get_orphan(v, number, inode);
@@ -241,7 +241,7 @@ void inode_stat(const struct volume *v, const struct inode *inode, struct fs_sta
 	const struct ext2_inode *raw = inode->raw;
 	bool extra = has_extra(v, raw);
 	*stat = (struct fs_stat){
-		.handle = inode_handle(inode),
+		.identity = inode_handle(inode),
 		.size = inode_size(inode),
 		.blocks = inode_blocks(v, inode),
 		.mode = raw->mode,

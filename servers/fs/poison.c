@@ -26,13 +26,12 @@ void poison_add(uint64_t handle)
 	count += count < POISON_MAX;
 }
 
-bool poison_meets(const struct server_request *request)
+bool poison_meets(const struct request *r, const struct server_channel *client)
 {
-	const struct request *r = &request->copy;
 	bool two = r->op == FS_OP_LINK || r->op == FS_OP_RENAME;
 	bool meets = false;
 	for (unsigned i = 0; i < count; i++) {
-		uint64_t handle = table[i].handle, bit = 1ull << server_channel_slot(request->channel);
+		uint64_t handle = table[i].handle, bit = 1ull << server_channel_slot(client);
 		if ((handle != POISON_ALL && handle != r->arg[0] && !(two && handle == r->arg[1])) || table[i].told & bit)
 			continue;
 		table[i].told |= bit;

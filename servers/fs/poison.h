@@ -5,5 +5,5 @@
 #define POISON_ALL (~0ull) // every object of the volume
 
 void poison_add(uint64_t handle); // 0: none
-// The request is about such an object, and its client has not heard of it.
-bool poison_meets(const struct server_request *request);
+// The request, with its handles unsealed, is about such an object, and its client has not heard of it.
+bool poison_meets(const struct request *request, const struct server_channel *client);

@@ -12,9 +12,11 @@
 #include "runtime/fiber.h"
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
+#include "servers/fs/handle.h"
 #include "servers/fs/lock.h"
 #include "servers/fs/ops.h"
 #include "servers/fs/poison.h"
+#include <string.h>
 
 #define COMMIT_TRIES 5u
 #define COMMIT_RETRY_US 20000u // between two tries after errors of the device
@@ -282,8 +284,8 @@ static enum error perform_in_pieces(const struct fs_call *call, uint64_t result[
 
 static void perform_change(struct server_request *request, const struct fs_call *call)
 {
-	uint64_t result[5];
-	enum error error = lock_with_room(fsop_need(volume, &request->copy));
+	uint64_t result[5], told[5];
+	enum error error = lock_with_room(fsop_need(volume, call->request));
 	if (error != ERR_OK) {
 		server_complete(request, error, 0);
 		return;
@@ -293,11 +295,13 @@ static void perform_change(struct server_request *request, const struct fs_call 
 		error = perform_in_pieces(call, result);
 	if (error == ERR_OK) {
 		(void)inject("fs.record");
-		serial_performed = server_record(request, result);
-		note_content(&request->copy, result, serial_performed);
+		memcpy(told, result, sizeof(told));
+		handle_seal_results(server_channel_key(request->channel), call->request->op, told);
+		serial_performed = server_record(request, told);
+		note_content(call->request, result, serial_performed);
 	}
 	lock_give(&volume_lock);
-	server_complete(request, error, error == ERR_OK ? result : 0);
+	server_complete(request, error, error == ERR_OK ? told : 0);
 	if (error == ERR_OK)
 		schedule_commit();
 }
@@ -308,25 +312,30 @@ static void perform_read(struct server_request *request, const struct fs_call *c
 	lock_take(&volume_lock, false);
 	enum error error = fsop_perform(volume, call, result);
 	lock_give(&volume_lock);
+	handle_seal_results(server_channel_key(request->channel), call->request->op, result);
 	server_complete(request, error, error == ERR_OK ? result : 0);
 }
 
 void serve_request(struct server_request *request)
 {
-	struct fs_call call = {&request->copy, request->out, request->in, seconds_of(request->copy.time), 0};
-	uint64_t synced[5] = {0};
+	struct request plain = request->copy; // what was copied stays as it is: the record has its digest
+	struct fs_call call = {&plain, request->out, request->in, seconds_of(plain.time), 0};
+	uint64_t key = server_channel_key(request->channel), former[5], synced[5] = {0};
+	handle_unseal_arguments(key, &plain);
 	if (request->replayed) {
-		call.forced = request->former.result;
+		memcpy(former, request->former.result, sizeof(former));
+		handle_unseal_results(key, plain.op, former);
+		call.forced = former;
 		(void)inject("fs.replay");
 		fiber_yield(); // hundreds of them may come in a row: the loop has its turn
 	}
-	if (!request->replayed && poison_meets(request))
+	if (!request->replayed && poison_meets(&plain, request->channel))
 		server_complete(request, ERR_LOST, 0);
-	else if (request->copy.op == FS_OP_SYNC)
+	else if (plain.op == FS_OP_SYNC)
 		server_complete(request, sync_until(serial_performed), 0);
-	else if (request->copy.op == FS_OP_FSYNC)
-		server_complete(request, sync_file(&request->copy, synced), synced);
-	else if (fsop_changes(request->copy.op))
+	else if (plain.op == FS_OP_FSYNC)
+		server_complete(request, sync_file(&plain, synced), synced);
+	else if (fsop_changes(plain.op))
 		perform_change(request, &call);
 	else
 		perform_read(request, &call);
@@ -347,21 +356,22 @@ void serve_replayed(void)
 void serve_lost(const struct server_request *request)
 {
 	const uint64_t *result = request->former.result;
-	poison_add(result[4]);
-	poison_add(result[3]);
+	uint64_t key = server_channel_key(request->channel), made = handle_unseal(key, result[3]);
+	poison_add(handle_unseal(key, result[4]));
+	poison_add(made);
 	struct request creation = {.op = FS_OP_CREATE};
 	if (!result[3] || result[3] != result[0] || lock_with_room(fsop_need(volume, &creation)) != ERR_OK)
 		return;
-	fsop_retire(volume, result[0], seconds_of(time_now()));
+	fsop_retire(volume, made, seconds_of(time_now()));
 	lock_give(&volume_lock);
 }
 
-static bool session_has(const void *session, uint64_t handle)
+static bool session_has(const struct server_channel *client, const void *session, uint64_t handle)
 {
 	const struct fs_session *s = session;
-	uint64_t used = load64(&s->used);
+	uint64_t used = load64(&s->used), word = handle_seal(server_channel_key(client), handle);
 	for (uint64_t i = 0; i < used && i < FS_SESSION_FILES; i++)
-		if (load64(&s->handle[i]) == handle)
+		if (load64(&s->handle[i]) == word)
 			return true;
 	return false;
 }

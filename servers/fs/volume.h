@@ -220,7 +220,7 @@ struct inode {
 enum error inode_get(struct volume *v, uint32_t number, struct inode *inode);
 // The same for an inode that is in use and sound. ERR_STALE: not in use.
 enum error inode_get_used(struct volume *v, uint32_t number, struct inode *inode);
-// By a client's handle: ERR_STALE also when the generation differs.
+// By a client's handle: ERR_STALE also when the generation differs, ERR_HANDLE: there can be no such inode.
 enum error inode_open(struct volume *v, uint64_t handle, struct inode *inode);
 enum error inode_open_directory(struct volume *v, uint64_t handle, struct inode *inode);
 void inode_put(struct volume *v, struct inode *inode);

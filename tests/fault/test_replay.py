@@ -23,6 +23,7 @@ REFUSED = re.compile(r"^\w+:\d+ (?!ok).*$", re.M)
 BACK = re.compile(r"^(?:\S+ +)?fs is back as epoch (\d+)", re.M)
 LISTED = re.compile(r"^/(\d+)/(\d+)/\d+/\d+/([^/]+)/", re.M)
 LOST = "the outcome was lost"
+NO_HANDLE = ("no such handle, or it is of an earlier epoch", "the file handle's inode is gone")
 DEATHS = ("illegal", "wild", "stack", "assert", "exit")
 # Passed while the log is performed again (`fs.alloc`: where it takes blocks), and before.
 RECOVERY = ("runtime.adopt", "fs.cache.read", "runtime.replay", "fs.replay", "fs.op", "fs.alloc", "fs.record", "runtime.complete")
@@ -439,4 +440,36 @@ def replay_forged_log(t):
     for wanted in (True, False):
         text, status = system.machine.command("sha256 /w/f")
         t.equal(status != 0 and LOST in text, wanted, f"another client is told, once ({text!r})")
+    system.end(model)
+
+
+@case
+def replay_handles(t):
+    """A handle is good for the client that was given it, through deaths of the file system; another one who knows the word, or what it
+    stands for, is refused."""
+    model = Tree()
+    owner, other = Client("s0", model), Client("s1", model)
+    owner.do("create /w/f")
+    owner.hold(0, "/w/f")
+    owner.put(0, 0, 300, 1)
+    owner.line("tell 0 /w/word")
+    refused = []
+    for number, deaths in enumerate(("", "fs.record:illegal:1 fs.replay:wild:1", "runtime.complete:illegal:1")):
+        if deaths:
+            owner.line(f"deaths {deaths}")
+        owner.put(0, 300 * number, 300, 2 + number)
+        owner.do(f"create /w/told{number}")
+        owner.line(f"meet /w/tried{number}")
+        other.line(f"meet /w/told{number}")
+        refused += [other.line("borrow /w/word"), other.line("guess /w/f")]
+        other.do(f"create /w/tried{number}")
+    owner.get(0)
+    owner.line("unlink /w/word")
+    system = System(t, "ext4", [owner, other])
+    output, _ = system.machine.command("run perform /s0 /s1", seconds=600)
+    owner.judge(t, output)
+    other.judge(t, output, refused)
+    for line in refused:
+        said = re.search(rf"^s1:{line} (.*)$", output, re.M)
+        t.check(said and said[1] in NO_HANDLE, f"'{other.lines[line - 1]}': {said and said[0]!r}")
     system.end(model)

@@ -31,6 +31,8 @@ unsigned fake_fs_calls;
 struct fs_session fake_fs_session = {.used = 5, .handle = {1, 2, 3, 4, 5}};
 bool fake_fs_unlinked;
 uint64_t fake_fs_synced;
+bool fake_fs_lost;
+static uint64_t sealed; // what this channel's handles have more than their node's number
 static unsigned in_flight;
 
 void fake_fs_reset(void)
@@ -89,7 +91,7 @@ static enum error list(struct client_request *r)
 		uint16_t record = (uint16_t)((sizeof(struct fs_dirent) + length + 7) & ~7ull);
 		if (used + record > r->in_length)
 			break;
-		struct fs_dirent entry = {.handle = i, .record = record, .name_length = (uint8_t)length,
+		struct fs_dirent entry = {.inode = i, .record = record, .name_length = (uint8_t)length,
 					  .type = (uint8_t)(nodes[i].mode >> 12)};
 		memcpy(at + used, &entry, sizeof(entry));
 		memcpy(at + used + sizeof(entry), nodes[i].name, length);
@@ -185,7 +187,7 @@ static enum error names(struct client_request *r)
 static bool session_has(uint64_t handle)
 {
 	for (unsigned i = 0; i < FS_SESSION_FILES; i++)
-		if (fake_fs_session.handle[i] == handle)
+		if (fake_fs_session.handle[i] == handle + sealed)
 			return i < fake_fs_session.used;
 	return false;
 }
@@ -208,7 +210,7 @@ static enum error perform(struct client_request *r)
 	case FS_OP_READDIR:
 		return list(r);
 	case FS_OP_STAT: {
-		struct fs_stat status = {.handle = r->arg[0], .size = n->size, .mode = n->mode, .links = n->links};
+		struct fs_stat status = {.identity = r->arg[0], .size = n->size, .mode = n->mode, .links = n->links};
 		memcpy(r->in, &status, sizeof(status));
 		return ERR_OK;
 	}
@@ -248,7 +250,7 @@ void *client_session(struct client *client)
 bool client_lost(const struct client *client)
 {
 	(void)client;
-	return false;
+	return fake_fs_lost;
 }
 
 void client_close(struct client *client)
@@ -263,16 +265,35 @@ enum error client_open(struct client **client, const char *service, const struct
 	if (options->slots == 64)
 		return ERR_QUOTA; // so that the smaller size is tried
 	*client = (struct client *)&dummy;
+	sealed += fake_fs_lost ? NODES : 0;
+	fake_fs_lost = false;
 	return ERR_OK;
+}
+
+// What a channel's handles have more is taken off, and put on.
+static enum error perform_sealed(struct client_request *request)
+{
+	struct client_request plain = *request;
+	bool two = plain.op == FS_OP_LINK || plain.op == FS_OP_RENAME, none = plain.op == FS_OP_ROOT || plain.op == FS_OP_SYNC;
+	if (!none && plain.arg[0] - sealed >= NODES)
+		return ERR_HANDLE;
+	plain.arg[0] -= none ? 0 : sealed;
+	plain.arg[1] -= two ? sealed : 0;
+	enum error e = perform(&plain);
+	request->completion = plain.completion;
+	if (plain.op == FS_OP_ROOT || plain.op == FS_OP_LOOKUP || plain.op == FS_OP_CREATE)
+		request->completion.result[0] += sealed;
+	return e;
 }
 
 enum error client_submit(struct client *client, struct client_request *request)
 {
 	(void)client;
+	assert_false(fake_fs_lost);
 	fake_fs_calls++;
 	if (++in_flight > fake_fs_in_flight_most)
 		fake_fs_in_flight_most = in_flight;
-	request->completion.status = perform(request);
+	request->completion.status = perform_sealed(request);
 	request->done = true;
 	return ERR_OK;
 }

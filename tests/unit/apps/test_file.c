@@ -183,6 +183,34 @@ static void test_current_directory(void **state)
 	fails(NOT_DIRECTORY, path_change_directory("/a/b/f"));
 }
 
+// The service was given up and came back: open files are lost, and the current directory is found by its text.
+static void test_channel_opened_anew(void **state)
+{
+	(void)state;
+	struct file file;
+	struct fs_stat status;
+	uint64_t handle;
+	ok(file_make_directory("/a", 0755));
+	ok(path_change_directory("a"));
+	make_file("f", "here");
+	ok(file_open(&file, "f", FILE_READ));
+	for (unsigned i = 0; i < 2; i++) {
+		fake_fs_lost = true;
+		expect_text(i ? "f" : "/a/f", "here");
+	}
+	fails(HANDLE, file_status(&file, &status));
+	file_close(&file);
+	ok(path_find_by((struct client *)1, "//a/f", &handle));
+	ok(file_stat("/a/f", true, &status));
+	assert_int_not_equal(handle, status.identity); // sealed
+	fails(NOT_FOUND, path_find_by((struct client *)1, "/a/none", &handle));
+	ok(file_unlink("f"));
+	ok(file_remove_directory("/a"));
+	fake_fs_lost = true;
+	fails(NOT_FOUND, path_change_directory("x")); // the directory is gone
+	ok(path_change_directory("/"));
+}
+
 static void test_open_flags(void **state)
 {
 	(void)state;
@@ -310,13 +338,13 @@ static void test_names(void **state)
 	assert_int_equal(status.mode, FS_MODE_FILE | 0600);
 	ok(file_sync());
 	ok(file_sync_path("/m", false));
-	assert_int_equal(fake_fs_synced, status.handle << 1);
+	assert_int_equal(fake_fs_synced, status.identity << 1);
 	ok(file_sync_path("/", true));
 	assert_int_equal(fake_fs_synced, 1 << 1 | FS_FSYNC_DATA);
 	fails(NOT_FOUND, file_sync_path("/missing", true));
 	ok(file_open(&file, "/m", FILE_WRITE));
 	ok(file_fsync(&file, true));
-	assert_int_equal(fake_fs_synced, status.handle << 1 | FS_FSYNC_DATA);
+	assert_int_equal(fake_fs_synced, status.identity << 1 | FS_FSYNC_DATA);
 	file_close(&file);
 }
 
@@ -346,6 +374,7 @@ int main(void)
 		cmocka_unit_test_setup(test_links, begin),
 		cmocka_unit_test_setup(test_loop, begin),
 		cmocka_unit_test_setup(test_current_directory, begin),
+		cmocka_unit_test_setup(test_channel_opened_anew, begin),
 		cmocka_unit_test_setup(test_open_flags, begin),
 		cmocka_unit_test_setup(test_large_transfers, begin),
 		cmocka_unit_test_setup(test_append_in_pieces, begin),

@@ -410,7 +410,7 @@ static bool node_equal(struct node *n, struct host *h, const char *name)
 	if (host_call(h, FS_OP_STAT, n->handle, 0, 0, 0, 0, sizeof(stat)) != ERR_OK)
 		return wrong("stat", name);
 	memcpy(&stat, h->in, sizeof(stat));
-	if (stat.mode != n->mode || stat.links != n->links || stat.handle != n->handle)
+	if (stat.mode != n->mode || stat.links != n->links || stat.identity != n->handle)
 		return wrong("mode or links", name);
 	if (!is_directory(n) && stat.size != n->size)
 		return wrong("size", name);
@@ -441,7 +441,7 @@ static bool listing_equal(struct node *d, struct host *h, const char *name)
 			if (!strcmp(text, ".") || !strcmp(text, ".."))
 				continue;
 			struct dentry *found = entry_find(d, text);
-			if (!found || FS_HANDLE_INODE(found->node->handle) != FS_HANDLE_INODE(e.handle) ||
+			if (!found || FS_HANDLE_INODE(found->node->handle) != e.inode ||
 			    found->node->mode >> 12 != e.type)
 				return wrong("entry", text);
 			seen++;

@@ -6,7 +6,7 @@ FS_FIXTURE := tests/unit/fs/fixture.c tests/unit/fs/model.c
 TEST_test_fs_random := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_attributes := $(FS_CORE) $(FS_FIXTURE)
 # serve.c, block.c and poison.c are compiled into the test itself.
-TEST_test_fs_serve := $(FS_CORE) servers/fs/lock.c $(FS_FIXTURE)
+TEST_test_fs_serve := $(FS_CORE) servers/fs/handle.c servers/fs/lock.c $(FS_FIXTURE)
 TEST_test_fs_crash := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_tree := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_edge := $(FS_CORE) $(FS_FIXTURE)
@@ -14,3 +14,4 @@ TEST_test_fs_hostile := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_ext4 := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_power := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_journal := $(FS_CORE) $(FS_FIXTURE)
+TEST_test_fs_handle := servers/fs/handle.c

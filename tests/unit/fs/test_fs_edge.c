@@ -241,9 +241,9 @@ static void refusals(void **state)
 	assert_int_equal(host_call(&h, FS_OP_READDIR, root, 0, 0, 0, 0, 8), ERR_TOO_BIG);
 	assert_int_equal(host_call(&h, FS_OP_STAT, file, 0, 0, 0, 0, 8), ERR_INVALID);
 	assert_int_equal(host_call(&h, FS_OP_STAT, file + (1ull << 32), 0, 0, 0, 0, 72), ERR_STALE);
-	assert_int_equal(host_call(&h, FS_OP_STAT, 0, 0, 0, 0, 0, 72), ERR_STALE);
-	assert_int_equal(host_call(&h, FS_OP_STAT, 7, 0, 0, 0, 0, 72), ERR_STALE); // a reserved inode
-	assert_int_equal(host_call(&h, FS_OP_STAT, 0xffffffff, 0, 0, 0, 0, 72), ERR_STALE);
+	assert_int_equal(host_call(&h, FS_OP_STAT, 0, 0, 0, 0, 0, 72), ERR_HANDLE);
+	assert_int_equal(host_call(&h, FS_OP_STAT, 7, 0, 0, 0, 0, 72), ERR_HANDLE); // a reserved inode
+	assert_int_equal(host_call(&h, FS_OP_STAT, 0xffffffff, 0, 0, 0, 0, 72), ERR_HANDLE);
 	assert_int_equal(host_call(&h, FS_OP_SYMLINK, root, 0, 0, "l\0", 2, 0), ERR_INVALID);
 	assert_int_equal(host_call(&h, FS_OP_CREATE, root, 0020644, 0, "tty", 3, 0), ERR_UNSUPPORTED);
 	assert_int_equal(host_call(&h, 99, 0, 0, 0, 0, 0, 0), ERR_UNKNOWN_CALL);

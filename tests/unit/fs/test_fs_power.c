@@ -125,7 +125,7 @@ static void note_state(struct host *h)
 static const struct file *by_handle(const struct state *s, uint64_t handle)
 {
 	for (unsigned i = 0; s && i < s->count; i++) {
-		if (s->files[i].stat.handle == handle)
+		if (s->files[i].stat.identity == handle)
 			return &s->files[i];
 	}
 	return 0;
@@ -148,7 +148,7 @@ static bool sector_allowed(const struct file *f, const struct file *now, const s
 // Blocks are not compared: a replay may choose others, and then an extent tree is larger or smaller.
 static bool file_allowed(const struct file *f, const struct file *now, const struct file *next)
 {
-	if (strcmp(f->path, now->path) || f->stat.handle != now->stat.handle || f->stat.size != now->stat.size ||
+	if (strcmp(f->path, now->path) || f->stat.identity != now->stat.identity || f->stat.size != now->stat.size ||
 	    f->stat.mode != now->stat.mode || f->stat.links != now->stat.links || f->stat.mtime != now->stat.mtime)
 		return false;
 	for (uint64_t at = 0; f->data && at < f->stat.size; at += 512) {
@@ -168,7 +168,7 @@ static void assert_allowed(const struct state *s, uint64_t mark, uint64_t durabl
 	const struct state *now = states[i], *next = i + 1 < state_count ? states[i + 1] : 0;
 	assert_int_equal(s->count, now->count);
 	for (unsigned f = 0; f < s->count; f++) {
-		if (!file_allowed(&s->files[f], &now->files[f], by_handle(next, s->files[f].stat.handle)))
+		if (!file_allowed(&s->files[f], &now->files[f], by_handle(next, s->files[f].stat.identity)))
 			fail_msg("%s is not as it was at serial %llu: size %llu instead of %llu", s->files[f].path,
 				 (unsigned long long)mark, (unsigned long long)s->files[f].stat.size,
 				 (unsigned long long)now->files[f].stat.size);

@@ -326,12 +326,22 @@ uint64_t server_serial_last(void)
 static struct fs_session sessions[FIBERS]; // of the clients; they outlive the server
 static bool session_gone[FIBERS];
 
-bool server_session_any(bool (*has)(const void *session, uint64_t word), uint64_t word)
+bool server_session_any(bool (*has)(const struct server_channel *channel, const void *session, uint64_t word), uint64_t word)
 {
 	for (unsigned i = 0; i < FIBERS; i++)
-		if (!session_gone[i] && has(&sessions[i], word))
+		if (!session_gone[i] && has((struct server_channel *)(uintptr_t)i, &sessions[i], word))
 			return true;
 	return false;
+}
+
+uint64_t server_channel_key(const struct server_channel *channel)
+{
+	return ((uint64_t)(uintptr_t)channel + 1) * 0x123456789abcdefull;
+}
+
+static uint64_t key_of(unsigned who)
+{
+	return server_channel_key((struct server_channel *)(uintptr_t)who);
 }
 
 unsigned server_channel_slot(const struct server_channel *channel)
@@ -360,14 +370,30 @@ struct worker {
 static struct host volume_host;
 static struct worker workers[FIBERS];
 
+static bool sealed_words; // the arguments of the next calls are what a client has; else handles, which are sealed here
+
+static void seal_arguments(uint64_t key, struct request *r)
+{
+	bool names_none = r->op == FS_OP_ROOT || r->op == FS_OP_STATFS || r->op == FS_OP_SYNC;
+	if (sealed_words || names_none)
+		return;
+	r->arg[0] = handle_seal(key, r->arg[0]);
+	if (r->op == FS_OP_RENAME || r->op == FS_OP_LINK)
+		r->arg[1] = handle_seal(key, r->arg[1]);
+}
+
 static enum error routed(struct host *h, const struct request *request, const uint8_t *out)
 {
 	struct ring_entry e = {.request = {.copy = *request, .out = out, .in = h->in}};
-	e.request.channel = (struct server_channel *)(uintptr_t)((struct worker *)h - workers); // host is its first member
+	unsigned who = (unsigned)((struct worker *)h - workers); // host is its first member
+	e.request.channel = (struct server_channel *)(uintptr_t)who;
 	e.request.copy.time = ticks;
+	seal_arguments(key_of(who), &e.request.copy);
 	serve_request(&e.request);
 	assert_true(e.done);
 	memcpy(h->result, e.result, sizeof(h->result));
+	if (e.status == ERR_OK)
+		handle_unseal_results(key_of(who), request->op, h->result);
 	if (e.status == ERR_OK && e.serial) {
 		if (e.serial > acknowledged)
 			acknowledged = e.serial;
@@ -944,7 +970,7 @@ static void stage_perform(void)
 	case MAKE:
 		assert_int_equal(call(0, FS_OP_CREATE, ROOT, 0644, "kept"), ERR_OK);
 		kept = workers[0].host.result[0];
-		sessions[0] = (struct fs_session){.used = 3, .handle = {7, 0, kept}};
+		sessions[0] = (struct fs_session){.used = 3, .handle = {7, 0, handle_seal(key_of(0), kept)}};
 		break;
 	case FILL:
 		pattern[3000] = 0;
@@ -1084,8 +1110,9 @@ static void several_main(void *argument)
 	sessions[1].used = 9;
 	for (unsigned i = 0; i < 9; i++, name[0]++) {
 		assert_int_equal(call(1, FS_OP_CREATE, ROOT, 0644, name), ERR_OK);
-		sessions[1].handle[i] = workers[1].host.result[0];
-		assert_int_equal(call(1, FS_OP_WRITE, sessions[1].handle[i], 0, pattern), ERR_OK);
+		uint64_t file = workers[1].host.result[0];
+		sessions[1].handle[i] = handle_seal(key_of(1), file);
+		assert_int_equal(call(1, FS_OP_WRITE, file, 0, pattern), ERR_OK);
 		assert_int_equal(call(1, FS_OP_UNLINK, ROOT, 0, name), ERR_OK);
 	}
 }
@@ -1095,7 +1122,7 @@ static void read_several(void *argument)
 	(void)argument;
 	for (unsigned i = 0; i < 9; i++)
 		if (sessions[1].handle[i]) {
-			assert_int_equal(call(1, FS_OP_READ, sessions[1].handle[i], 0, 0), ERR_OK);
+			assert_int_equal(call(1, FS_OP_READ, handle_unseal(key_of(1), sessions[1].handle[i]), 0, 0), ERR_OK);
 			assert_memory_equal(workers[1].host.in, pattern, 5000);
 		}
 }
@@ -1116,6 +1143,67 @@ static void chain_is_worked_off_in_any_order(void **state)
 			assert_true(host_orphans(&volume_host, 8 - i));
 	}
 	all_is_free_again(&before);
+	end();
+}
+
+// ---- handles: each client has its own, and can make none ----
+
+static uint64_t own_word; // client 0's
+
+static void assert_refused(unsigned who, uint64_t word)
+{
+	enum error stat = call(who, FS_OP_STAT, word, 0, 0), write = call(who, FS_OP_WRITE, word, 0, "forged");
+	assert_true(stat == ERR_HANDLE || stat == ERR_STALE);
+	assert_int_equal(write, stat);
+}
+
+static void use_words(void *argument)
+{
+	(void)argument;
+	sealed_words = true;
+	assert_int_equal(call(0, FS_OP_STAT, own_word, 0, 0), ERR_OK);
+	assert_refused(1, own_word); // another's, though nobody guessed
+	assert_refused(0, kept);     // inode and generation
+	assert_refused(1, kept);
+	assert_refused(0, 0);
+	for (unsigned bit = 0; bit < 64; bit++)
+		assert_refused(0, own_word ^ 1ull << bit);
+	sealed_words = false;
+}
+
+static void make_words(void *argument)
+{
+	(void)argument;
+	assert_int_equal(call(0, FS_OP_CREATE, ROOT, 0644, "words"), ERR_OK);
+	kept = workers[0].host.result[0];
+	own_word = handle_seal(key_of(0), kept);
+	assert_int_not_equal(own_word, kept);
+}
+
+// A guess in a session table, and a word of another's, keep nothing alive.
+static void unlink_words(void *argument)
+{
+	(void)argument;
+	sessions[1] = (struct fs_session){.used = 2, .handle = {kept, own_word}};
+	assert_int_equal(call(0, FS_OP_UNLINK, ROOT, 0, "words"), ERR_OK);
+	assert_int_equal(workers[0].host.result[0], 0);
+	assert_int_equal(call(0, FS_OP_STAT, kept, 0, 0), ERR_STALE);
+	sessions[1] = (struct fs_session){0};
+}
+
+static void handles_cannot_be_made(void **state)
+{
+	(void)state;
+	fixture_seed(49);
+	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
+	one(make_words);
+	one(use_words);
+	assert_true(incarnate()); // they are good in the next life, where the creation is replayed, and in the one after it
+	one(use_words);
+	one(sync_main);
+	assert_true(incarnate());
+	one(use_words);
+	one(unlink_words);
 	end();
 }
 
@@ -1364,6 +1452,7 @@ int main(void)
 		cmocka_unit_test(client_that_is_gone_has_nothing_open),
 		cmocka_unit_test_prestate(chain_is_worked_off_in_any_order, (void *)(uintptr_t)EXT2),
 		cmocka_unit_test_prestate(chain_is_worked_off_in_any_order, (void *)(uintptr_t)EXT4),
+		cmocka_unit_test(handles_cannot_be_made),
 		cmocka_unit_test(shared_appends_and_chains),
 		cmocka_unit_test(refused_writes),
 		cmocka_unit_test(aborted_journal),
