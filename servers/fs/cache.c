@@ -204,6 +204,8 @@ static void cluster_done(struct disk_read *read, enum error error, const uint8_t
 		struct buffer *b = cluster->buffers[i];
 		if (error == ERR_OK) {
 			memcpy(b->data, data + (size_t)i * cache->block_size, cache->block_size);
+			if (cache->disk->amend)
+				cache->disk->amend(cache->disk, (uint64_t)b->block << cache->block_shift, cache->block_size, b->data);
 			b->flags |= BUFFER_VALID;
 		}
 		b->flags &= (uint8_t)~BUFFER_READING;

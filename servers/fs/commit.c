@@ -669,3 +669,42 @@ enum error commit_recover(struct disk *disk, uint64_t *mark)
 	*mark = h->mark;
 	return ERR_OK;
 }
+
+// ---- a device that refuses writes ----
+
+// Of one block of the record, what lies in these bytes of the disk.
+static void amend_by_entry(const struct disk *disk, uint32_t place, uint64_t offset, uint32_t bytes, uint8_t *data)
+{
+	const struct commit_header *h = header_of(disk);
+	const struct commit_entry *e = &entries_of(disk)[place];
+	const uint8_t *block = disk->log + h->data_offset + (size_t)place * h->block_size;
+	uint64_t at = (uint64_t)e->block * h->block_size, end = at + h->block_size;
+	uint64_t from = at > offset ? at : offset, to = end < offset + bytes ? end : offset + bytes;
+	if (e->kind == COMMIT_JOURNAL || from >= to)
+		return;
+	memcpy(data + (from - offset), block + (from - at), to - from);
+	if (e->kind == COMMIT_ESCAPED && from == at)
+		jbd2_put(data + (from - offset), JBD2_MAGIC);
+}
+
+static void amend(const struct disk *disk, uint64_t offset, uint32_t bytes, uint8_t *data)
+{
+	for (uint32_t i = 0; i < header_of(disk)->count; i++)
+		amend_by_entry(disk, i, offset, bytes, data);
+}
+
+void commit_read_through(struct disk *disk, uint64_t *mark)
+{
+	const struct commit_header *h = header_of(disk);
+	commit_set_facts(disk, commit_time_base(disk), commit_flags(disk) | COMMIT_FLAG_ABORTED);
+	disk->read_only = true;
+	*mark = last_mark(h);
+	if (h->state == COMMIT_EMPTY)
+		return;
+	if (!record_sound(disk)) {
+		log_line("fs: the commit record %llu is damaged, and can no more be read through", (unsigned long long)h->sequence);
+		return;
+	}
+	*mark = h->mark;
+	disk->amend = amend;
+}

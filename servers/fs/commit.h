@@ -8,6 +8,7 @@
 #define COMMIT_MAGIC 0x4d4f4346u // "FCOM"
 #define COMMIT_VERSION 2u
 #define COMMIT_FLAG_FALLBACK 1u // this boot serves the memory file system
+#define COMMIT_FLAG_ABORTED 2u  // the device refuses writes: the volume is read-only until the next boot
 
 // No bit that flips makes one of the others.
 enum commit_state {
@@ -80,6 +81,9 @@ uint64_t commit_flags(const struct disk *disk);
 // Writes a valid record's blocks again. *mark: all serials up to it are on the disk. ERR_CORRUPT: the record says
 // valid but is damaged: nothing was written, *mark is the last one known.
 enum error commit_recover(struct disk *disk, uint64_t *mark);
+// Instead of that, when the device refuses writes: the disk is read-only, and reads go through the record, which nobody
+// clears any more. So the volume is whole, and as of the record's mark, whatever of it the device has taken.
+void commit_read_through(struct disk *disk, uint64_t *mark);
 
 // Divides the log area. ERR_NO_MEMORY when it holds fewer than 32 blocks.
 enum error commit_open(struct commit_log *log, struct disk *disk, uint32_t block_size, bool journal);

@@ -35,6 +35,8 @@ struct disk {
 	enum error (*write_wait)(struct disk *disk);
 	// All writes that were waited for are on the medium afterwards.
 	enum error (*flush)(struct disk *disk);
+	// Puts over bytes that were read from there what is newer than the disk's. 0: nothing is.
+	void (*amend)(const struct disk *disk, uint64_t offset, uint32_t bytes, uint8_t *data);
 	// Called in long loops: lets the event loop answer pings. 0: not needed.
 	void (*breathe)(struct disk *disk);
 };

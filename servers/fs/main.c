@@ -105,6 +105,7 @@ static void announce(void)
 static enum error start_fallback(const char *why)
 {
 	struct cache_memory cache;
+	uint64_t mark = 0;
 	void *memory = take_bytes(FALLBACK_KIB * 1024), *log = take_bytes(FALLBACK_LOG_KIB * 1024);
 	if (!memory || !log || !take_cache(&cache))
 		return ERR_NO_MEMORY;
@@ -118,7 +119,7 @@ static enum error start_fallback(const char *why)
 	commit_format(&disk);
 	enum error error = volume_open(&volume, &disk, &cache);
 	volume.fallback = true;
-	return error == ERR_OK ? serve_start(&volume, boot_time_base(), 0, COMMIT_MS) : error;
+	return error == ERR_OK ? serve_start(&volume, boot_time_base(), &mark, COMMIT_MS) : error;
 }
 
 // A driver that never ran, for want of a device, is held in the name of the supervisor: then no incarnation of ours had a
@@ -185,9 +186,9 @@ static enum error fs_start(uint64_t *mark)
 		return refuse_or_fall_back(error, text);
 	}
 	uint64_t base = boot_time_base();
-	commit_set_facts(&disk, base, 0);
+	commit_set_facts(&disk, base, commit_flags(&disk));
 	announce();
-	return serve_start(&volume, base, *mark, argument_number("commit=", COMMIT_MS));
+	return serve_start(&volume, base, mark, argument_number("commit=", COMMIT_MS));
 }
 
 int program_main(void)

@@ -8,7 +8,7 @@
 // flag is on the disk before the journal says so, and both before the first transaction. An incarnation that finds the
 // journal's part of the log area sound reads nothing of the journal, and replays nothing.
 // When the device refuses a commit for good, both superblocks say so, as Linux has it: e2fsck looks at the volume then, and the
-// next mount knows.
+// next mount knows. The log area says so too: later incarnations of this boot write nothing, and read through the record.
 // Whoever dies here starts again: each step may be repeated.
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define RECOVER_TRIES 5u // of writes that the disk has tried several times each
 #define SCRATCH_OFFSET 4096u // of the log area: behind the header nothing counts while the record is empty
 
 #define REFUSE(error, ...) (snprintf(v->reason, sizeof(v->reason), __VA_ARGS__), (error))
@@ -28,8 +29,15 @@ static enum error recover_record(struct disk *disk, bool resumed, uint64_t *mark
 		commit_format(disk);
 		return ERR_OK;
 	}
-	enum error error = commit_recover(disk, mark);
-	return error == ERR_CORRUPT ? ERR_OK : error;
+	enum error error = ERR_DEVICE;
+	bool aborted = commit_flags(disk) & COMMIT_FLAG_ABORTED;
+	for (unsigned i = 0; i < RECOVER_TRIES && error == ERR_DEVICE && !aborted; i++)
+		error = commit_recover(disk, mark);
+	if (error != ERR_DEVICE)
+		return error == ERR_CORRUPT ? ERR_OK : error;
+	log_line("fs: the device %s writes: read-only, as of the last commit", aborted ? "refused" : "refuses");
+	commit_read_through(disk, mark);
+	return ERR_OK;
 }
 
 // ---- finding the journal ----
@@ -206,6 +214,8 @@ void volume_abort(struct volume *v)
 {
 	uint32_t run;
 	struct journal_area *area = v->log.journal.area;
+	struct disk *disk = v->disk;
+	commit_set_facts(disk, commit_time_base(disk), commit_flags(disk) | COMMIT_FLAG_ABORTED);
 	enum error journal = ERR_OK, error = flag_error(v);
 	if (area) {
 		journal_super_abort(area);
@@ -264,7 +274,7 @@ enum error volume_mount(struct volume *v, struct disk *disk, const struct cache_
 	known = disk->log_bytes && commit_journal_known(disk);
 	if (known) {
 		error = volume_open(v, disk, memory);
-		if (error == ERR_OK)
+		if (error == ERR_OK && !v->read_only)
 			attach_journal(v, commit_journal_area(disk, &bytes));
 	} else {
 		error = mount_first(v, disk, memory);

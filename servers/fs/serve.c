@@ -69,14 +69,27 @@ void serve_commit_wanted(void)
 
 static void commit_give_up(enum error error)
 {
-	log_line("fs: the device refuses writes (error %d): read-only from now on, operations %llu to %llu are lost",
-		 (int)error, (unsigned long long)serial_committed + 1, (unsigned long long)serial_performed);
+	lock_take(&volume_lock, true); // an operation that has begun ends first, and is lost with the others
 	commit_failed = true;
 	volume->read_only = true;
+	lock_give(&volume_lock);
+	log_line("fs: the device refuses writes (error %d): read-only from now on, %llu operations up to %llu are lost",
+		 (int)error, (unsigned long long)(serial_performed - serial_committed), (unsigned long long)serial_performed);
 	poison_add(POISON_ALL);
+	volume_abort(volume);
 	serial_committed = serial_performed; // frees the clients' slots; a sync will say what happened
 	server_committed(serial_committed);
-	volume_abort(volume);
+}
+
+// An incarnation before gave up, or could not write its commit. What is recorded is in there, or lost: nothing is replayed.
+static uint64_t give_up_at_start(uint64_t mark)
+{
+	uint64_t last = server_serial_last();
+	if (last > mark)
+		log_line("fs: %llu operations up to %llu are lost", (unsigned long long)(last - mark), (unsigned long long)last);
+	commit_failed = true;
+	poison_add(POISON_ALL);
+	return last > mark ? last : mark;
 }
 
 static enum error checkpoint(struct volume *v)
@@ -381,13 +394,15 @@ static bool file_is_open(uint64_t handle)
 	return server_session_any(session_has, handle);
 }
 
-enum error serve_start(struct volume *v, uint64_t base, uint64_t mark, uint32_t commit_ms)
+enum error serve_start(struct volume *v, uint64_t base, uint64_t *mark, uint32_t commit_ms)
 {
+	if (commit_flags(v->disk) & COMMIT_FLAG_ABORTED)
+		*mark = give_up_at_start(*mark);
 	volume = v;
 	volume->is_open = file_is_open;
 	commit_delay_us = commit_ms * 1000ull;
 	time_base = base;
-	serial_performed = serial_committed = mark;
+	serial_performed = serial_committed = *mark;
 	commit_timer.expired = commit_timer_expired;
 	committer = fiber_create(committer_run, 0, "committer");
 	return committer ? ERR_OK : ERR_NO_MEMORY;

@@ -3,9 +3,9 @@
 #include "runtime/server.h"
 #include "servers/fs/volume.h"
 
-// `time_base`: seconds since 1970 at time stamp 0; `mark`: highest serial that is on the disk. Starts the committer.
-// An acknowledged change that nobody syncs is on the disk after commit_ms.
-enum error serve_start(struct volume *v, uint64_t time_base, uint64_t mark, uint32_t commit_ms);
+// `time_base`: seconds since 1970 at time stamp 0; `mark`: highest serial that is on the disk; if the device refuses writes, the
+// highest that there is, on return. Starts the committer. An acknowledged change that nobody syncs is on the disk after commit_ms.
+enum error serve_start(struct volume *v, uint64_t time_base, uint64_t *mark, uint32_t commit_ms);
 void serve_request(struct server_request *request);
 void serve_lost(const struct server_request *request);
 void serve_replayed(void);

@@ -111,6 +111,8 @@ static enum error read_super(struct volume *v, uint64_t offset, struct ext2_supe
 		while (!r.done)
 			v->disk->wait(v->disk);
 	}
+	if (r.error == ERR_OK && v->disk->amend)
+		v->disk->amend(v->disk, offset, EXT2_SUPER_SIZE, (uint8_t *)super);
 	if (r.error != ERR_OK)
 		return REFUSE(r.error, "the superblock at byte %llu could not be read: error %d",
 			      (unsigned long long)offset, (int)r.error);

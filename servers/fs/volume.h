@@ -184,7 +184,8 @@ void alloc_commit_durable(struct volume *v); // and may be used again
 // a power cut), opens the volume and its journal. *mark: all serials up to it are inside. Errors as of volume_open.
 enum error volume_mount(struct volume *v, struct disk *disk, const struct cache_memory *memory, bool resumed,
 			uint64_t *mark);
-// Nothing more is going to be committed: both superblocks are told, as far as the device lets them.
+// Nothing more is going to be committed in this boot: the log area and both superblocks are told, the latter as far as the device
+// lets them.
 void volume_abort(struct volume *v);
 
 // ---- journal_replay.c ----

@@ -514,7 +514,7 @@ static void start_main(void *argument)
 	if (start_error == ERR_OK)
 		start_error = volume_mount(volume_host.volume, &served_disk, &memory, resumed, &mark);
 	if (start_error == ERR_OK)
-		start_error = serve_start(volume_host.volume, 1800000000, mark, 1000);
+		start_error = serve_start(volume_host.volume, 1800000000, &mark, 1000);
 	if (start_error == ERR_OK && mark > ring_committed)
 		server_committed(mark); // the former incarnation died before it could say so
 	if (start_error == ERR_OK)
@@ -1395,21 +1395,66 @@ static bool e2fsck_looks(void) // without being forced to, and finds nothing els
 		"grep -q 'contains a file system with errors' $f.log && e2fsck -fn $f > /dev/null 2>&1");
 }
 
-// Some blocks of the journal, or of the root directory, cannot be written: the commit is given up, and both superblocks say so.
+static void refuse_block(uint32_t block)
+{
+	bad_from = block * 1024ull;
+	bad_to = bad_from + 1024;
+}
+
+// The next commit finds no place for its transaction, or for a block that it always writes, the root directory's inode's.
+static void refuse_commits(bool in_place)
+{
+	uint32_t run;
+	struct inode root;
+	assert_int_equal(inode_get(volume, EXT2_ROOT_INODE, &root), ERR_OK);
+	refuse_block(in_place ? root.buffer->block : journal_block(volume->log.journal.area, volume->log.journal.area->head, &run));
+	inode_put(volume, &root);
+}
+
+// An incarnation after the one that gave up: nothing is forgotten that clients have seen, nothing is changed any more.
+static void after_abort_main(void *argument)
+{
+	(void)argument;
+	assert_int_equal(call(0, FS_OP_LOOKUP, ROOT, 0, "new"), ERR_LOST);
+	assert_int_equal(call(0, FS_OP_LOOKUP, ROOT, 0, "new"), ERR_OK);
+	assert_int_equal(call(0, FS_OP_LOOKUP, ROOT, 0, "a"), ERR_OK);
+	assert_int_equal(call(0, FS_OP_CREATE, ROOT, 0644, "other"), ERR_READ_ONLY);
+	assert_int_equal(call(0, FS_OP_FSYNC, ROOT, 0, 0), ERR_DEVICE);
+	assert_int_equal(call(0, FS_OP_SYNC, 0, 0, 0), ERR_DEVICE);
+}
+
+// A block of metadata that begins like one of the journal's own.
+static const char escaped[] = "magic\0\xc0\x3b\x39\x98 and more than an inode holds: sixty bytes and some, to be sure, and some";
+
+static void make_escaped(void *argument)
+{
+	(void)argument;
+	assert_int_equal(host_call(&workers[0].host, FS_OP_SYMLINK, ROOT, 0, 0, escaped, sizeof(escaped) - 1, 0), ERR_OK);
+}
+
+static void read_escaped(void *argument)
+{
+	(void)argument;
+	assert_int_equal(call(1, FS_OP_LOOKUP, ROOT, 0, "magic"), ERR_LOST);
+	assert_int_equal(call(1, FS_OP_LOOKUP, ROOT, 0, "magic"), ERR_OK);
+	assert_int_equal(host_call(&workers[1].host, FS_OP_READLINK, workers[1].host.result[0], 0, 0, 0, 0, 4096), ERR_OK);
+	assert_memory_equal(workers[1].host.in, escaped + 6, sizeof(escaped) - 7);
+}
+
+// A block of the journal, or one in place, cannot be written: the commit is given up, and both superblocks say so.
 static void aborted_journal(void **state)
 {
-	(void)state;
+	bool in_place = *state != 0;
 	uint32_t run;
 	fixture_seed(48);
 	begin(EXT3, 1 << 20, 512 << 10);
 	one(sync_main);
-	struct journal_area *area = volume->log.journal.area;
-	uint8_t *super = volume_host.image.bytes + (size_t)journal_block(area, 0, &run) * 1024;
+	uint8_t *super = volume_host.image.bytes + (size_t)journal_block(volume->log.journal.area, 0, &run) * 1024;
 	const struct ext2_super *s = (const struct ext2_super *)(void *)(volume_host.image.bytes + EXT2_SUPER_OFFSET);
-	bad_from = (uint64_t)journal_block(area, area->head, &run) * 1024;
-	bad_to = bad_from + 1024;
+	refuse_commits(in_place);
 	assert_int_equal(s->state, EXT2_STATE_VALID);
 	one(make_main);
+	one(make_escaped);
 	want_commit();
 	for (unsigned i = 0; i < 1000 && !commit_failed; i++)
 		wait_turns(1000);
@@ -1417,6 +1462,13 @@ static void aborted_journal(void **state)
 	wait_turns(1000);
 	assert_int_equal(jbd2_get(super + JBD2_S_ERROR), (uint32_t)-5);
 	assert_int_equal(s->state, EXT2_STATE_VALID | EXT2_STATE_ERROR);
+	uint64_t refused = bad_from;
+	for (unsigned i = 0; i < 3; i++) {
+		bad_from = i ? refused : bad_to; // it takes writes again: not before the next boot
+		assert_true(incarnate());
+		one(after_abort_main);
+		one(read_escaped);
+	}
 	assert_true(e2fsck_looks());
 	bad_from = bad_to = 0;
 	volume_host.image.pending_count = 0;
@@ -1424,7 +1476,43 @@ static void aborted_journal(void **state)
 	assert_int_equal(host_mount(&volume_host), ERR_OK); // the next boot
 	assert_int_equal(s->state, EXT2_STATE_VALID | EXT2_STATE_ERROR);
 	assert_int_equal(jbd2_get(super + JBD2_S_ERROR), 0);
+	assert_int_equal(host_lookup(&volume_host, ROOT, "new") != 0, in_place);
 	forget_volume();
+}
+
+// The server dies anywhere on the way, and in its recovery: in the end the volume is read-only, and tells it.
+static void deaths_while_giving_up(void **state)
+{
+	volatile bool died = true;
+	volatile unsigned died_at = 0;
+	for (volatile unsigned n = 1; died; n++) {
+		fixture_seed(49 + n);
+		begin(EXT3, 1 << 20, 512 << 10);
+		one(sync_main);
+		refuse_commits(*state != 0);
+		one(make_main);
+		fixture_die_at = fixture_steps + n;
+		died = true;
+		if (!setjmp(fixture_death)) {
+			want_commit();
+			for (unsigned i = 0; i < 1000 && !commit_failed; i++)
+				wait_turns(1000);
+			died = false;
+		}
+		fixture_die_at = fixture_steps + 1 + fixture_random() % 40;
+		while (!incarnate())
+			fixture_die_at = 0;
+		fixture_die_at = 0;
+		for (unsigned i = 0; i < 1000 && !commit_failed; i++)
+			wait_turns(1000);
+		assert_true(commit_failed);
+		one(after_abort_main);
+		assert_int_equal(replays_different, 0);
+		bad_from = bad_to = 0;
+		forget_volume();
+		died_at = n;
+	}
+	print_message("%u places to die at\n", died_at);
 }
 
 int main(void)
@@ -1455,7 +1543,10 @@ int main(void)
 		cmocka_unit_test(handles_cannot_be_made),
 		cmocka_unit_test(shared_appends_and_chains),
 		cmocka_unit_test(refused_writes),
-		cmocka_unit_test(aborted_journal),
+		cmocka_unit_test_prestate(aborted_journal, 0),
+		cmocka_unit_test_prestate(aborted_journal, (void *)1),
+		cmocka_unit_test_prestate(deaths_while_giving_up, 0),
+		cmocka_unit_test_prestate(deaths_while_giving_up, (void *)1),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }
