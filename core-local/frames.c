@@ -232,10 +232,3 @@ void frames_quarantine(struct frames *f, paddr_t base, uint64_t pages, uint16_t 
 	range_mark(f, i, pages, FRAME_QUARANTINED, 0);
 	f->quarantined += pages;
 }
-
-uint16_t frames_owner(const struct frames *f, paddr_t p)
-{
-	uint64_t i = (p - f->base) >> PAGE_SHIFT;
-
-	return p >= f->base && i < f->count ? f->table[i].owner : 0;
-}

@@ -67,6 +67,3 @@ void frames_free(struct frames *f, paddr_t base, uint64_t pages, uint16_t owner)
 
 // Takes frames, all of which `owner` has, out for ever (KERNEL.md rule 13).
 void frames_quarantine(struct frames *f, paddr_t base, uint64_t pages, uint16_t owner);
-
-// Owner of the frame that holds `p`; 0 when it is free, reserved, quarantined or not of this partition. Only tests ask.
-uint16_t frames_owner(const struct frames *f, paddr_t p);

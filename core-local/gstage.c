@@ -9,7 +9,6 @@
 #define ENTRY_WRITE 0x04ull
 #define ENTRY_EXEC 0x08ull
 #define ENTRY_USER 0x10ull
-#define ENTRY_GLOBAL 0x20ull
 #define ENTRY_USED 0xc0ull // A and D: preset, so that hardware never has to (KERNEL.md rule 15)
 #define ENTRY_LEAF (ENTRY_READ | ENTRY_WRITE | ENTRY_EXEC)
 #define ENTRY_NUMBER 0x003ffffffffffc00ull // of the frame, << 10
@@ -53,11 +52,6 @@ static uint64_t *entry_table(uint64_t entry)
 static uint64_t table_limit(const struct page_table *t)
 {
 	return t->gstage ? TABLE_LIMIT_GSTAGE : TABLE_LIMIT;
-}
-
-static unsigned root_entries(const struct page_table *t)
-{
-	return t->gstage ? TABLE_ROOT_ENTRIES_GSTAGE : TABLE_ROOT_ENTRIES;
 }
 
 // Entry for va at level `stop`, or the one above it where the way ends; *level says which.
@@ -105,8 +99,6 @@ static uint64_t leaf_bits(const struct page_table *t, unsigned prot)
 		bits |= ENTRY_WRITE;
 	if (prot & PROT_EXEC)
 		bits |= ENTRY_EXEC;
-	if (prot & TABLE_PROT_GLOBAL)
-		bits |= ENTRY_GLOBAL;
 	return t->gstage ? bits | ENTRY_USER : bits;
 }
 
@@ -159,11 +151,10 @@ void table_unmap(struct page_table *t, uint64_t va, uint64_t bytes)
 
 enum error table_map(struct page_table *t, uint64_t va, paddr_t pa, uint64_t bytes, unsigned prot)
 {
-	unsigned known = PROT_READ | PROT_WRITE | PROT_EXEC | (t->gstage ? 0 : TABLE_PROT_GLOBAL);
 	enum error error = ERR_OK;
 	uint64_t done = 0;
 
-	if (!range_is_valid(t, va, bytes) || !(prot & PROT_READ) || (prot & ~known))
+	if (!range_is_valid(t, va, bytes) || !(prot & PROT_READ) || (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)))
 		return ERR_INVALID;
 	if (pa % PAGE_SIZE != 0 || pa >= PHYSICAL_LIMIT || bytes > PHYSICAL_LIMIT - pa)
 		return ERR_INVALID;
@@ -197,18 +188,4 @@ bool table_lookup(const struct page_table *t, uint64_t va, paddr_t *pa, unsigned
 		*prot = (entry & ENTRY_READ ? PROT_READ : 0) | (entry & ENTRY_WRITE ? PROT_WRITE : 0) |
 		        (entry & ENTRY_EXEC ? PROT_EXEC : 0);
 	return true;
-}
-
-void table_destroy(struct page_table *t)
-{
-	for (unsigned i = 0; i < root_entries(t); i++) {
-		uint64_t root_entry = t->root[i];
-		t->root[i] = 0;
-		if (!entry_is_table(root_entry))
-			continue;
-		for (unsigned j = 0; j < TABLE_ENTRIES; j++)
-			if (entry_is_table(entry_table(root_entry)[j]))
-				t->release(t->context, entry_address(entry_table(root_entry)[j]));
-		t->release(t->context, entry_address(root_entry));
-	}
 }

@@ -14,12 +14,8 @@
 #include "core-local/types.h"
 #include <stdbool.h>
 
-#define TABLE_ROOT_ENTRIES_GSTAGE 2048 // 16 KiB, aligned to 16 KiB
-#define TABLE_ROOT_ENTRIES 512
-#define TABLE_PROT_GLOBAL 8u // beside PROT_*: the G bit; plain tables only
-
 struct page_table {
-	uint64_t *root; // cleared by the caller at the start
+	uint64_t *root; // 4 KiB; 16 KiB, aligned to 16 KiB, of a G-stage. Cleared by the caller at the start
 	bool gstage;
 	paddr_t (*alloc)(void *context); // a frame for a table, 0: none; need not be cleared
 	void (*release)(void *context, paddr_t table);
@@ -37,6 +33,3 @@ void table_unmap(struct page_table *t, uint64_t va, uint64_t bytes);
 
 // Says where va leads: *pa with the offset in the page, *prot with PROT_* (both may be 0 pointers). False: unmapped.
 bool table_lookup(const struct page_table *t, uint64_t va, paddr_t *pa, unsigned *prot);
-
-// Releases all intermediate tables and clears the root.
-void table_destroy(struct page_table *t);

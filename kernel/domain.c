@@ -482,8 +482,7 @@ void domain_destroy_begin(struct domain *d)
 
 static void root_free(struct domain *d)
 {
-	table_unmap(&d->table, GPA_INFO, d->core->core_count * PAGE_SIZE);
-	table_destroy(&d->table);
+	table_unmap(&d->table, 0, GPA_END); // what is left: info pages, and what a record of a former life did not know of
 	hfence_gvma_vmid((uint64_t)d->index + 1);
 	frames_free(&d->core->frames, (paddr_t)d->table.root, ROOT_PAGES, owner(d));
 }

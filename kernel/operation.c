@@ -277,7 +277,7 @@ enum error call_boot_image_map(struct invocation *c)
 
 enum error call_device_tree_map(struct invocation *c)
 {
-	return map_read_only(c, GPA_BOOT_IMAGE + 0x40000000, c->core->plan->device_tree, c->core->plan->device_tree_bytes);
+	return map_read_only(c, GPA_DEVICE_TREE, c->core->plan->device_tree, c->core->plan->device_tree_bytes);
 }
 
 enum error call_core_ping(struct invocation *c)

@@ -26,3 +26,5 @@
 #define GPA_HEAP 0x100000000ul     // memory_alloc, one unmapped page after each allocation
 #define GPA_HEAP_END 0x140000000ul
 #define GPA_BOOT_IMAGE 0x200000000ul // the boot image, read-only; only where the supervisor maps it
+#define GPA_DEVICE_TREE 0x240000000ul // the same
+#define GPA_END 0x280000000ul         // nothing is ever mapped from here on

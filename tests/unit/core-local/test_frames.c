@@ -24,6 +24,13 @@ static int teardown(void **state)
 	return 0;
 }
 
+// Owner of the frame that holds `p`; 0 when it is free, reserved, quarantined or not of this partition.
+static uint16_t frames_owner(const struct frames *f, paddr_t p)
+{
+	uint64_t i = (p - f->base) / PAGE;
+	return p >= f->base && i < f->count ? f->table[i].owner : 0;
+}
+
 // Blocks of each order, as numbers: equal before and after means that all was merged again.
 static void count_blocks(unsigned counts[FRAME_ORDERS])
 {
