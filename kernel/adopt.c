@@ -207,7 +207,7 @@ void adopt_finish(struct core *core)
 		if (!made || dying || deposed)
 			domain_destroy_begin(d);
 		else if (d->supervisor) // nobody but its kernel restarts it
-			domain_restore_begin(d, (struct origin){0});
+			domain_restore_begin(d);
 		if (core->domains[i])
 			domain_info_update(d);
 	}

@@ -241,16 +241,19 @@ static const struct call_entry calls[CALL_COUNT] = {
 
 // ---- handles: (place + 1) | generation << 16; the place holds core << 48 | index << 32 | generation
 
+// First place with that object, 0: a free one. Negative: none.
+static int handle_place(const struct domain *d, uint64_t object)
+{
+	for (int i = 0; i < HANDLE_MAX; i++)
+		if (d->handles[i] == object)
+			return i;
+	return -1;
+}
+
 static uint64_t handle_add(struct domain *d, unsigned core, unsigned index, uint32_t generation)
 {
 	uint64_t object = (uint64_t)core << 48 | (uint64_t)index << 32 | generation;
-	int place = -1;
-	for (int i = HANDLE_MAX - 1; i >= 0; i--) {
-		if (d->handles[i] == object)
-			return (uint64_t)(i + 1) | (uint64_t)generation << 16;
-		if (d->handles[i] == 0)
-			place = i;
-	}
+	int known = handle_place(d, object), place = known < 0 ? handle_place(d, 0) : known;
 	if (place < 0)
 		return 0;
 	d->handles[place] = object;
@@ -278,11 +281,6 @@ static bool handle_resolve(const struct domain *d, uint64_t handle, unsigned *co
 	return true;
 }
 
-static void handle_drop(struct domain *d, uint64_t handle)
-{
-	d->handles[(handle & 0xffff) - 1] = 0;
-}
-
 static struct domain *object_domain(struct core *core, uint64_t object)
 {
 	unsigned index = (unsigned)(object >> 32) & 0xffff;
@@ -291,6 +289,16 @@ static struct domain *object_domain(struct core *core, uint64_t object)
 }
 
 // ---- the way back
+
+// What was made gets a handle, and what was destroyed loses its own, which the call named.
+static enum error handles_settle(struct domain *d, unsigned core, unsigned number, enum error error, uint64_t value[5])
+{
+	if (error == ERR_OK && (number == CALL_domain_create || number == CALL_domain_open))
+		return handle_give(d, core, number, value);
+	if (error == ERR_OK && number == CALL_domain_destroy)
+		d->handles[(d->x[10] & 0xffff) - 1] = 0;
+	return error;
+}
 
 static void results_write(struct domain *d, enum error error, const uint64_t value[5])
 {
@@ -314,15 +322,12 @@ void call_finish(struct domain *d, enum error error, const uint64_t value[5])
 	memcpy(result, value, sizeof(result));
 	deadline_cancel(&d->core->deadlines, &d->deadline);
 	d->call_request = 0;
-	if (d->call_number == CALL_channel_open) {
+	if (d->call_number == CALL_channel_open)
 		error = channel_connected(d, error, value, result);
-	} else if (error == ERR_OK && (d->call_number == CALL_domain_create || d->call_number == CALL_domain_open)) {
-		error = handle_give(d, d->call_core, d->call_number, result);
-	} else if (error == ERR_OK && d->call_number == CALL_domain_destroy) {
-		handle_drop(d, d->x[10]);
-	} else if (d->call_number == CALL_core_ping) {
+	else if (d->call_number == CALL_core_ping)
 		result[1] = time_read() - d->x[12];
-	}
+	else
+		error = handles_settle(d, d->call_core, d->call_number, error, result);
 	results_write(d, error, result);
 	schedule_ready(d);
 }
@@ -331,109 +336,86 @@ struct origin call_defer(struct invocation *c)
 {
 	c->deferred = true;
 	if (c->caller) {
-		c->origin = (struct origin){c->core->id, c->caller->index, mesh_number(c->core), true};
+		c->origin = (struct origin){c->core->id, mesh_number(c->core), true};
 		call_wait(c->caller, c->core->id, c->caller->call_number, c->origin.request);
 	}
 	return c->origin;
 }
 
-// ---- the way in
+// ---- the way in: ERR_OK when the domain has its results or waits for them
 
-static void forward(struct domain *d, unsigned core, unsigned number, uint64_t first)
+static enum error forward(struct domain *d, unsigned core, unsigned number, uint64_t first)
 {
-	if (!mesh_core_online(d->core, core)) {
-		results_write(d, ERR_CORE_LOST, call_nothing);
-		return;
-	}
 	uint64_t word[6];
 	memcpy(word, &d->x[10], sizeof(word));
 	word[0] = first;
-	if (mesh_call(d, core, number, word, true) != ERR_OK) // earlier ones have found no answer
-		results_write(d, ERR_CORE_LOST, call_nothing);
+	if (!mesh_core_online(d->core, core) || mesh_call(d, core, number, word, true) != ERR_OK)
+		return ERR_CORE_LOST; // or earlier calls have found no answer
+	return ERR_OK;
 }
 
-static void perform(struct domain *d, unsigned number, struct domain *target)
+static enum error perform(struct domain *d, unsigned number, struct domain *target)
 {
 	struct invocation c = {.core = d->core, .caller = d, .target = target};
 	memcpy(c.arg, &d->x[10], sizeof(c.arg));
 	d->call_number = (uint16_t)number;
 	enum error error = calls[number].handler(&c);
-	if (c.deferred && error == ERR_OK)
-		return;
-	if (error == ERR_OK && (number == CALL_domain_create || number == CALL_domain_open))
-		error = handle_give(d, d->core->id, number, c.value);
-	if (number == CALL_domain_destroy && error == ERR_OK)
-		handle_drop(d, d->x[10]);
-	results_write(d, error, c.value);
+	if (!c.deferred || error != ERR_OK) {
+		error = handles_settle(d, d->core->id, number, error, c.value);
+		results_write(d, error, c.value);
+	}
+	return ERR_OK;
 }
 
-static bool handle_room(const struct domain *d)
+static enum error perform_on_core(struct domain *d, unsigned number)
 {
-	for (unsigned i = 0; i < HANDLE_MAX; i++)
-		if (d->handles[i] == 0)
-			return true;
-	return false;
-}
-
-static void perform_on_core(struct domain *d, unsigned number)
-{
-	if (d->x[10] >= d->core->core_count) {
-		results_write(d, ERR_INVALID, call_nothing);
-		return;
-	}
-	if (number == CALL_domain_create && !handle_room(d)) { // nobody could ever name what it made
-		results_write(d, ERR_LIMIT, call_nothing);
-		return;
-	}
+	uint64_t core = d->x[10];
+	if (core >= d->core->core_count)
+		return ERR_INVALID;
+	if (number == CALL_domain_create && handle_place(d, 0) < 0) // nobody could ever name what it made
+		return ERR_LIMIT;
 	if (number == CALL_core_ping)
 		d->x[12] = time_read();
-	// The message carries the caller's index in place of the core's number: it becomes the parent of what it makes.
-	if (d->x[10] == d->core->id) {
-		perform(d, number, 0);
-		return;
-	}
-	forward(d, (unsigned)d->x[10], number, d->index);
+	return core == d->core->id ? perform(d, number, 0) : forward(d, (unsigned)core, number, core);
 }
 
-static void perform_on_domain(struct domain *d, unsigned number)
+static enum error perform_on_domain(struct domain *d, unsigned number)
 {
 	unsigned core;
 	uint64_t object;
-	if (!handle_resolve(d, d->x[10], &core, &object)) {
-		results_write(d, ERR_HANDLE, call_nothing);
-	} else if (core != d->core->id) {
-		forward(d, core, number, object);
-	} else {
-		struct domain *target = object_domain(d->core, object);
-		if (target)
-			perform(d, number, target);
-		else
-			results_write(d, ERR_HANDLE, call_nothing);
-	}
+	if (!handle_resolve(d, d->x[10], &core, &object))
+		return ERR_HANDLE;
+	if (core != d->core->id)
+		return forward(d, core, number, object);
+	struct domain *target = object_domain(d->core, object);
+	return target ? perform(d, number, target) : ERR_HANDLE;
+}
+
+static enum error dispatch(struct domain *d, uint64_t number)
+{
+	if (number >= CALL_COUNT)
+		return ERR_UNKNOWN_CALL;
+	enum call_right right = calls[number].right;
+	if (right != CALL_RIGHT_P && !d->supervisor)
+		return ERR_DENIED;
+	if (right == CALL_RIGHT_C)
+		return perform_on_core(d, (unsigned)number);
+	if (right == CALL_RIGHT_D || (right == CALL_RIGHT_E && d->x[10] != 0))
+		return perform_on_domain(d, (unsigned)number);
+	return perform(d, (unsigned)number, d);
 }
 
 void call_of_domain(struct domain *d)
 {
-	uint64_t number = d->x[17];
 	d->x[0] += 4;
-	if (number >= CALL_COUNT) {
-		results_write(d, ERR_UNKNOWN_CALL, call_nothing);
-		return;
-	}
-	enum call_right right = calls[number].right;
-	if (right != CALL_RIGHT_P && !d->supervisor)
-		results_write(d, ERR_DENIED, call_nothing);
-	else if (right == CALL_RIGHT_C)
-		perform_on_core(d, (unsigned)number);
-	else if (right == CALL_RIGHT_D || (right == CALL_RIGHT_E && d->x[10] != 0))
-		perform_on_domain(d, (unsigned)number);
-	else
-		perform(d, (unsigned)number, d);
+	enum error error = dispatch(d, d->x[17]);
+	if (error != ERR_OK)
+		results_write(d, error, call_nothing);
 }
 
 void call_of_kernel(struct core *core, unsigned from, const struct mesh_message *m)
 {
-	struct invocation c = {.core = core, .origin = {(uint16_t)from, 0, m->request, true}};
+	struct invocation c = {.core = core, .origin = {(uint16_t)from, m->request, true}};
 	enum error error = ERR_UNKNOWN_CALL;
 	memcpy(c.arg, m->word, sizeof(c.arg));
 	if (m->op == CALL_channel_open) {
@@ -442,7 +424,6 @@ void call_of_kernel(struct core *core, unsigned from, const struct mesh_message 
 		bool on_core = calls[m->op].right == CALL_RIGHT_C;
 		if (!on_core)
 			c.target = object_domain(core, m->word[0]);
-		c.origin.domain = (uint16_t)m->word[0]; // on a core: the caller's index
 		core->serving = c.target;
 		error = on_core || c.target ? calls[m->op].handler(&c) : ERR_HANDLE;
 		core->serving = 0;

@@ -8,8 +8,6 @@
 #include "kernel/schedule.h"
 #include <string.h>
 
-#define SLOT_UNKNOWN 0xffu
-
 static uint64_t window(unsigned slot)
 {
 	return GPA_CHANNEL + slot * CHANNEL_WINDOW;
@@ -147,7 +145,7 @@ static void end_release(struct domain *d, unsigned slot)
 static void end_refuse(struct domain *d, unsigned slot, enum error error)
 {
 	struct channel_end *e = &d->ends[slot];
-	mesh_answer(d->core, (struct origin){e->peer_core, e->peer_domain, e->request, true}, error, call_nothing);
+	mesh_answer(d->core, (struct origin){e->peer_core, e->request, true}, error, call_nothing);
 	end_free(d, slot);
 }
 
@@ -186,7 +184,6 @@ static enum error client_end_fill(struct domain *d, unsigned slot, const struct 
 	    .priority = (uint8_t)c->arg[2] % CHANNEL_PRIORITIES,
 	    .peer_core = (uint16_t)on,
 	    .peer_domain = (uint16_t)s->domain,
-	    .peer_slot = SLOT_UNKNOWN,
 	    .tag = mesh_number(d->core),
 	    .slots = (uint32_t)(c->arg[2] >> 32),
 	    .out_bytes = (uint32_t)c->arg[3],
@@ -237,7 +234,7 @@ void channel_open_send(struct domain *d)
 {
 	struct channel_end *e = &d->ends[d->call_slot];
 	uint64_t word[6] = {
-	    e->peer_domain | (uint64_t)d->index << 8 | (uint64_t)d->call_slot << 16 | (uint64_t)d->file << 24 |
+	    e->peer_domain | (uint64_t)d->index << 8 | (uint64_t)d->file << 24 |
 		(uint64_t)e->identity << 32 | (uint64_t)e->priority << 48,
 	    e->memory,
 	    e->out_bytes | (uint64_t)e->in_bytes << 32,
@@ -349,7 +346,6 @@ enum error channel_connected(struct domain *d, enum error error, const uint64_t 
 	}
 	e->peer_identity = (uint16_t)value[0];
 	e->peer_file = (uint8_t)(value[0] >> 16);
-	e->peer_slot = (uint16_t)(value[0] >> 32);
 	e->peer_epoch = (uint32_t)value[1];
 	e->state = CHANNEL_OPEN;
 	doorbell_map(d, slot);
@@ -385,7 +381,6 @@ enum error channel_connect(struct invocation *c)
 	    .priority = (uint8_t)(c->arg[0] >> 48) % CHANNEL_PRIORITIES,
 	    .peer_core = (uint16_t)peer,
 	    .peer_domain = (uint8_t)(c->arg[0] >> 8),
-	    .peer_slot = (uint8_t)(c->arg[0] >> 16),
 	    .peer_file = (uint8_t)(c->arg[0] >> 24),
 	    .peer_identity = (uint16_t)(c->arg[0] >> 32),
 	    .peer_epoch = (uint32_t)c->arg[5],
@@ -423,8 +418,8 @@ enum error call_channel_accept(struct invocation *c)
 	}
 	doorbell_map(d, slot);
 	e->state = CHANNEL_OPEN;
-	uint64_t value[5] = {e->identity | (uint64_t)d->file << 16 | (uint64_t)slot << 32, d->epoch};
-	mesh_answer(d->core, (struct origin){e->peer_core, e->peer_domain, e->request, true}, ERR_OK, value);
+	uint64_t value[5] = {e->identity | (uint64_t)d->file << 16, d->epoch};
+	mesh_answer(d->core, (struct origin){e->peer_core, e->request, true}, ERR_OK, value);
 	return ERR_OK;
 }
 
@@ -661,12 +656,8 @@ void channel_unregister_all(struct domain *d, bool final)
 		if (e->state == CHANNEL_FREE || e->role != CHANNEL_ROLE_SERVER || e->released)
 			continue;
 		end_unmap(d, i);
-		if (e->state == CHANNEL_REQUESTED) {
-			if (final)
-				end_refuse(d, i, ERR_PEER_LOST);
-		} else if (e->state == CHANNEL_CLOSED) {
-			if (final)
-				end_release(d, i);
+		if (final && e->state == CHANNEL_REQUESTED) {
+			end_refuse(d, i, ERR_PEER_LOST);
 		} else if (final) {
 			end_release(d, i);
 		} else if (e->state == CHANNEL_OPEN) {
@@ -760,22 +751,17 @@ bool channel_go_on_all(struct domain *d)
 
 void channel_restart_all(struct domain *d)
 {
-	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
-		struct channel_end *e = &d->ends[i];
-		if (e->state == CHANNEL_REQUESTED && e->role == CHANNEL_ROLE_CLIENT)
+	for (unsigned i = 0; i < CHANNEL_MAX; i++)
+		if (d->ends[i].state == CHANNEL_REQUESTED && d->ends[i].role == CHANNEL_ROLE_CLIENT)
 			client_end_close(d, i);
-	}
 }
 
 void channel_close_all(struct domain *d)
 {
 	channel_unregister_all(d, true);
-	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
-		struct channel_end *e = &d->ends[i];
-		if (e->state == CHANNEL_FREE || e->role != CHANNEL_ROLE_CLIENT)
-			continue;
-		client_end_close(d, i);
-	}
+	for (unsigned i = 0; i < CHANNEL_MAX; i++)
+		if (d->ends[i].state != CHANNEL_FREE && d->ends[i].role == CHANNEL_ROLE_CLIENT)
+			client_end_close(d, i);
 }
 
 bool channel_none_left(const struct domain *d)

@@ -271,7 +271,7 @@ static void supervisor_revive(struct domain *d, bool was_ready)
 		return;
 	}
 	channel_unregister_all(d, false);
-	domain_restore_begin(d, (struct origin){0});
+	domain_restore_begin(d);
 }
 
 void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_t address, uint64_t instruction)
@@ -329,7 +329,7 @@ void domain_info_update(struct domain *d)
 
 // ---- segments and restoring
 
-enum error domain_segment_add(struct domain *d, const struct segment *s, struct origin o)
+enum error domain_segment_add(struct domain *d, const struct segment *s)
 {
 	enum error error = ERR_OK;
 	if (d->segment_count == SEGMENT_MAX)
@@ -344,7 +344,7 @@ enum error domain_segment_add(struct domain *d, const struct segment *s, struct 
 		domain_frames_free(d, n->frames, s->pages);
 		return error;
 	}
-	d->job = (struct job){.kind = JOB_LOAD, .segment = d->segment_count, .origin = o};
+	d->job = (struct job){.kind = JOB_LOAD, .segment = d->segment_count};
 	d->segment_count++;
 	d->core->jobs |= 1u << d->index;
 	return ERR_OK;
@@ -362,13 +362,13 @@ static void heap_free(struct domain *d)
 	}
 }
 
-void domain_restore_begin(struct domain *d, struct origin o)
+void domain_restore_begin(struct domain *d)
 {
 	heap_free(d);
 	domain_file_clear(d);
 	channel_restart_all(d);
 	d->event_request = d->event_closed = d->event_state = 0;
-	d->job = (struct job){.kind = JOB_RESTORE, .origin = o};
+	d->job = (struct job){.kind = JOB_RESTORE};
 	d->core->jobs |= 1u << d->index;
 }
 

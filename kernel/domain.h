@@ -56,7 +56,6 @@ struct channel_end {
 	bool doorbell_mapped;
 	uint16_t peer_core;
 	uint16_t peer_domain;
-	uint16_t peer_slot;
 	uint16_t identity;      // rings us
 	uint16_t peer_identity; // rings the peer
 	uint8_t peer_file;      // guest file of the peer, 0: none
@@ -80,7 +79,6 @@ enum job_kind { JOB_NONE, JOB_LOAD, JOB_RESTORE, JOB_CLEAR, JOB_OPEN };
 
 struct origin { // who waits for an operation's result
 	uint16_t core;
-	uint16_t domain;
 	uint32_t request;
 	bool waits;
 };
@@ -198,14 +196,14 @@ void domain_frames_free(struct domain *d, paddr_t base, uint64_t pages);
 // Maps into the domain's G-stage, or removes; both fence this hart (KERNEL.md rule 12).
 enum error domain_map(struct domain *d, uint64_t gpa, paddr_t pa, uint64_t bytes, unsigned prot);
 void domain_unmap(struct domain *d, uint64_t gpa, uint64_t bytes);
-// Segment from the boot image: frames, mapping, and the job that fills it. `o` is answered when it is done.
-enum error domain_segment_add(struct domain *d, const struct segment *s, struct origin o);
+// Segment from the boot image: frames, mapping, and the job that fills it. Who is to be told of its end sets job.origin.
+enum error domain_segment_add(struct domain *d, const struct segment *s);
 // Unmaps and frees all segments: another image follows, or the end.
 void domain_segments_forget(struct domain *d);
 void domain_begin(struct domain *d, uint64_t entry, uint64_t sp);
 // Takes it off the processor for good and records why. Idempotent: the first reason stands.
 void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_t address, uint64_t instruction);
-void domain_restore_begin(struct domain *d, struct origin o);
+void domain_restore_begin(struct domain *d); // the same
 // Frees all but what peers still hold; DOMAIN_DYING until they have let go, then domain_bury.
 void domain_destroy_begin(struct domain *d);
 void domain_bury_if_free(struct domain *d);

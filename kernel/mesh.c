@@ -151,12 +151,6 @@ enum error mesh_call(struct domain *d, unsigned peer, unsigned number, const uin
 	return ERR_OK;
 }
 
-void mesh_call_expired(struct domain *d)
-{
-	if (d->state == DOMAIN_CALLING)
-		call_finish(d, ERR_CORE_LOST, call_nothing);
-}
-
 static void answer_local(struct core *core, unsigned from, uint32_t request, enum error error, const uint64_t value[5])
 {
 	for (unsigned i = 0; i < DOMAIN_MAX; i++) {
@@ -186,7 +180,7 @@ static void notice_take(struct core *core, unsigned from, const struct mesh_mess
 {
 	if (m->op == NOTICE_CHANNEL) {
 		bool found = channel_notice(core, from, m->word);
-		mesh_answer(core, (struct origin){(uint16_t)from, 0, m->request, m->request != 0}, found ? ERR_OK : ERR_NOT_FOUND,
+		mesh_answer(core, (struct origin){(uint16_t)from, m->request, m->request != 0}, found ? ERR_OK : ERR_NOT_FOUND,
 			    call_nothing);
 	}
 	if (m->op == NOTICE_DOORBELL)

@@ -38,7 +38,6 @@ void mesh_forget(struct core *core, unsigned peer);
 bool mesh_ask(struct core *core, unsigned peer, const uint64_t word[6], uint32_t *number);
 // Sends a request for `d`, which waits (DOMAIN_CALLING). ERR_AGAIN: too many outstanding.
 enum error mesh_call(struct domain *d, unsigned peer, unsigned number, const uint64_t word[6], bool deadline);
-void mesh_call_expired(struct domain *d);
 // Answers whoever waits at `origin`, here or on another core.
 void mesh_answer(struct core *core, struct origin origin, enum error error, const uint64_t value[5]);
 // A fresh number for a request of a local domain.

@@ -70,7 +70,7 @@ enum error call_domain_load(struct invocation *c)
 		return ERR_STATE;
 	if (!operation_segment_is_legal(c->core, &s))
 		return ERR_INVALID;
-	enum error error = domain_segment_add(d, &s, c->origin);
+	enum error error = domain_segment_add(d, &s);
 	if (error == ERR_OK) // the origin of a local caller is made only when nothing can fail any more
 		d->job.origin = call_defer(c);
 	return error;
@@ -112,7 +112,7 @@ enum error call_domain_restore(struct invocation *c)
 	enum job_kind job = c->target->job.kind; // JOB_RESTORE: for one who has died meanwhile; it begins anew
 	if (c->target->state != DOMAIN_STOPPED || (job != JOB_NONE && job != JOB_RESTORE))
 		return ERR_STATE;
-	domain_restore_begin(c->target, c->origin);
+	domain_restore_begin(c->target);
 	c->target->job.origin = call_defer(c);
 	return ERR_OK;
 }
@@ -234,9 +234,7 @@ enum error call_device_map(struct invocation *c)
 			return ERR_OK;
 		}
 	}
-	if (d->window_count == WINDOW_MAX)
-		return ERR_LIMIT;
-	if (to - from > GPA_DEVICE_END - d->window_top)
+	if (d->window_count == WINDOW_MAX || to - from > GPA_DEVICE_END - d->window_top)
 		return ERR_LIMIT;
 	enum error error = domain_map(d, d->window_top, from, to - from, PROT_READ | PROT_WRITE);
 	if (error != ERR_OK)

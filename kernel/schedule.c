@@ -2,12 +2,26 @@
 #include "kernel/schedule.h"
 #include "core-local/info.h"
 #include "boot/plan.h"
+#include "kernel/call.h"
 #include "kernel/interrupt.h"
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
 #include "kernel/reboot.h"
 
 #define SLICE_US 5000 // long against a switch (about 10 us), short against what a person notices
+// CSRs that are saved and loaded as they are.
+#define SWITCHED_REGISTERS(X)                                                                                          \
+	X(vsstatus, CSR_VSSTATUS)                                                                                      \
+	X(vsie, CSR_VSIE)                                                                                              \
+	X(vstvec, CSR_VSTVEC)                                                                                          \
+	X(vsscratch, CSR_VSSCRATCH)                                                                                    \
+	X(vsepc, CSR_VSEPC)                                                                                            \
+	X(vscause, CSR_VSCAUSE)                                                                                        \
+	X(vstval, CSR_VSTVAL)                                                                                          \
+	X(vsiselect, CSR_VSISELECT)                                                                                    \
+	X(vstimecmp, CSR_VSTIMECMP)                                                                                    \
+	X(scounteren, CSR_SCOUNTEREN)                                                                                  \
+	X(senvcfg, CSR_SENVCFG)
 #define HVIP_VSEIP (1ul << INTERRUPT_VS_EXTERNAL)
 #define HVIP_VSSIP (1ul << INTERRUPT_VS_SOFT)
 
@@ -120,7 +134,7 @@ static void fp_unload(struct domain *d)
 	csr_clear(CSR_SSTATUS, SSTATUS_FS);
 }
 
-static void fp_reload(struct domain *d)
+void schedule_fp_load(struct domain *d)
 {
 	if (!d->fp)
 		return;
@@ -136,17 +150,9 @@ void schedule_unload(struct core *core)
 	if (!d)
 		return;
 	d->hvip = csr_read(CSR_HVIP) & HVIP_VSSIP;
-	d->vsstatus = csr_read(CSR_VSSTATUS);
-	d->vsie = csr_read(CSR_VSIE);
-	d->vstvec = csr_read(CSR_VSTVEC);
-	d->vsscratch = csr_read(CSR_VSSCRATCH);
-	d->vsepc = csr_read(CSR_VSEPC);
-	d->vscause = csr_read(CSR_VSCAUSE);
-	d->vstval = csr_read(CSR_VSTVAL);
-	d->vsiselect = csr_read(CSR_VSISELECT);
-	d->vstimecmp = csr_read(CSR_VSTIMECMP);
-	d->scounteren = csr_read(CSR_SCOUNTEREN);
-	d->senvcfg = csr_read(CSR_SENVCFG);
+#define X(field, csr) d->field = csr_read(csr);
+	SWITCHED_REGISTERS(X)
+#undef X
 	fp_unload(d);
 	csr_write(CSR_VSIE, 0);
 	csr_write(CSR_VSTIMECMP, DEADLINE_NEVER);
@@ -169,18 +175,10 @@ static void load(struct core *core, struct domain *d)
 	if (!core->vmid_usable)
 		hfence_gvma_all();
 	csr_write(CSR_HVIP, d->hvip | (any_sticky(d) ? HVIP_VSEIP : 0));
-	csr_write(CSR_VSSTATUS, d->vsstatus);
-	csr_write(CSR_VSIE, d->vsie);
-	csr_write(CSR_VSTVEC, d->vstvec);
-	csr_write(CSR_VSSCRATCH, d->vsscratch);
-	csr_write(CSR_VSEPC, d->vsepc);
-	csr_write(CSR_VSCAUSE, d->vscause);
-	csr_write(CSR_VSTVAL, d->vstval);
-	csr_write(CSR_VSISELECT, d->vsiselect);
-	csr_write(CSR_VSTIMECMP, d->vstimecmp);
-	csr_write(CSR_SCOUNTEREN, d->scounteren);
-	csr_write(CSR_SENVCFG, d->senvcfg);
-	fp_reload(d);
+#define X(field, csr) csr_write(csr, d->field);
+	SWITCHED_REGISTERS(X)
+#undef X
+	schedule_fp_load(d);
 	core->current = d;
 	d->run_since = time_read();
 	core->info->running_domain = d->index;
@@ -200,8 +198,8 @@ static void deadline_handle(struct core *core, struct deadline *due)
 		schedule_yield(core->current);
 	else if (due->kind == DEADLINE_DOMAIN_TIMER && d)
 		schedule_wake(d);
-	else if (due->kind == DEADLINE_CALL && d)
-		mesh_call_expired(d);
+	else if (due->kind == DEADLINE_CALL && d && d->state == DOMAIN_CALLING)
+		call_finish(d, ERR_CORE_LOST, call_nothing);
 	else if (due->kind == DEADLINE_WATCH && d)
 		domain_watch_tick(d);
 }

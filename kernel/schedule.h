@@ -19,6 +19,8 @@ void schedule_wait(struct domain *d);
 void schedule_yield(struct domain *d);
 // Saves the loaded domain's registers of VS-mode and leaves none loaded.
 void schedule_unload(struct core *core);
+// Loads its floating-point registers, if it has used them.
+void schedule_fp_load(struct domain *d);
 // Does all that is due, then returns the domain to run: never returns while there is none.
 struct domain *schedule_next(struct core *core);
 // Sets the running domain's virtual interrupt for its sticky identities.

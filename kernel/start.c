@@ -256,7 +256,7 @@ static void guest_files_clear(const struct core *core)
 static enum error first_segment(struct domain *d, const struct boot_segment *b)
 {
 	const struct segment s = {.gpa = b->gpa, .pages = b->pages, .prot = b->prot, .offset = b->offset, .length = b->length};
-	enum error error = domain_segment_add(d, &s, (struct origin){0});
+	enum error error = domain_segment_add(d, &s);
 	while (error == ERR_OK && d->job.kind != JOB_NONE)
 		domain_job_step(d);
 	return error;

@@ -12,10 +12,7 @@ static bool fp_first_use(struct domain *d)
 	if (d->fp)
 		return false;
 	d->fp = true;
-	csr_set(CSR_SSTATUS, SSTATUS_FS);
-	fp_load(d);
-	csr_clear(CSR_SSTATUS, SSTATUS_FS);
-	csr_set(CSR_SSTATUS, SSTATUS_FS_CLEAN);
+	schedule_fp_load(d);
 	info_count(d->core->info, INFO_TRAP_FP);
 	return true;
 }

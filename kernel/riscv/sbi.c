@@ -48,11 +48,6 @@ _Noreturn void sbi_power_off(bool reboot, bool failure)
 		__asm__ volatile("wfi");
 }
 
-static void console_put(char c)
-{
-	sbi_call(SBI_LEGACY_PUTCHAR, 0, (uint8_t)c, 0, 0);
-}
-
 void sbi_console_write(const char *text, size_t bytes)
 {
 	if (sbi_has(SBI_DBCN)) {
@@ -66,5 +61,5 @@ void sbi_console_write(const char *text, size_t bytes)
 		return;
 	}
 	for (; bytes > 0; bytes--, text++)
-		console_put(*text);
+		sbi_call(SBI_LEGACY_PUTCHAR, 0, (uint8_t)*text, 0, 0);
 }
