@@ -241,10 +241,12 @@ void mesh_take(struct core *core)
 // Who begins anew allocates nothing until all have said what they hold of its memory (RECOVERY rule 11): then, this.
 static void listing_end(struct core *core)
 {
+	if (core->notices || !core->listing)
+		return;
 	uint64_t word[6] = {0, core->chief};
 	for (unsigned i = 0; i < core->core_count; i++)
 		word[0] |= (uint64_t)core->peers[i].fenced << i;
-	for (uint64_t left = core->notices ? 0 : core->listing; left; left &= left - 1)
+	for (uint64_t left = core->listing; left; left &= left - 1)
 		if (mesh_notice(core, (unsigned)__builtin_ctzl(left), NOTICE_LISTED, word))
 			core->listing &= ~(left & -left);
 }
