@@ -254,6 +254,38 @@ enum error supervision_poke(const struct supervision_victim *victim, uint64_t pl
 	return e;
 }
 
+static enum error ask_pokes(uint16_t op, const struct supervision_victim *victim, const struct supervisor_poke *pokes,
+			    unsigned count, uint64_t result[2])
+{
+	struct {
+		char name[NAME_SIZE];
+		struct supervisor_poke pokes[SUPERVISOR_POKES];
+	} out;
+	struct client_request request = {.op = op,
+					 .arg = {0, 0, victim->job},
+					 .out = &out,
+					 .out_length = (uint32_t)(NAME_SIZE + count * sizeof(pokes[0]))};
+	if (count > SUPERVISOR_POKES)
+		return ERR_INVALID;
+	memcpy(out.name, victim->name, NAME_SIZE);
+	memcpy(out.pokes, pokes, count * sizeof(pokes[0]));
+	enum error e = ask(&request);
+	memcpy(result, request.completion.result, 2 * sizeof(result[0]));
+	return e;
+}
+
+enum error supervision_places(const struct supervision_victim *victim, const struct supervisor_poke *places, unsigned count,
+			      uint64_t own[2])
+{
+	return ask_pokes(SUPERVISOR_OP_PLACES, victim, places, count, own);
+}
+
+enum error supervision_pokes(const struct supervision_victim *victim, const struct supervisor_poke *pokes, unsigned count)
+{
+	uint64_t nothing[2];
+	return ask_pokes(SUPERVISOR_OP_POKES, victim, pokes, count, nothing);
+}
+
 // --- services' runtimes
 
 enum error supervision_channel(const char *served, struct client **client)

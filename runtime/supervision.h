@@ -57,6 +57,10 @@ enum error supervision_segment(const struct supervision_victim *victim, unsigned
 // Damage on purpose: 8 bytes at a guest-physical address, or saved register 0 (pc) to 31, are xored with `mask` (0: only
 // read). *was: what stood there. ERR_INVALID: not a place of its own; ERR_STATE: it is not up.
 enum error supervision_poke(const struct supervision_victim *victim, uint64_t place, uint64_t mask, uint64_t *was);
+// Many at once, at most SUPERVISOR_POKES. What is not a place of its own is left out; `own`: a bit for each that is one.
+enum error supervision_places(const struct supervision_victim *victim, const struct supervisor_poke *places, unsigned count,
+			      uint64_t own[2]);
+enum error supervision_pokes(const struct supervision_victim *victim, const struct supervisor_poke *pokes, unsigned count);
 
 // A channel to the service published under `served`, opened once and kept. Small: payloads up to SUPERVISION_ROOM.
 #define SUPERVISION_ROOM 4096u

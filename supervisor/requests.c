@@ -214,15 +214,18 @@ static void requests_stop(struct server_request *r)
 	requests_done(r, 0);
 }
 
+static struct service *requests_job(uint64_t job)
+{
+	struct service *s = 0;
+	for (unsigned i = 0; (s = services_at(i)) != 0 && (!s->record || s->job != job); i++)
+		;
+	return s;
+}
+
 // A service by name, or, when arg[2] says so, a job by its number.
 static struct service *requests_victim(const struct server_request *r)
 {
-	struct service *s = 0;
-	if (!r->copy.arg[2])
-		return requests_named(r);
-	for (unsigned i = 0; (s = services_at(i)) != 0 && (!s->record || s->job != r->copy.arg[2]); i++)
-		;
-	return s;
+	return r->copy.arg[2] ? requests_job(r->copy.arg[2]) : requests_named(r);
 }
 
 static void requests_segment(struct server_request *r)
@@ -268,6 +271,57 @@ static void requests_poke(struct server_request *r)
 	requests_certain(r, word.value[0]);
 	(void)kcall(CALL_domain_poke, s->domain.handle, place, mask);
 	requests_done(r, word.value[0]);
+}
+
+// The payload of PLACES and POKES as it was when it was copied.
+static struct requests_volley {
+	char name[NAME_SIZE];
+	struct supervisor_poke pokes[SUPERVISOR_POKES];
+	unsigned count;
+	const struct service *victim;
+} requests_volley;
+
+static enum error requests_volley_take(const struct server_request *r, struct requests_volley *v)
+{
+	size_t length = r->copy.out_length;
+	size_t bytes = length - NAME_SIZE;
+	if (length < NAME_SIZE || bytes > sizeof v->pokes || bytes % sizeof v->pokes[0])
+		return ERR_INVALID;
+	memcpy(v->name, r->out, NAME_SIZE);
+	memcpy(v->pokes, r->out + NAME_SIZE, bytes);
+	v->count = (unsigned)(bytes / sizeof v->pokes[0]);
+	v->victim = r->copy.arg[2] ? requests_job(r->copy.arg[2]) : services_by_name(v->name, strnlen(v->name, NAME_SIZE));
+	if (!v->victim)
+		return ERR_NOT_FOUND;
+	return v->victim->phase == PHASE_UP || v->victim->phase == PHASE_STARTING ? ERR_OK : ERR_STATE;
+}
+
+static void requests_places(struct server_request *r)
+{
+	struct requests_volley *v = &requests_volley;
+	uint64_t result[5] = {0};
+	enum error error = requests_volley_take(r, v);
+	for (unsigned i = 0; !error && i < v->count; i++) {
+		enum error place = kcall(CALL_domain_poke, v->victim->domain.handle, v->pokes[i].place, 0).error;
+		result[i / 64] |= (uint64_t)!place << i % 64;
+		error = place == ERR_INVALID ? ERR_OK : place;
+	}
+	server_complete(r, error, result);
+}
+
+// Recorded before the damage is done, as with one. A victim that dies or is gone under it ends it: the rest would be done to the next.
+static void requests_pokes(struct server_request *r)
+{
+	struct requests_volley *v = &requests_volley;
+	enum error error = requests_volley_take(r, v);
+	if (error) {
+		requests_complete(r, error, 0, 0);
+		return;
+	}
+	requests_certain(r, 0);
+	for (unsigned i = 0; i < v->count && (!error || error == ERR_INVALID); i++)
+		error = kcall(CALL_domain_poke, v->victim->domain.handle, v->pokes[i].place, v->pokes[i].mask).error;
+	requests_done(r, 0);
 }
 
 static void requests_core_crash(struct server_request *r)
@@ -369,7 +423,8 @@ static void (*const requests_handlers[SUPERVISOR_OPS])(struct server_request *re
 	[SUPERVISOR_OP_TIMES] = requests_times,     [SUPERVISOR_OP_POWER] = requests_power,
 	[SUPERVISOR_OP_MEMORY] = requests_memory,   [SUPERVISOR_OP_SEGMENT] = requests_segment,
 	[SUPERVISOR_OP_POKE] = requests_poke,       [SUPERVISOR_OP_CORE] = requests_core,
-	[SUPERVISOR_OP_CORE_CRASH] = requests_core_crash,
+	[SUPERVISOR_OP_CORE_CRASH] = requests_core_crash, [SUPERVISOR_OP_POKES] = requests_pokes,
+	[SUPERVISOR_OP_PLACES] = requests_places,
 };
 
 // A recorded operation of our former incarnation: its effect is in the kernels, its answer in the record.

@@ -1,17 +1,20 @@
-"""The report of a campaign: faults as rows, counted into tables, drawn into one HTML page that needs no network.
+"""The report of a campaign: trials as rows, counted into tables, drawn into one HTML page that needs no network.
 
-A row is a dict with the names of COLUMNS; numbers are ints. rows_read and rows_write know the CSV file.
+A row is a dict with the names of COLUMNS; numbers are ints: what one victim got in one trial (one fault, or a volley of them) and
+what became of it. rows_read and rows_write know the CSV file.
 """
 import csv
 import html
 from collections import Counter
+from math import sqrt
 
-COLUMNS = ["batch", "seed", "number", "victim", "class", "detail", "activated", "manifested", "restarts", "others",
-           "recovered", "errors", "wrong", "error", "detect_us", "teardown_us", "restart_us", "replay_us", "whole_us"]
-NUMBERS = {"batch", "seed", "number", "restarts", "others", "recovered", "errors", "wrong", "error", "detect_us",
+COLUMNS = ["batch", "seed", "number", "trial", "faults", "victim", "class", "detail", "activated", "manifested", "restarts",
+           "others", "kernels", "recovered", "errors", "wrong", "error", "detect_us", "teardown_us", "restart_us", "replay_us", "whole_us"]
+NUMBERS = {"batch", "seed", "number", "trial", "faults", "restarts", "others", "kernels", "recovered", "errors", "wrong", "error", "detect_us",
            "teardown_us", "restart_us", "replay_us", "whole_us"}
 PHASES = [("detect_us", "detect"), ("teardown_us", "tear down"), ("restart_us", "restart"), ("replay_us", "replay")]
-CLEAN_CLASSES = ("stop", "hang", "error", "reply", "bell", "device", "stall")  # of these, clients must see nothing
+# Of these, clients must see nothing.
+CLEAN_CLASSES = ("stop", "hang", "error", "reply", "bell", "device", "stall", "panic", "jump", "store")
 
 # How a fault showed itself -> who noticed.
 DETECTORS = {"exception": "kernel, at the trap", "hang": "kernel, by its pings", "quota": "kernel, by the quota",
@@ -40,8 +43,8 @@ def shown(row):
 
 
 def counts(rows):
-    """The line of the outcome table for these rows."""
-    c = Counter(injected=len(rows))
+    """The line of the outcome table for these rows. Of all but `injected` it counts rows: what one victim got in one trial."""
+    c = Counter(injected=sum(row["faults"] for row in rows), rows=len(rows), trials=len({(r["batch"], r["trial"]) for r in rows}))
     for row in rows:
         how = shown(row)
         c[f"activated {row['activated']}"] += 1
@@ -52,6 +55,24 @@ def counts(rows):
         c["silent"] += row["wrong"] > 0
         c["others"] += row["others"] > 0
     return c
+
+
+def per_fault(hits, trials, volley):
+    """(low, best, high) of the chance that one fault alone does what `hits` of so many volleys did, if the faults of a volley do it
+    independently of each other: Wilson's interval of 95 % for the volleys, and the N-th root."""
+    if trials == 0:
+        return 0.0, 0.0, 1.0
+    share, z = hits / trials, 1.96
+    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    reach = z / (1 + z * z / trials) * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    return tuple(1 - (1 - min(1.0, max(0.0, p))) ** (1 / volley) for p in (middle - reach, share, middle + reach))
+
+
+def percent(low, best, high, hits, trials):
+    """Of a volley that always shows itself only the lower end is known."""
+    if hits == trials and trials:
+        return f"at least {100 * low:.2g} %"
+    return f"{100 * best:.2g} % ({100 * low:.2g} to {100 * high:.2g})"
 
 
 def percentile(values, part):
@@ -75,6 +96,8 @@ def problems(rows, batches):
             found.append(f"{name}: a client saw {row['errors']} errors and {row['wrong']} wrong bytes")
         if row["class"] in CLEAN_CLASSES and not row["recovered"]:
             found.append(f"{name}: not recovered")
+        if row["kernels"]:
+            found.append(f"{name}: the kernels of {row['kernels']} other cores died")
     for batch in batches:
         found += [f"batch {batch['batch']} (seed {batch['seed']}): {line}" for line in batch["panics"]]
         if batch["e2fsck"] == "damaged":
@@ -90,8 +113,8 @@ def table(head, lines):
     return f"<table><tr>{cells}</tr>{body}</table>"
 
 
-OUTCOMES = ["injected", "activated yes", "activated no", "activated unknown", "manifested", "exception", "hang", "exit",
-            "complaint", "stuck", "machine", "recovered", "client errors", "silent", "others"]
+OUTCOMES = ["injected", "trials", "rows", "activated yes", "activated no", "activated unknown", "manifested", "exception", "hang", "exit",
+            "complaint", "core", "stuck", "machine", "recovered", "client errors", "silent", "others"]
 
 
 def outcome_table(rows, key):
@@ -100,15 +123,28 @@ def outcome_table(rows, key):
     return table([key, *OUTCOMES], lines)
 
 
+def volley_table(rows):
+    """Damage by class and size of the volley, with what is known of one fault."""
+    lines = []
+    for (name, size), group in sorted(grouped([dict(r, group=(r["class"], r["faults"])) for r in rows
+                                               if r["class"] not in CLEAN_CLASSES], "group").items()):
+        c = counts(group)
+        cells = [percent(*per_fault(hits, len(group), size), hits, len(group))
+                 for hits in (c["manifested"], c["client errors"], c["silent"])]
+        lines.append([name, size, len(group), c["injected"], c["manifested"], c["client errors"], c["silent"], c["recovered"], *cells])
+    return table(["class", "faults of a volley", "volleys", "faults", "volleys that showed themselves", "with client errors",
+                  "with wrong bytes", "recovered", "one fault shows itself", "one fault: client error", "one fault: wrong bytes"], lines)
+
+
 def detector_table(rows):
     c = Counter(shown(row) for row in rows)
-    return table(["shown as", "detected by", "faults"],
+    return table(["shown as", "detected by", "rows"],
                  [[how, DETECTORS.get(how, "?"), n] for how, n in c.most_common() if how != "nothing"])
 
 
 def deaths(rows):
     """Those whose victim died by the fault, and came back with times."""
-    return [r for r in rows if r["manifested"] in ("exception", "hang", "exit", "complaint", "quota") and r["replay_us"]]
+    return [r for r in rows if r["manifested"] in ("exception", "hang", "exit", "complaint", "quota", "core") and r["replay_us"]]
 
 
 def time_lines(rows):
@@ -128,8 +164,8 @@ COLOURS = ["#1b6ca8", "#c8553d", "#588157", "#8a5a83", "#b08900"]
 def plot_bars(rows):
     """One bar for each class: parts by how it showed itself."""
     groups = sorted(grouped(rows, "class").items())
-    kinds = ["exception", "hang", "exit", "complaint", "stuck", "error", "wrong", "machine"]
-    colours = dict(zip(kinds, ["#1b6ca8", "#588157", "#7fb069", "#b08900", "#8a5a83", "#e08e45", "#c8553d", "#000000"]))
+    kinds = ["exception", "hang", "exit", "complaint", "core", "stuck", "error", "wrong", "machine"]
+    colours = dict(zip(kinds, ["#1b6ca8", "#588157", "#7fb069", "#b08900", "#5ec1d8", "#8a5a83", "#e08e45", "#c8553d", "#000000"]))
     parts, y = [], 0
     for name, group in groups:
         c, x = Counter(shown(r) for r in group), 120.0
@@ -184,16 +220,19 @@ def report_html(rows, batches, title):
     c = counts(rows)
     sections = [
         ("Bars", "<ul>" + "".join(f"<li>{html.escape(b)}</li>" for b in bad[:200]) + "</ul>" if bad else
-         "<p>No core panicked, every image is sound, and of fail-stop, hang, error and wrong-reply faults no client saw "
-         "anything.</p>"),
+         "<p>No core panicked that was not asked to, every image is sound, and of fail-stop, hang, error and wrong-reply faults "
+         "and of kernels that died no client saw anything.</p>"),
         ("Outcomes by class", outcome_table(rows, "class") + plot_bars(rows)),
         ("Outcomes by victim", outcome_table(rows, "victim")),
+        ("Damage by size of the volley", "<p>Of a volley it is known what it did, not which of its faults did it: the first that kills its "
+         "victim hides the rest. The last columns are what a single fault would do if the faults of a volley were independent "
+         "(1 - (1 - share) ^ (1 / size), with an interval of 95 %); the lines of size 1 measure it.</p>" + volley_table(rows)),
         ("Who noticed", detector_table(rows)),
         ("Times of those that died by their fault", time_table(rows) + plot_times(rows)),
         ("Machines", batch_table(batches)),
     ]
     body = "".join(f"<h2>{name}</h2>{text}" for name, text in sections)
     return (f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
-            f"<h1>{html.escape(title)}</h1><p>{c['injected']} faults injected in {len(batches)} machines; "
+            f"<h1>{html.escape(title)}</h1><p>{c['injected']} faults injected in {c['trials']} trials of {len(batches)} machines; "
             f"{c['manifested']} showed themselves, {c['recovered']} recovered, {c['client errors']} with an error that a "
             f"client saw, {c['silent']} with wrong bytes. What each column means: docs/faults.md.</p>{body}</html>\n")

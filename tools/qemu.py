@@ -109,7 +109,7 @@ class Machine:
         if control:
             self.command_line += ["-qmp", f"unix:{self.folder}/qmp,server=on,wait=off",
                                   "-gdb", f"unix:{self.gdb_socket},server=on,wait=off"]
-        self.text = ""        # all output so far, without colours
+        self._text, self._parts = "", []
         self.mark = 0         # where the next expect() starts
         self.commands = 0     # typed so far
         self.on_text = on_text
@@ -139,13 +139,22 @@ class Machine:
                 cut = len(pending)
             raw, pending = pending[:cut], pending[cut:]
             with self._changed:
-                self.text += ANSI.sub("", raw).replace("\r", "")
+                self._parts.append(ANSI.sub("", raw).replace("\r", ""))
                 self._changed.notify_all()
             if self.on_text:
                 self.on_text(raw)
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+    @property
+    def text(self):
+        """All output so far, without colours. Put together when it is asked for: QEMU writes a few characters at a time."""
+        with self._changed:
+            if self._parts:
+                self._text += "".join(self._parts)
+                self._parts = []
+            return self._text
 
     def expect(self, pattern, seconds=BOOT_SECONDS, what=None, or_end=False):
         """Waits for the pattern after the last match; returns the match. MachineError by the failsafe or by QEMU's end

@@ -3,8 +3,9 @@
 own, until enough faults are injected; then one report. `make campaign FAULTS=n SEED=s [JOBS=..]` calls it.
 
 State is in build/campaign/seed-S/: a JSON file for each machine that has ended (so a campaign goes on where it was
-interrupted), the console logs, the registers of machines that fell silent, report.html, faults.csv. A machine that falls silent is killed and counted with the fault
-that it had begun. --report FOLDER... makes one report of the states of several machines or hosts.
+interrupted), the console logs, the registers of machines that fell silent, report.html, faults.csv (a line for each victim of a
+trial), volleys.csv (a line for each volley: every place and mask). A machine that falls silent is killed and counted with the
+trial that it had begun. --report FOLDER... makes one report of the states of several machines or hosts.
 """
 import argparse
 import concurrent.futures
@@ -25,24 +26,51 @@ from campaign_report import COLUMNS, NUMBERS, counts, problems, report_html, row
 from disk import default_tree, make_disk  # noqa: E402
 from qemu import Machine, MachineError, Options  # noqa: E402
 
-BATCH = 400          # faults of one machine: what one damaged volume can spoil
-# Machines take turns, so that what damage has left behind is never counted with a fault of which clients must see nothing.
 UNSEEN = "stop,hang,error,reply,bell"
 DAMAGE = "source,destination,pointer,branch,invert,immediate,drop,text,data,heap,stack,register,ring,probe"
 DEVICE = "device,stall"
-TURNS = [UNSEEN, DAMAGE, DAMAGE, DAMAGE, UNSEEN, DAMAGE, DAMAGE, DEVICE]
-DEVICE_BATCH = 100   # faults of such a machine
+KERNEL = "panic,jump,store"
+SILENCE = "silence"
+SERVICES = "fs,blk,console,supervisor,client"
+
+
+class Turn:
+    """What one machine is for: so many trials, of these classes, in these victims."""
+
+    def __init__(self, classes, trials=400, only="", volley=1, victims=1):
+        self.classes, self.trials, self.only, self.volley, self.victims = classes, trials, only, volley, victims
+
+    def faults(self):
+        return self.trials * self.volley * self.victims
+
+
+def turns(arguments):
+    """Machines take turns, so that what damage has left behind is never counted with a fault of which clients must see nothing. Volleys
+    of several sizes say what one size alone does not: how likely one fault is to show itself."""
+    trials, only, volley = arguments.batch, arguments.only, arguments.volley
+    if arguments.classes:
+        return [Turn(arguments.classes, trials, only, volley, arguments.victims)]
+    unseen, many = Turn(UNSEEN, trials, only, 1, 4), Turn(DAMAGE, trials, only, volley)
+    kernel = Turn(KERNEL, trials // 4, "kernels")
+    some, one = Turn(DAMAGE, trials, only, max(1, volley // 10)), Turn(DAMAGE, trials, only)
+    return [unseen, many, many, some, many, many, kernel, one, unseen, many, many, Turn(DEVICE, DEVICE_TRIALS, "blk"),
+            many, many, Turn(SILENCE, 1, "kernels"), many, many]
+
+
+BATCH = 400          # trials of one machine: what one damaged volume can spoil
+DEVICE_TRIALS = 100  # of such a machine
 STALL_SECONDS = 0.6  # longer than fs waits for blk in systems/campaign.toml
 SILENT_SECONDS = 60  # without a character on the console: longer than all deadlines of a fault together
 END = re.compile(r"^CAMPAIGN faults (\d+) of \d+ seed \d+ ms \d+ faults_per_s ([\d.]+) .* end (.*)$", re.M)
 VERIFIED = re.compile(r"^CAMPAIGN verified files (\d+) errors (\d+) wrong (\d+)$", re.M)
-BEGUN = re.compile(r"^BEGIN,(\d+),([^,\n]*),([^,\n]*),([^,\n]*)$", re.M)
+BEGUN = re.compile(r"^BEGIN,(\d+),(\d+),(\d+),([^,\n]*),([^,\n]*),([^,\n]*)$", re.M)
+VOLLEY = re.compile(r"^(VOLLEY,(\d+),\d+,([^,\n]*)),([0-9a-f]{4})$", re.M)
 LINE = re.compile(r"^(FAULT,.*),([0-9a-f]{4})$", re.M)
-STALLED = re.compile(r"^BEGIN,\d+,blk,stall,by the host", re.M)
-PANIC = re.compile(r"^core \d+ panics: .*$", re.M)
+STALLED = re.compile(r"^BEGIN,\d+,\d+,\d+,blk,stall,by the host", re.M)
+PANIC = re.compile(r"^core (\d+) panics: .*$", re.M)
 STATUS = re.compile(r"^=(\d+)$", re.M)
-FIELDS = ["number", "victim", "class", "detail", "activated", "manifested", "stuck", "restarts", "others", "recovered",
-          "errors", "wrong", "error", "detect_us", "teardown_us", "restart_us", "replay_us", "whole_us"]
+FIELDS = ["number", "trial", "faults", "victim", "class", "detail", "activated", "manifested", "stuck", "restarts", "others",
+          "kernels", "recovered", "errors", "wrong", "error", "detect_us", "teardown_us", "restart_us", "replay_us", "whole_us"]
 
 
 def line_sum(text):
@@ -72,13 +100,45 @@ def rows_of(text, batch, seed):
     return rows
 
 
-def lost_row(begun, batch, seed):
-    """The fault that a machine had begun when it was lost."""
-    row = dict.fromkeys(COLUMNS, 0)
-    row.update(batch=batch, seed=seed, number=int(begun[1]), victim=begun[2], detail=begun[4], activated="yes",
-               manifested="machine")
-    row["class"] = begun[3]
-    return row
+def lost_rows(begun, rows, batch, seed):
+    """The trial that a machine had begun when it was lost: the last one, if it has no line."""
+    last = max((int(m[2]) for m in begun.values()), default=None)
+    lost = {}
+    for number, match in begun.items():
+        if int(match[2]) == last and number not in rows:
+            lost[number] = dict.fromkeys(COLUMNS, 0)
+            lost[number].update(zip(("number", "trial", "faults"), map(int, match.group(1, 2, 3))), batch=batch, seed=seed,
+                                victim=match[4], detail=match[6], activated="yes", manifested="machine", **{"class": match[5]})
+    return lost
+
+
+def misled(text):
+    """A damaged supervisor has told the shell that the campaign had ended: the match of the trial under which it did, or None."""
+    status, end = STATUS.search(text), END.search(text)
+    if not status or (end and end.start() < status.start()):
+        return None
+    return max((m for m in BEGUN.finditer(text) if m.start() < status.start()), key=lambda m: m.start(), default=None)
+
+
+def ended(text, mark):
+    """The campaign has said all that it had to say."""
+    end = END.search(text, mark)
+    return end and (STATUS.search(text, end.start()) or (misled(text) and (VERIFIED.search(text, mark) or end[3] != "whole")))
+
+
+def volleys_of(text, rows):
+    """(number of the row, its pokes) of each volley that has a row: what exactly was done."""
+    pokes = {}
+    for match in VOLLEY.finditer(text):
+        if line_sum(match[1]) == int(match[4], 16):
+            pokes.setdefault(int(match[2]), []).append(match[3].strip())
+    return [(number, " ".join(parts)) for number, parts in sorted(pokes.items()) if number in rows]
+
+
+def panics_of(text, begun):
+    """Lines of kernels that panicked without having been asked to."""
+    asked = {m[4] for m in begun.values()}
+    return sorted({m[0] for m in PANIC.finditer(text) if f"kernel{m[1]}" not in asked})
 
 
 def files_changed(image):
@@ -92,6 +152,8 @@ def files_changed(image):
 
 
 def e2fsck(image, whole):
+    """The journal first, where there is one, as Linux does at a mount."""
+    subprocess.run(["/sbin/e2fsck", "-fy", "-E", "journal_only", str(image)], capture_output=True)
     done = subprocess.run(["/sbin/e2fsck", "-fn", str(image)], capture_output=True, text=True)
     if done.returncode == 0:
         return "clean", ""
@@ -125,17 +187,17 @@ def stall(machine):
 class Batch:
     """One machine: its command, its run, what became of it."""
 
-    def __init__(self, campaign, number):
+    def __init__(self, campaign, number, wanted):
         self.number = number
         self.seed = campaign.arguments.seed * 100000 + number
         self.folder = campaign.folder
         a = campaign.arguments
-        faults, only, classes = a.batch, a.only, a.classes or TURNS[number % len(TURNS)]
-        self.device = classes == DEVICE
-        if self.device:
-            faults, only = min(a.batch, DEVICE_BATCH), "blk"
-        words = [f"--faults {faults}", f"--seed {self.seed}", f"--only {only}", f"--work {a.work}", f"--classes {classes}"]
-        self.failed = {}
+        turn = campaign.turns[number % len(campaign.turns)]
+        self.device = turn.classes == DEVICE
+        self.faults = max(1, min(turn.faults(), wanted))
+        words = [f"--faults {self.faults}", f"--seed {self.seed}", f"--only {turn.only}", f"--work {a.work}",
+                 f"--classes {turn.classes}", f"--volley {turn.volley}", f"--victims {turn.victims}"]
+        self.failed, self.kind = {}, a.kind
         self.command = "run campaign 3600 " + " ".join(words)
         self.cores = a.cores
         self.progress = campaign.progress
@@ -146,7 +208,7 @@ class Batch:
 
     def run(self):
         image = self.folder / f"disk-{self.number}.img"
-        shutil.copyfile(pristine(), image)
+        shutil.copyfile(pristine(self.kind), image)
         options = Options(cores=self.cores, disk=str(image), boot="build/boot-campaign.img")
         if self.device:
             rules = self.folder / f"disk-{self.number}.conf"
@@ -174,13 +236,13 @@ class Batch:
         """Types the command; returns how the campaign in the machine ended."""
         machine.enter(f"{self.command}; echo =$?")
         seen, quiet, stalls = 0, time.monotonic(), 0
-        while not STATUS.search(machine.text, machine.mark):
+        while not ended(machine.text, machine.mark):
             time.sleep(0.02 if self.device else 0.2)
             wanted = len(set(STALLED.findall(machine.text))) if self.device else 0
             if wanted > stalls:
                 stalls = wanted
                 stall(machine)
-            self.progress(self.number, machine.text.count("\nFAULT,", machine.mark))
+            self.progress(self.number, sum(int(m[3]) for m in BEGUN.finditer(machine.text, machine.mark)))
             if len(machine.text) != seen:
                 seen, quiet = len(machine.text), time.monotonic()
             if machine.process.poll() is not None:
@@ -198,20 +260,26 @@ class Batch:
         whole, rate, verified = END.search(text), "0", VERIFIED.search(text)
         if whole:
             rate = whole[2]
-        last = max(begun, default=None)
-        if not whole and last is not None and last not in rows:
-            rows[last] = lost_row(begun[last], self.number, self.seed)
+        if not whole:
+            rows.update(lost_rows(begun, rows, self.number, self.seed))
+        wrong = misled(text)
+        if wrong and int(wrong[1]) in rows:
+            rows[int(wrong[1])]["errors"] += 1
+        volleys = volleys_of(text, rows)
+        if volleys:
+            with open(self.folder / f"batch-{self.number:05}.volleys", "w") as file:
+                file.writelines(f"{self.number},{n},{rows[n]['victim']},{rows[n]['class']},{pokes}\n" for n, pokes in volleys)
         verdict, words = e2fsck(image, end == "whole")
         return {"batch": self.number, "seed": self.seed, "command": self.command, "end": end, "rate": rate,
-                "faults": len(rows), "failed": self.failed, "lost": len(set(begun) - set(rows)), "panics": sorted(set(PANIC.findall(text))),
+                "faults": sum(r["faults"] for r in rows.values()), "failed": self.failed, "lost": len(set(begun) - set(rows)), "panics": panics_of(text, begun),
                 "changed": files_changed(image), "e2fsck": verdict, "e2fsck_words": words, "rows": [rows[n] for n in sorted(rows)],
                 "verified": [int(v) for v in verified.groups()] if verified else None}
 
 
-def pristine():
-    image = ROOT / "build" / "disk-pristine.img"
+def pristine(kind):
+    image = ROOT / "build" / f"disk-pristine-{kind}.img"
     if not image.exists():
-        make_disk(image)
+        make_disk(image, kind=kind)
     return image
 
 
@@ -220,6 +288,7 @@ class Campaign:
         self.arguments = arguments
         self.folder = Path(arguments.folder or ROOT / "build" / "campaign" / f"seed-{arguments.seed}")
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.turns = turns(arguments)
         self.running = {}
         self.begun = time.monotonic()
         self.results = [json.loads(p.read_text()) for p in sorted(self.folder.glob("batch-*.json"))]
@@ -247,27 +316,34 @@ class Campaign:
         """Machines until enough faults are done; a machine that makes no progress three times in a row is the end."""
         number = 1 + max((r["batch"] for r in self.results), default=-1)
         until = time.monotonic() + self.arguments.seconds if self.arguments.seconds else float("inf")
-        futile, pending = 0, set()
+        futile, pending, self.promised = 0, set(), {}
         with concurrent.futures.ThreadPoolExecutor(self.arguments.jobs) as pool:
             while pending or (self.done() < self.arguments.faults and futile < 3 and time.monotonic() < until):
-                wanted = self.arguments.faults - self.done() - len(pending) * self.arguments.batch
+                wanted = self.arguments.faults - self.done() - sum(self.promised.values())
                 if len(pending) < self.arguments.jobs and wanted > 0 and futile < 3 and time.monotonic() < until:
-                    pending.add(pool.submit(Batch(self, number).run))
+                    batch = Batch(self, number, wanted)
+                    self.promised[number] = batch.faults
+                    pending.add(pool.submit(batch.run))
                     number += 1
                     continue
                 ended, pending = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
                 for future in ended:
                     result = future.result()
+                    self.promised.pop(result["batch"])
                     self.ended(result)
                     futile = 0 if result["faults"] else futile + 1
 
 
-def report(folder, results, title):
+def report(folder, folders, results, title):
     rows = [row for r in results for row in r["rows"]]
     rows_write(folder / "faults.csv", rows)
+    with open(folder / "volleys.csv", "w") as file:
+        file.write("batch,number,victim,class,place^mask of each fault\n")
+        for path in (p for f in folders for p in sorted(Path(f).glob("batch-*.volleys"))):
+            file.write(path.read_text())
     (folder / "report.html").write_text(report_html(rows, results, title))
     c = counts(rows)
-    print(f"{c['injected']} injected, {c['manifested']} showed themselves, {c['recovered']} recovered, "
+    print(f"{c['injected']} injected in {c['trials']} trials, {c['manifested']} showed themselves, {c['recovered']} recovered, "
           f"{c['client errors']} with client errors, {c['silent']} with wrong bytes, {c['machine']} machines lost; "
           f"{os.path.relpath(folder / 'report.html')}, {os.path.relpath(folder / 'faults.csv')}")
     return problems(rows, results)
@@ -278,10 +354,13 @@ def read_arguments():
     parser.add_argument("--faults", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=BATCH, help="faults of one machine")
-    parser.add_argument("--only", default="fs,blk,console,supervisor,client")
-    parser.add_argument("--classes", default="")
-    parser.add_argument("--work", type=int, default=30, help="operations that a fault has to show itself")
+    parser.add_argument("--batch", type=int, default=BATCH, help="trials of one machine")
+    parser.add_argument("--only", default=SERVICES)
+    parser.add_argument("--classes", default="", help="only these, in all machines")
+    parser.add_argument("--volley", type=int, default=100, help="faults of one trial, where they are mutations and flipped bits")
+    parser.add_argument("--victims", type=int, default=1, help="of one trial with faults at points, if there are --classes")
+    parser.add_argument("--work", type=int, default=30, help="operations that a trial has to show itself")
+    parser.add_argument("--kind", choices=["ext2", "ext4"], default="ext4", help="of the file system")
     parser.add_argument("--cores", type=int, default=4)
     parser.add_argument("--seconds", type=int, default=0, help="start no machine after so long")
     parser.add_argument("--folder", help="where the state is kept")
@@ -292,7 +371,6 @@ def read_arguments():
 def main():
     os.chdir(ROOT)
     arguments = read_arguments()
-    arguments.batch = min(arguments.batch, arguments.faults)
     campaign = Campaign(arguments)
     title = f"Campaign of faults, seed {arguments.seed}"
     try:
@@ -304,7 +382,7 @@ def main():
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on")
         os._exit(130)
-    bad = report(campaign.folder, campaign.results, title)
+    bad = report(campaign.folder, arguments.report or [campaign.folder], campaign.results, title)
     if bad:
         print("\n".join(bad[:20]))
     return 1 if bad else 0

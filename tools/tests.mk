@@ -70,10 +70,10 @@ power: $(B)/power/fs_host $(if $(ID),,all $(ALL_SYSTEMS))
 	$(Q)$(if $(ID),python3 tests/power/host.py --id $(call quote,$(ID)),POWER_SEED='$(SEED)' python3 tests/system/run.py \
 		--kind power --jobs $(JOBS) $(if $(T),$(call quote,$(T))))
 
-##campaign: FAULTS=2000 random faults under load, SEED=1, JOBS machines at a time; report in build/campaign (docs/faults.md)
+##campaign: FAULTS=20000 random faults under load, SEED=1, VOLLEY=100 in a trial, JOBS machines at a time; report in build/campaign (docs/faults.md)
 .PHONY: campaign
 campaign: all $(ALL_SYSTEMS)
-	$(Q)python3 tools/run_campaign.py --faults $(or $(FAULTS),2000) --seed $(or $(SEED),1) --jobs $(if $(filter command line,$(origin JOBS)),$(JOBS),1)
+	$(Q)python3 tools/run_campaign.py --faults $(or $(FAULTS),20000) --seed $(or $(SEED),1) --volley $(or $(VOLLEY),100) --jobs $(if $(filter command line,$(origin JOBS)),$(JOBS),1)
 
 ##price: what recoverability costs, beside a build without it; ROUNDS=7 (docs/bench.md)
 .PHONY: price

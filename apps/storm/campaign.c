@@ -1,12 +1,14 @@
-// Campaign: one fault after another, each into a pristine server, each with a line of what became of it.
+// Campaign: trials one after another, each into pristine victims, each fault with a line of what became of it.
 //
-// Owns the order of faults, a function of the seed, and their lines. A fault is done (damage.c) and given a fixed amount
-// of work, not of time, to show itself; then its victim is restarted, unless it died, so that the next fault meets a
-// pristine one; then the workload must go on. Errors and wrong bytes are counted with the fault under which a worker met
-// them. If this domain dies, the lines that were printed stand, and the host counts the rest as not injected.
-#include "apps/storm/damage.h"
+// Owns the order of trials, a function of the seed and of the trial's number, and their lines. A trial is one fault, or a volley of
+// mutations and flipped bits of one class in one victim, or faults at points of several victims at the same time. It is given a
+// fixed amount of work, not of time, to show itself; then its victims are restarted, unless they died or the fault did nothing,
+// so that the next trial meets pristine ones; then the workload must go on. Errors and wrong bytes are counted with the trial
+// under which a worker met them. If this domain dies, the lines that were printed stand, and the host counts the rest as not
+// injected.
 #include "apps/storm/storm.h"
-#include "runtime/client.h"
+#include "apps/storm/victims.h"
+#include "runtime/console.h"
 #include "runtime/error_text.h"
 #include "runtime/fiber.h"
 #include "runtime/file.h"
@@ -16,37 +18,44 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VICTIMS (STORM_SERVICES + 1u)
+#define SHOTS 8u                 // victims of one trial
 #define POLL_US 500u
 #define DEVICE_WORK 20u          // times the work: most of it does not reach the disk, and the host takes a while
 #define WORK_AFTER 6u            // operations that must be done after the restart
-#define LIMIT_US 8000000u        // for one phase of one fault; longer than the deadlines of systems/campaign.toml
+#define LIMIT_US 8000000u        // for one phase of one trial; longer than the deadlines of systems/campaign.toml
 #define TRIES 200u               // choices of class and victim until one applies
-#define SUPERVISOR_HANGS_OF 8u   // one of so many: its kernel waits 4 s
+#define SUPERVISOR_HANGS_OF 32u  // one of so many: its kernel waits 4 s
 #define BATCH 32u
-#define LINE 200u
+#define LINE 216u
+#define LINES 1600u              // that are kept to be said once more
+#define POKES_OF_LINE 10u
 
-struct fault {
-	unsigned number;
-	struct damage_victim *victim;
-	unsigned class;
-	char detail[DAMAGE_DETAIL];
-	unsigned core, domain;
-	uint32_t epoch, faults; // of the victim's domain before
-	uint64_t ops, errors, wrong, begin;
-	const char *activated;  // yes, no, unknown
-	unsigned kind;          // enum fault_kind of its death; FAULT_NONE: it did not die by itself
-	bool stuck;             // neither died nor let the work go on
+struct trial {
+	uint64_t number;
+	unsigned shots;
+	uint64_t ops, errors, wrong, begin, end;
+	bool stuck;     // neither died nor let the work go on
 	bool recovered;
-	unsigned restarts, others;
-	uint64_t detect, teardown, restart, replay; // us
+	unsigned others;  // restarts of services that were no victims
+	unsigned kernels; // that died and were no victims
 };
 
-static struct damage_victim victims[VICTIMS];
-static unsigned victim_count;
+// Where the time of a campaign goes.
+#define PHASE_TABLE(X) X(plan) X(damage) X(show) X(judge) X(renew) X(answer) X(work) X(check)
+enum phase {
+#define X(name) PHASE_##name,
+	PHASE_TABLE(X)
+#undef X
+	PHASES
+};
+
+static struct shot shots[SHOTS];
+static unsigned row; // number of the next line
+static uint64_t injected;
 static uint64_t random_state;
 static uint64_t next_time; // number of the next restart that the supervisor has recorded
 static char (*lines)[LINE];
+static uint64_t phase_ticks[PHASES], phase_begin;
 static int status = 1;
 
 int storm_campaign_status(void)
@@ -54,257 +63,11 @@ int storm_campaign_status(void)
 	return status;
 }
 
-// --- victims
-
-static bool is_client(const struct damage_victim *v)
+static void phase_ends(enum phase phase)
 {
-	return v->served[0] == 0;
-}
-
-static bool is_supervisor(const struct damage_victim *v)
-{
-	return strcmp(v->who.name, "supervisor") == 0;
-}
-
-static enum error client_start(struct damage_victim *v)
-{
-	char arguments[64];
-	snprintf(arguments, sizeof(arguments), "3600 --rate 0 --workers 1 --quiet --seed %" PRIu64,
-		 storm_random_below(&random_state, 1000000));
-	return supervision_spawn("storm", arguments, &v->who.job);
-}
-
-static enum error victims_learn(void)
-{
-	struct supervisor_service s;
-	enum error e = ERR_OK;
-	for (unsigned i = 0; i < storm_options.services && e == ERR_OK; i++) {
-		struct damage_victim *v = &victims[victim_count++];
-		e = supervision_find(storm_options.service[i], &s);
-		if (e != ERR_OK)
-			break;
-		memcpy(v->who.name, s.name, NAME_SIZE);
-		supervision_served_name(&s, v->served);
-		e = damage_learn(v);
-	}
-	if (e == ERR_OK && storm_options.clients) {
-		struct damage_victim *v = &victims[victim_count++];
-		strcpy(v->who.name, "client");
-		e = client_start(v);
-		if (e == ERR_OK)
-			e = damage_learn(v);
-	}
-	return e;
-}
-
-static enum error victim_find(const struct damage_victim *v, struct supervisor_service *s)
-{
-	if (!is_client(v))
-		return supervision_find(v->who.name, s);
-	for (unsigned i = 0;; i++) {
-		enum error e = supervision_service(i, s);
-		if (e != ERR_OK || s->job == v->who.job)
-			return e;
-	}
-}
-
-// Its line of the info page; what a kernel writes costs nobody anything to read.
-static bool victim_line(const struct fault *f, struct info_domain *line)
-{
-	static struct info_page page;
-	if (!info_read(f->core, &page))
-		return false;
-	*line = page.domains[f->domain];
-	return true;
-}
-
-static bool victim_died(const struct fault *f)
-{
-	struct info_domain line;
-	return victim_line(f, &line) && (line.faults != f->faults || line.epoch != f->epoch);
-}
-
-// --- one fault
-
-// Before the damage, for the console may be the victim, or all may end with it.
-static void begin_say(const struct fault *f)
-{
-	printf("BEGIN,%u,%s,%s,%s\n", f->number, f->victim->who.name, damage_word(f->class), f->detail);
-}
-
-static bool fault_choose(struct fault *f)
-{
-	for (unsigned i = 0; i < TRIES; i++) {
-		f->victim = &victims[storm_random_below(&random_state, victim_count)];
-		f->class = (unsigned)storm_random_below(&random_state, DAMAGE_CLASSES);
-		bool dear = f->class == DAMAGE_HANG && is_supervisor(f->victim);
-		if (!(storm_options.classes >> f->class & 1) ||
-		    (dear && storm_random_below(&random_state, SUPERVISOR_HANGS_OF) != 0))
-			continue;
-		struct supervisor_service s;
-		struct info_domain line;
-		if (victim_find(f->victim, &s) != ERR_OK)
-			continue;
-		f->core = s.core;
-		f->domain = s.domain;
-		if (!victim_line(f, &line))
-			continue;
-		f->epoch = line.epoch;
-		f->faults = line.faults;
-		f->begin = time_now();
-		f->ops = storm_counts.ops;
-		f->errors = storm_counts.errors;
-		f->wrong = storm_counts.wrong_bytes;
-		storm_counts.last_error = ERR_OK;
-		f->detail[0] = 0;
-		begin_say(f);
-		if (damage_do(f->victim, (enum damage_class)f->class, &random_state, f->detail) == ERR_OK)
-			return true;
-	}
-	return false;
-}
-
-// Until the victim has died or the work is done. False: neither, within the limit.
-static bool fault_show(const struct fault *f)
-{
-	uint64_t end = time_now() + time_ticks_from_us(LIMIT_US);
-	uint64_t work = f->class >= DAMAGE_DEVICE ? storm_options.work * DEVICE_WORK : storm_options.work;
-	while (storm_counts.ops - f->ops < work && !victim_died(f)) {
-		if (time_now() > end)
-			return false;
-		fiber_sleep_us(POLL_US);
-	}
-	return true;
-}
-
-static bool work_goes_on(void)
-{
-	uint64_t end = time_now() + time_ticks_from_us(LIMIT_US), ops = storm_counts.ops;
-	while (storm_counts.ops - ops < WORK_AFTER && time_now() < end)
-		fiber_sleep_us(POLL_US);
-	return storm_counts.ops - ops >= WORK_AFTER;
-}
-
-// One that does not do as it is asked, because of the damage, is complained about: that goes by the kernels.
-static enum error supervisor_renew(struct fault *f)
-{
-	enum error e = supervision_inject(f->victim->served, "", INJECT_ILLEGAL, 1, 0);
-	if (e == ERR_OK)
-		return e;
-	f->kind = FAULT_COMPLAINT;
-	return kcall(CALL_channel_complain, client_slot(supervision_client()), COMPLAINT_BAD_INDEX).error;
-}
-
-// Kill, and wait until it is back.
-static enum error service_renew(struct fault *f)
-{
-	const struct damage_victim *v = f->victim;
-	enum error e = is_supervisor(v) ? supervisor_renew(f) : supervision_kill(v->who.name);
-	return e == ERR_OK || e == ERR_STATE ? supervision_ping(v->served) : e;
-}
-
-// A client that ended by itself is known to the supervisor by its end; the next one takes its place.
-static enum error client_renew(struct fault *f)
-{
-	uint64_t code, kind = FAULT_NONE;
-	enum error e = supervision_stop(f->victim->who.job);
-	if (e == ERR_NOT_FOUND && supervision_wait(f->victim->who.job, &code, &kind) == ERR_OK && f->class != DAMAGE_STOP)
-		f->kind = (unsigned)kind;
-	return client_start(f->victim);
-}
-
-static enum error victim_renew(struct fault *f, bool died)
-{
-	if (is_client(f->victim))
-		return client_renew(f);
-	return died ? supervision_ping(f->victim->served) : service_renew(f);
-}
-
-// The restarts that the supervisor has recorded: the victim's own death first, others by the way.
-static void fault_times(struct fault *f)
-{
-	static struct supervisor_restart batch[BATCH];
-	unsigned given;
-	while (supervision_times(next_time, batch, BATCH, &given, &next_time) == ERR_OK && given > 0) {
-		for (unsigned i = 0; i < given; i++) {
-			const struct supervisor_restart *r = &batch[i];
-			if (strncmp(r->name, f->victim->who.name, NAME_SIZE) != 0) {
-				f->others++;
-				continue;
-			}
-			if (f->restarts++ > 0)
-				continue;
-			if (is_supervisor(f->victim)) // what it says of itself is its own start
-				continue;
-			if (r->kind != FAULT_KILLED)
-				f->kind = r->kind;
-			f->detect = time_us_from_ticks(r->detected - r->fault);
-			f->teardown = time_us_from_ticks(r->fenced - r->detected);
-			f->restart = time_us_from_ticks(r->started - r->fenced);
-			f->replay = time_us_from_ticks(r->ready - r->started);
-		}
-	}
-}
-
-// The supervisor keeps no record of its own death: its kernel does.
-static void supervisor_death(struct fault *f)
-{
-	struct supervisor_service s;
-	if (supervision_find("supervisor", &s) != ERR_OK || s.epoch == f->epoch)
-		return;
-	f->kind = s.last_fault ? s.last_fault : FAULT_EXCEPTION;
-}
-
-static void fault_activation(struct fault *f, bool died)
-{
-	bool points = f->class <= DAMAGE_REPLY, kill = strcmp(f->detail, "kill") == 0;
-	if (kill)
-		f->kind = FAULT_KILLED;
-	if (died || kill || f->class == DAMAGE_BELL)
-		f->activated = "yes";
-	else if (points)
-		f->activated = damage_is_armed(f->victim) ? "no" : "yes";
-	else if (f->class == DAMAGE_PROBE)
-		f->activated = "no";
-	else
-		f->activated = "unknown";
-}
-
-static bool all_answer(void)
-{
-	for (unsigned i = 0; i < victim_count; i++)
-		if (!is_client(&victims[i]) && supervision_ping(victims[i].served) != ERR_OK)
-			return false;
-	return true;
-}
-
-static bool fault_spoils(const struct fault *f)
-{
-	return storm_counts.errors > f->errors || storm_counts.wrong_bytes > f->wrong;
-}
-
-// What it has spoilt is found now, from the disk, and not under the faults that follow.
-static void fault_check(void)
-{
-	uint64_t end = time_now() + time_ticks_from_us(LIMIT_US);
-	(void)file_sync();
-	(void)supervision_kill("fs");
-	storm_work_check();
-	while (!storm_work_checked() && time_now() < end)
-		fiber_sleep_us(POLL_US);
-}
-
-static void fault_run(struct fault *f)
-{
-	f->stuck = !fault_show(f);
-	bool died = victim_died(f);
-	fault_activation(f, died);
-	if (died && is_supervisor(f->victim))
-		supervisor_death(f);
-	f->recovered = victim_renew(f, died) == ERR_OK && all_answer() && work_goes_on();
-	fault_times(f);
-	if (fault_spoils(f))
-		fault_check();
+	uint64_t now = time_now();
+	phase_ticks[phase] += now - phase_begin;
+	phase_begin = now;
 }
 
 // --- lines
@@ -317,23 +80,315 @@ static unsigned line_sum(const char *text)
 	return sum;
 }
 
-// The console may be the victim, so a line carries its sum, and all lines come once more at the end.
-static void line_make(const struct fault *f, char line[LINE])
+static void line_say(char line[LINE], int length)
 {
-	uint64_t us = time_us_from_ticks(time_now() - f->begin);
+	snprintf(line + length, 8, ",%04x", line_sum(line));
+	printf("%s\n", line);
+}
+
+// Each poke is a fault: where, and which bits. `flip NAME PLACE MASK` does one of them again.
+static void volley_say(unsigned number, const struct damage *d)
+{
+	char line[LINE * 2];
+	for (unsigned i = 0; i < d->faults;) {
+		int n = snprintf(line, sizeof(line), "VOLLEY,%u,%u,", number, i);
+		for (unsigned end = i + POKES_OF_LINE; i < end && i < d->faults; i++)
+			n += snprintf(line + n, sizeof(line) - (size_t)n, "%" PRIx64 "^%" PRIx64 " ", d->pokes[i].place, d->pokes[i].mask);
+		snprintf(line + n, 8, ",%04x", line_sum(line));
+		printf("%s\n", line);
+	}
+}
+
+// Before the damage, for the console may be a victim, or all may end with it.
+static void trial_say(const struct trial *t)
+{
+	for (unsigned i = 0; i < t->shots; i++) {
+		const struct damage *d = &shots[i].damage;
+		printf("BEGIN,%u,%" PRIu64 ",%u,%s,%s,%s\n", row + i, t->number, d->faults, shots[i].victim->who.name,
+		       damage_word(d->class), d->detail);
+		if (damage_is_poked(d->class) && d->faults > 1)
+			volley_say(row + i, d);
+	}
+}
+
+// The console may be the victim, so a line carries its sum, and the first lines come once more at the end.
+static void shot_say(const struct trial *t, const struct shot *s)
+{
+	char spare[LINE], *line = row < LINES ? lines[row] : spare;
 	int n = snprintf(line, LINE - 8,
-			 "FAULT,%u,%s,%s,%s,%s,%s,%u,%u,%u,%u,%" PRIu64 ",%" PRIu64 ",%u,%" PRIu64 ",%" PRIu64 ",%" PRIu64
-			 ",%" PRIu64 ",%" PRIu64,
-			 f->number, f->victim->who.name, damage_word(f->class), f->detail, f->activated,
-			 supervision_fault_word(f->kind), f->stuck, f->restarts, f->others, f->recovered,
-			 storm_counts.errors - f->errors, storm_counts.wrong_bytes - f->wrong, storm_counts.last_error,
-			 f->detect, f->teardown, f->restart, f->replay, us);
-	snprintf(line + n, 8, ",%04x", line_sum(line));
+			 "FAULT,%u,%" PRIu64 ",%u,%s,%s,%s,%s,%s,%u,%u,%u,%u,%u,%" PRIu64 ",%" PRIu64 ",%u,%" PRIu64 ",%" PRIu64
+			 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64,
+			 row, t->number, s->damage.faults, s->victim->who.name, damage_word(s->damage.class), s->damage.detail,
+			 s->activated, supervision_fault_word(s->kind), t->stuck, s->restarts, t->others, t->kernels, t->recovered,
+			 storm_counts.errors - t->errors, storm_counts.wrong_bytes - t->wrong, storm_counts.last_error, s->detect,
+			 s->teardown, s->restart, s->replay, time_us_from_ticks(t->end - t->begin));
+	line_say(line, n);
+	row++;
+}
+
+// --- a trial begins
+
+static bool class_fits(const struct trial *t, const struct shot *s, enum damage_class class)
+{
+	bool alone = !damage_is_at_point(class) && class != DAMAGE_BELL;
+	if (!(storm_options.classes >> class & 1) || (alone && t->shots > 0))
+		return false;
+	if (class == DAMAGE_HANG && victim_is_supervisor(s->victim))
+		return storm_random_below(&random_state, SUPERVISOR_HANGS_OF) == 0;
+	return class != DAMAGE_SILENCE || s->victim->core != 0; // the console goes with core 0, and so the lines
+}
+
+static bool victim_is_chosen(const struct trial *t, const struct damage_victim *v)
+{
+	for (unsigned i = 0; i < t->shots; i++)
+		if (shots[i].victim == v)
+			return true;
+	return false;
+}
+
+static bool shot_choose(const struct trial *t, struct shot *s)
+{
+	*s = (struct shot){.activated = "unknown", .victim = victims_at((unsigned)storm_random_below(&random_state, victims_count()))};
+	enum damage_class class = (enum damage_class)storm_random_below(&random_state, DAMAGE_CLASSES);
+	return !victim_is_chosen(t, s->victim) && class_fits(t, s, class) && victim_note(s) &&
+	       damage_plan(s->victim, class, (unsigned)storm_options.volley, &random_state, &s->damage) == ERR_OK;
+}
+
+static bool is_several(const struct shot *s)
+{
+	return damage_is_at_point(s->damage.class) || s->damage.class == DAMAGE_BELL;
+}
+
+static bool trial_choose(struct trial *t)
+{
+	uint64_t wanted = storm_options.victims < SHOTS ? storm_options.victims : SHOTS;
+	t->begin = phase_begin = time_now();
+	random_state = (storm_options.seed * 7919) ^ (t->number * 0x9e3779b97f4a7c15ull);
+	for (unsigned i = 0; i < TRIES && t->shots < wanted; i++) {
+		if (shot_choose(t, &shots[t->shots]) && !is_several(&shots[t->shots++]))
+			break;
+	}
+	t->errors = storm_counts.errors;
+	t->wrong = storm_counts.wrong_bytes;
+	storm_counts.last_error = ERR_OK;
+	phase_ends(PHASE_plan);
+	return t->shots > 0;
+}
+
+static volatile bool kernel_crashed; // the request has come back
+
+// The request is answered by the next supervisor if the kernel below it dies: nobody waits for that here.
+static void kernel_crash_body(void *shot)
+{
+	const struct shot *s = shot;
+	(void)damage_do(s->victim, &s->damage);
+	kernel_crashed = true;
+}
+
+static enum error shot_do(struct shot *s)
+{
+	if (!s->victim->kernel)
+		return damage_do(s->victim, &s->damage);
+	kernel_crashed = false;
+	return fiber_create(kernel_crash_body, s, "crash") ? ERR_OK : ERR_NO_MEMORY;
+}
+
+// Those that could not be done (their victim is gone by the fault before them) are not counted.
+static void trial_do(struct trial *t)
+{
+	unsigned done = 0;
+	for (unsigned i = 0; i < t->shots; i++) {
+		if (shot_do(&shots[i]) != ERR_OK)
+			continue;
+		injected += shots[i].damage.faults;
+		if (done != i)
+			shots[done] = shots[i];
+		done++;
+	}
+	t->shots = done;
+	t->ops = storm_counts.ops; // the work counts from here
+	phase_ends(PHASE_damage);
+}
+
+// --- it shows itself
+
+static bool all_have_died(const struct trial *t)
+{
+	for (unsigned i = 0; i < t->shots; i++)
+		if (!victim_has_died(&shots[i]))
+			return false;
+	return true;
+}
+
+// Until the victims have died or the work is done. False: neither, within the limit.
+static bool trial_show(const struct trial *t)
+{
+	uint64_t end = time_now() + time_ticks_from_us(LIMIT_US);
+	bool device = shots[0].damage.class == DAMAGE_DEVICE || shots[0].damage.class == DAMAGE_STALL;
+	uint64_t work = device ? storm_options.work * DEVICE_WORK : storm_options.work;
+	while (storm_counts.ops - t->ops < work && !all_have_died(t)) {
+		if (time_now() > end)
+			return false;
+		fiber_sleep_us(POLL_US);
+	}
+	return true;
+}
+
+// A kernel does not count as silent before it has had the time that its death takes, and its rebirth another such time.
+static void kernel_show(const struct trial *t, struct shot *s)
+{
+	uint64_t end = time_now() + time_ticks_from_us(LIMIT_US), died = 0;
+	while (!(s->online && kernel_crashed) && time_now() < end) {
+		if (!died && victim_has_died(s))
+			died = time_now();
+		if (!s->online && victim_is_reborn(s))
+			s->online = time_now();
+		fiber_sleep_us(POLL_US);
+	}
+	s->detect = died ? time_us_from_ticks(died - t->begin) : 0;
+	s->restart = s->online ? time_us_from_ticks(s->online - died) : 0;
+}
+
+// It is never started again: what can be had is that the others give it up.
+static void silence_show(const struct trial *t, struct shot *s)
+{
+	uint64_t end = time_now() + time_ticks_from_us(2 * LIMIT_US), state = CORE_ONLINE, reboots;
+	while (state != CORE_LOST && time_now() < end) {
+		(void)supervision_core(s->victim->core, &state, &reboots);
+		fiber_sleep_us(POLL_US);
+	}
+	s->fired = true;
+	s->died = state == CORE_LOST;
+	s->detect = time_us_from_ticks(time_now() - t->begin);
+}
+
+static bool work_goes_on(void)
+{
+	uint64_t end = time_now() + time_ticks_from_us(LIMIT_US), ops = storm_counts.ops;
+	while (storm_counts.ops - ops < WORK_AFTER && time_now() < end)
+		fiber_sleep_us(POLL_US);
+	return storm_counts.ops - ops >= WORK_AFTER;
+}
+
+// --- it is judged
+
+// The supervisor keeps no record of its own death: its kernel does.
+static void supervisor_death(struct shot *s)
+{
+	struct supervisor_service now;
+	if (supervision_find("supervisor", &now) != ERR_OK || now.epoch == s->epoch)
+		return;
+	s->kind = now.last_fault ? now.last_fault : FAULT_EXCEPTION;
+}
+
+static void shot_judge(struct shot *s)
+{
+	bool kill = damage_is_at_point(s->damage.class) && !s->damage.point[0];
+	s->died |= victim_has_died(s);
+	if (s->damage.point[0] && !s->died) {
+		s->fired = damage_fired(s->victim, &s->damage);
+		s->died = victim_has_died(s);
+	}
+	if (s->died && victim_is_supervisor(s->victim))
+		supervisor_death(s);
+	if (kill)
+		s->kind = FAULT_KILLED;
+	if (s->victim->kernel && s->died)
+		s->kind = FAULT_CORE;
+	s->fired |= s->died || kill;
+	if (s->fired || s->damage.class == DAMAGE_BELL)
+		s->activated = "yes";
+	else if (s->damage.point[0] || s->damage.class == DAMAGE_PROBE || s->victim->kernel)
+		s->activated = "no";
+}
+
+static void restart_take(struct trial *t, const struct supervisor_restart *r)
+{
+	struct shot *s = 0;
+	for (unsigned i = 0; i < t->shots; i++)
+		if (strncmp(r->name, shots[i].victim->who.name, NAME_SIZE) == 0 || (shots[i].victim->kernel && r->kind == FAULT_CORE))
+			s = &shots[i];
+	if (!s)
+		t->others++;
+	if (!s || s->restarts++ > 0 || s->victim->kernel || victim_is_supervisor(s->victim))
+		return; // what the supervisor says of itself is its own start
+	if (r->kind != FAULT_KILLED)
+		s->kind = r->kind;
+	s->detect = time_us_from_ticks(r->detected - r->fault);
+	s->teardown = time_us_from_ticks(r->fenced - r->detected);
+	s->restart = time_us_from_ticks(r->started - r->fenced);
+	s->replay = time_us_from_ticks(r->ready - r->started);
+}
+
+// The restarts that the supervisor has recorded: a victim's own death first, others by the way.
+static void trial_times(struct trial *t)
+{
+	static struct supervisor_restart batch[BATCH];
+	unsigned given;
+	while (supervision_times(next_time, batch, BATCH, &given, &next_time) == ERR_OK && given > 0)
+		for (unsigned i = 0; i < given; i++)
+			restart_take(t, &batch[i]);
+}
+
+static bool trial_spoils(const struct trial *t)
+{
+	return storm_counts.errors > t->errors || storm_counts.wrong_bytes > t->wrong;
+}
+
+// What it has spoilt is found now, from the disk, and not under the trials that follow.
+static void trial_check(void)
+{
+	uint64_t end = time_now() + time_ticks_from_us(LIMIT_US);
+	(void)file_sync();
+	(void)supervision_kill("fs");
+	storm_work_check();
+	while (!storm_work_checked() && time_now() < end)
+		fiber_sleep_us(POLL_US);
+}
+
+static bool trial_renew(const struct trial *t)
+{
+	bool all = true;
+	for (unsigned i = 0; i < t->shots; i++)
+		all &= victim_renew(&shots[i], &random_state) == ERR_OK;
+	phase_ends(PHASE_renew);
+	all = all && victims_answer();
+	if (all && shots[0].online)
+		shots[0].replay = time_us_from_ticks(time_now() - shots[0].online);
+	phase_ends(PHASE_answer);
+	all = all && work_goes_on();
+	phase_ends(PHASE_work);
+	return all;
+}
+
+static void trial_run(struct trial *t)
+{
+	bool kernel = shots[0].victim->kernel;
+	if (shots[0].damage.class == DAMAGE_SILENCE)
+		silence_show(t, &shots[0]);
+	else if (kernel)
+		kernel_show(t, &shots[0]);
+	else
+		t->stuck = !trial_show(t);
+	phase_ends(PHASE_show);
+	for (unsigned i = 0; i < t->shots; i++)
+		shot_judge(&shots[i]);
+	phase_ends(PHASE_judge);
+	t->recovered = trial_renew(t);
+	trial_times(t);
+	t->kernels = victims_kernels_died();
+	t->kernels -= kernel && shots[0].online && t->kernels;
+	if (trial_spoils(t) && t->recovered)
+		trial_check();
+	t->end = time_now();
+	phase_ends(PHASE_check);
+	for (unsigned i = 0; i < t->shots; i++)
+		shot_say(t, &shots[i]);
 }
 
 // --- the campaign
 
-// Whether files can still be made, written, read and deleted: if not, the damage lasts, and later faults would be blamed.
+// Whether files can still be made, written, read and deleted: if not, the damage lasts, and later trials would be blamed.
 static bool volume_works(void)
 {
 	struct file file;
@@ -346,19 +401,22 @@ static bool volume_works(void)
 	return file_unlink(path) == ERR_OK && good;
 }
 
-static const char *campaign_faults(void)
+static const char *campaign_trials(void)
 {
-	for (unsigned n = 0; n < storm_options.faults; n++) {
-		struct fault f = {.number = n};
-		if (!fault_choose(&f))
+	unsigned futile = 0;
+	for (uint64_t n = storm_options.first; injected < storm_options.faults; n++) {
+		struct trial t = {.number = n};
+		if (!trial_choose(&t) || futile == TRIES)
 			return "no class applies to any victim";
-		begin_say(&f); // again: now with what exactly was done
-		fault_run(&f);
-		line_make(&f, lines[n]);
-		printf("%s\n", lines[n]);
-		if (!f.recovered)
+		trial_say(&t);
+		trial_do(&t);
+		futile = t.shots ? 0 : futile + 1;
+		if (t.shots == 0)
+			continue;
+		trial_run(&t);
+		if (!t.recovered)
 			return "a fault was not recovered from";
-		if (fault_spoils(&f) && !volume_works())
+		if (trial_spoils(&t) && !volume_works())
 			return "the volume is damaged for good";
 	}
 	return 0;
@@ -366,15 +424,22 @@ static const char *campaign_faults(void)
 
 static void campaign_end(const char *why, uint64_t begin)
 {
+	static const char *const names[PHASES] = {
+#define X(name) #name,
+		PHASE_TABLE(X)
+#undef X
+	};
 	uint64_t ms = time_us_from_ticks(time_now() - begin) / 1000;
-	unsigned done = 0;
-	for (; done < storm_options.faults && lines[done][0]; done++)
-		printf("%s\n", lines[done]);
+	for (unsigned i = 0; i < row && i < LINES; i++)
+		printf("%s\n", lines[i]);
 	status = why != 0;
-	printf("CAMPAIGN faults %u of %" PRIu64 " seed %" PRIu64 " ms %" PRIu64 " faults_per_s %" PRIu64 ".%" PRIu64 " errors %" PRIu64
-	       " wrong %" PRIu64 " end %s\n",
-	       done, storm_options.faults, storm_options.seed, ms, (uint64_t)done * 1000 / (ms + 1),
-	       (uint64_t)done * 10000 / (ms + 1) % 10, storm_counts.errors, storm_counts.wrong_bytes, why ? why : "whole");
+	printf("CAMPAIGN ms in all:");
+	for (unsigned i = 0; i < PHASES; i++)
+		printf(" %s %" PRIu64, names[i], time_us_from_ticks(phase_ticks[i]) / 1000);
+	printf("\nCAMPAIGN faults %" PRIu64 " of %" PRIu64 " seed %" PRIu64 " ms %" PRIu64 " faults_per_s %" PRIu64 ".%" PRIu64
+	       " errors %" PRIu64 " wrong %" PRIu64 " end %s\n",
+	       injected, storm_options.faults, storm_options.seed, ms, injected * 1000 / (ms + 1), injected * 10000 / (ms + 1) % 10,
+	       storm_counts.errors, storm_counts.wrong_bytes, why ? why : "whole");
 }
 
 void storm_campaign(void)
@@ -382,15 +447,14 @@ void storm_campaign(void)
 	uint64_t begin = time_now();
 	unsigned given;
 	random_state = storm_options.seed * 7919;
-	lines = calloc(storm_options.faults, LINE);
-	enum error e = lines ? victims_learn() : ERR_NO_MEMORY;
+	lines = calloc(LINES, LINE);
+	enum error e = lines ? victims_learn(&random_state) : ERR_NO_MEMORY;
 	if (e == ERR_OK)
 		e = supervision_times(~0ull >> 1, 0, 0, &given, &next_time); // from now on
 	if (e == ERR_OK)
-		campaign_end(campaign_faults(), begin);
+		campaign_end(campaign_trials(), begin);
 	else
 		printf("CAMPAIGN cannot begin: %s\n", error_sentence(e));
-	if (storm_options.clients)
-		(void)supervision_stop(victims[victim_count - 1].who.job);
+	victims_end();
 	storm_stopping = true;
 }

@@ -1,9 +1,9 @@
 // Damage: points are armed, memory and registers poked by the supervisor's hand, rings flooded by our own.
 //
 // Owns a copy of the victim's pristine text, to know where instructions begin. Must never write by itself into anything:
-// what is damaged is damaged through domain_poke, which refuses what is not the victim's. An instruction that lies across
-// two words of 8 bytes is left out, because two pokes would not be one change. If this domain dies, damage that was done
-// stays until the victim is restarted.
+// what is damaged is damaged through domain_poke, which refuses what is not the victim's. What is planned can be told before it
+// is done. An instruction that lies across two words of 8 bytes is left out, because two pokes would not be one change. If this
+// domain dies, damage that was done stays until the victim is restarted.
 #include "apps/storm/damage.h"
 #include "apps/storm/mutate.h"
 #include "apps/storm/storm.h"
@@ -16,12 +16,13 @@
 #include <string.h>
 
 #define TEXT_MAX (1u << 20)    // bytes; no program of this tree has a fifth of it
-#define TRIES 64u              // places that are looked at for one that fits
+#define TRIES 64u              // places that are looked at for each fault of a volley
 #define POINTS 48u
 #define PASSAGES 4u            // small: it shall fire within the work of one fault
 #define HEAP_REACH 0x1000000ul // bytes of the heap's window that are tried
+#define HEAP_REACH_MIN 0x10000ul
 #define STACK_REACH 1024u
-#define RINGS 2000u
+#define RINGS 500u
 #define RING_COUNTERS 64u // bytes at the start of the server's page; the rest is complete_ring, and empty
 
 static const char *const words[DAMAGE_CLASSES] = {
@@ -105,56 +106,61 @@ static enum error point_choose(const struct damage_victim *v, uint64_t *random, 
 	return ERR_OK;
 }
 
-static enum error point_arm(struct damage_victim *v, enum inject_action action, uint64_t *random, char *detail)
+static enum error plan_point(const struct damage_victim *v, enum inject_action action, uint64_t *random, struct damage *d)
 {
-	uint64_t passage = 1 + storm_random_below(random, PASSAGES);
-	enum error e = point_choose(v, random, v->armed);
-	if (e == ERR_OK)
-		e = supervision_inject(v->served, v->armed, action, passage, ERR_INJECTED);
-	snprintf(detail, DAMAGE_DETAIL, "%s %s %" PRIu64, v->armed, supervision_action_word(action), passage);
+	d->action = action;
+	d->passage = 1 + storm_random_below(random, PASSAGES);
+	enum error e = v->served[0] ? point_choose(v, random, d->point) : ERR_NOT_FOUND;
+	snprintf(d->detail, DAMAGE_DETAIL, "%s %s %" PRIu64, d->point, supervision_action_word(action), d->passage);
 	return e;
 }
 
 // In one of the ways to die; the last is a kill from outside, which the supervisor does not do to itself.
-static enum error stop(struct damage_victim *v, uint64_t *random, char *detail)
+static enum error plan_stop(const struct damage_victim *v, uint64_t *random, struct damage *d)
 {
 	static const enum inject_action ways[] = {INJECT_ILLEGAL, INJECT_WILD, INJECT_STACK, INJECT_ASSERT, INJECT_EXIT};
 	uint64_t way = storm_random_below(random, 6);
-	if (!v->served[0] || (way == 5 && strcmp(v->who.name, "supervisor") != 0)) {
-		snprintf(detail, DAMAGE_DETAIL, "kill");
-		return v->who.job ? supervision_stop(v->who.job) : supervision_kill(v->who.name);
-	}
-	return point_arm(v, ways[way % 5], random, detail);
+	if (v->served[0] && (way < 5 || strcmp(v->who.name, "supervisor") == 0))
+		return plan_point(v, ways[way % 5], random, d);
+	snprintf(d->detail, DAMAGE_DETAIL, "kill");
+	return ERR_OK;
 }
 
-bool damage_is_armed(const struct damage_victim *v)
+static enum error do_point(const struct damage_victim *v, const struct damage *d)
+{
+	if (d->point[0])
+		return supervision_inject(v->served, d->point, d->action, d->passage, ERR_INJECTED);
+	enum error e = v->who.job ? supervision_stop(v->who.job) : supervision_kill(v->who.name);
+	return e == ERR_STATE ? ERR_OK : e; // another fault of this trial was faster
+}
+
+static bool point_find(const struct damage_victim *v, const struct damage *d, struct inject_point_info *found)
 {
 	static struct inject_point_info points[POINTS];
 	struct client *client;
 	uint64_t number = 0;
-	if (!v->armed[0] || supervision_channel(v->served, &client) != ERR_OK ||
+	if (supervision_channel(v->served, &client) != ERR_OK ||
 	    supervision_points(client, 0, points, sizeof(points), &number) != ERR_OK)
 		return false;
-	for (uint64_t i = 0; i < number; i++)
-		if (strncmp(points[i].name, v->armed, INJECT_NAME_SIZE) == 0)
-			return points[i].at != 0;
+	for (uint64_t i = 0; i < number; i++) {
+		*found = points[i];
+		if (strncmp(points[i].name, d->point, INJECT_NAME_SIZE) == 0)
+			return true;
+	}
 	return false;
 }
 
+// It can fire between the look and the disarming, so the passages are counted once more.
+bool damage_fired(const struct damage_victim *v, const struct damage *d)
+{
+	struct inject_point_info before, after;
+	if (!d->point[0] || !point_find(v, d, &before) || before.at == 0)
+		return true;
+	(void)supervision_inject(v->served, d->point, INJECT_NONE, 1, 0);
+	return !point_find(v, d, &after) || after.passages >= before.at;
+}
+
 // --- text
-
-// Xors `bits` into the instruction at the offset; the mask is of the word of 8 bytes that it lies in.
-static enum error text_poke(const struct damage_victim *v, size_t offset, uint64_t bits)
-{
-	uint64_t was;
-	return supervision_poke(&v->who, v->text.gpa + (offset & ~7ul), bits << offset % 8 * 8, &was);
-}
-
-static enum error text_change(const struct damage_victim *v, size_t offset, uint32_t from, uint32_t to, char *detail)
-{
-	snprintf(detail, DAMAGE_DETAIL, "%" PRIx64 " %" PRIx32 ">%" PRIx32, v->text.gpa + offset, from, to);
-	return text_poke(v, offset, from ^ to);
-}
 
 // A random instruction that does not lie across two words. ERR_NOT_FOUND: not at this try.
 static enum error instruction_choose(const struct damage_victim *v, uint64_t *random, size_t *offset, uint32_t *instruction)
@@ -171,61 +177,103 @@ static enum error instruction_choose(const struct damage_victim *v, uint64_t *ra
 	return ERR_OK;
 }
 
-static enum error mutate_text(const struct damage_victim *v, enum mutation kind, uint64_t *random, char *detail)
+static bool mutate(enum damage_class class, uint32_t from, uint64_t random, uint32_t *to)
 {
-	for (unsigned i = 0; i < TRIES; i++) {
-		size_t offset;
-		uint32_t from, to;
-		if (instruction_choose(v, random, &offset, &from) == ERR_OK &&
-		    mutate_instruction(kind, from, storm_random(random), &to))
-			return text_change(v, offset, from, to, detail);
-	}
-	return ERR_NOT_FOUND;
+	*to = 0; // a probe: defined to be illegal
+	return class == DAMAGE_PROBE || mutate_instruction((enum mutation)(class - DAMAGE_SOURCE), from, random, to);
 }
 
-static enum error probe_text(const struct damage_victim *v, uint64_t *random, char *detail)
+static bool poke_is_planned(const struct damage *d, const struct supervisor_poke *p)
 {
-	for (unsigned i = 0; i < TRIES; i++) {
+	for (unsigned i = 0; i < d->faults; i++)
+		if (d->pokes[i].place == p->place && (d->pokes[i].mask & p->mask))
+			return true;
+	return false;
+}
+
+// The bits of the instruction at the offset; the mask is of the word of 8 bytes that it lies in. No instruction twice.
+static void plan_instruction(const struct damage_victim *v, size_t offset, uint32_t from, uint32_t to, struct damage *d)
+{
+	uint64_t all = mutate_length((uint16_t)from) == 4 ? 0xffffffff : 0xffff;
+	struct supervisor_poke whole = {v->text.gpa + (offset & ~7ul), all << offset % 8 * 8};
+	if (poke_is_planned(d, &whole))
+		return;
+	whole.mask = (uint64_t)(from ^ to) << offset % 8 * 8;
+	snprintf(d->detail, DAMAGE_DETAIL, "%" PRIx64 " %" PRIx32 ">%" PRIx32, v->text.gpa + offset, from, to);
+	d->pokes[d->faults++] = whole;
+}
+
+static enum error plan_text(const struct damage_victim *v, unsigned count, uint64_t *random, struct damage *d)
+{
+	for (unsigned i = 0; i < count * TRIES && d->faults < count; i++) {
 		size_t offset;
-		uint32_t from;
-		if (instruction_choose(v, random, &offset, &from) == ERR_OK)
-			return text_change(v, offset, from, 0, detail);
+		uint32_t from, to;
+		if (instruction_choose(v, random, &offset, &from) == ERR_OK && mutate(d->class, from, storm_random(random), &to))
+			plan_instruction(v, offset, from, to, d);
 	}
-	return ERR_NOT_FOUND;
+	return d->faults == count ? ERR_OK : ERR_NOT_FOUND;
 }
 
 // --- bits
 
-static enum error flip(const struct supervision_victim *who, uint64_t place, uint64_t *random, char *detail)
+static void plan_bit(uint64_t place, uint64_t *random, struct damage *d)
 {
-	uint64_t was, bit = storm_random_below(random, 64);
-	snprintf(detail, DAMAGE_DETAIL, "%" PRIx64 " bit %" PRIu64, place, bit);
-	return supervision_poke(who, place, 1ull << bit, &was);
+	uint64_t bit = storm_random_below(random, 64);
+	struct supervisor_poke poke = {place, 1ull << bit};
+	if (poke_is_planned(d, &poke))
+		return;
+	snprintf(d->detail, DAMAGE_DETAIL, "%" PRIx64 " bit %" PRIu64, place, bit);
+	d->pokes[d->faults++] = poke;
 }
 
-static enum error flip_within(const struct damage_victim *v, uint64_t base, uint64_t bytes, uint64_t *random, char *detail)
+static enum error plan_within(uint64_t base, uint64_t bytes, unsigned count, uint64_t *random, struct damage *d)
 {
-	if (bytes < 8)
-		return ERR_NOT_FOUND;
-	return flip(&v->who, base + 8 * storm_random_below(random, bytes / 8), random, detail);
+	for (unsigned i = 0; i < count * TRIES && d->faults < count && bytes >= 8; i++)
+		plan_bit(base + 8 * storm_random_below(random, bytes / 8), random, d);
+	return d->faults == count ? ERR_OK : ERR_NOT_FOUND;
 }
 
-static enum error flip_heap(const struct damage_victim *v, uint64_t *random, char *detail)
+// Of the heap's window only the lower end is there: many places are asked for at once, in what is there by what was found before.
+static enum error plan_heap(struct damage_victim *v, unsigned count, uint64_t *random, struct damage *d)
 {
-	enum error e = ERR_INVALID;
-	for (unsigned i = 0; i < TRIES && e == ERR_INVALID; i++)
-		e = flip_within(v, GPA_HEAP, HEAP_REACH, random, detail);
-	return e == ERR_INVALID ? ERR_NOT_FOUND : e;
+	static struct supervisor_poke tries[SUPERVISOR_POKES];
+	for (unsigned n = 0; n < TRIES && d->faults < count; n++) {
+		uint64_t there[2], reach = v->heap_reach ? v->heap_reach : HEAP_REACH;
+		for (unsigned i = 0; i < SUPERVISOR_POKES; i++)
+			tries[i].place = GPA_HEAP + 8 * storm_random_below(random, reach / 8);
+		enum error e = supervision_places(&v->who, tries, SUPERVISOR_POKES, there);
+		if (e != ERR_OK)
+			return e;
+		for (unsigned i = 0; i < SUPERVISOR_POKES && d->faults < count; i++)
+			if (there[i / 64] >> i % 64 & 1)
+				plan_bit(tries[i].place, random, d);
+		unsigned found = (unsigned)(__builtin_popcountll(there[0]) + __builtin_popcountll(there[1]));
+		if (found < SUPERVISOR_POKES / 4 && reach > HEAP_REACH_MIN)
+			v->heap_reach = reach / 2;
+		else if (found > SUPERVISOR_POKES * 3 / 4 && reach < HEAP_REACH)
+			v->heap_reach = reach * 2;
+	}
+	return d->faults == count ? ERR_OK : ERR_NOT_FOUND;
 }
 
 // Above the stack pointer that was saved last; of a fiber's stack, which lies in the heap, perhaps beyond its end.
-static enum error flip_stack(const struct damage_victim *v, uint64_t *random, char *detail)
+static enum error plan_stack(const struct damage_victim *v, unsigned count, uint64_t *random, struct damage *d)
 {
 	uint64_t sp;
 	enum error e = supervision_poke(&v->who, 2, 0, &sp);
-	if (e == ERR_OK)
-		e = flip_within(v, sp & ~7ull, STACK_REACH, random, detail);
-	return e == ERR_INVALID ? ERR_NOT_FOUND : e;
+	return e == ERR_OK ? plan_within(sp & ~7ull, STACK_REACH, count, random, d) : e;
+}
+
+static enum error plan_registers(unsigned count, uint64_t *random, struct damage *d)
+{
+	for (unsigned i = 0; i < count * TRIES && d->faults < count; i++)
+		plan_bit(storm_random_below(random, 32), random, d);
+	return d->faults == count ? ERR_OK : ERR_NOT_FOUND;
+}
+
+static enum error do_pokes(const struct damage *d)
+{
+	return supervision_pokes(&d->whose, d->pokes, d->faults);
 }
 
 // --- channels
@@ -255,81 +303,142 @@ static bool channel_choose(const struct damage_victim *v, uint64_t *random, unsi
 	return found > 0;
 }
 
-static enum error flip_ring(const struct damage_victim *v, uint64_t *random, char *detail)
+static void plan_ring_bit(uint64_t base, const struct channel_geometry *g, uint64_t records, uint64_t *random, struct damage *d)
 {
-	unsigned slot = 0;
-	struct channel_geometry g;
-	struct supervision_victim own = ourselves();
-	if (strcmp(v->who.name, "supervisor") == 0 || !own.job || !channel_choose(v, random, &slot))
-		return ERR_NOT_FOUND; // the supervisor's ring is the one by which we do all this
-	struct kernel_result info = kcall(CALL_channel_info, slot);
-	if (info.error != ERR_OK || !channel_layout(&g, CHANNEL_INFO_SLOTS(info.value[1]), info.value[2], info.value[3]))
-		return ERR_NOT_FOUND;
-	uint64_t base = GPA_CHANNEL + slot * CHANNEL_WINDOW, size = sizeof(struct completion) * CHANNEL_INFO_SLOTS(info.value[1]);
 	switch (storm_random_below(random, 3)) {
 	case 0:
-		return flip(&own, base + PAGE_SIZE + 8 * storm_random_below(random, RING_COUNTERS / 8), random, detail);
+		plan_bit(base + PAGE_SIZE + 8 * storm_random_below(random, RING_COUNTERS / 8), random, d);
+		break;
 	case 1:
-		return flip(&own, base + PAGE_SIZE + 8 * storm_random_below(random, PAGE_SIZE / 8), random, detail);
+		plan_bit(base + PAGE_SIZE + 8 * storm_random_below(random, PAGE_SIZE / 8), random, d);
+		break;
 	default:
-		return flip(&own, base + g.records + 8 * storm_random_below(random, size / 8), random, detail);
+		plan_bit(base + g->records + 8 * storm_random_below(random, records / 8), random, d);
 	}
 }
 
-static enum error ring_bells(const struct damage_victim *v, uint64_t *random, char *detail)
+static enum error plan_ring(const struct damage_victim *v, unsigned count, uint64_t *random, struct damage *d)
 {
-	unsigned slot = 0;
-	if (!channel_choose(v, random, &slot))
+	struct channel_geometry g;
+	d->whose = ourselves();
+	if (strcmp(v->who.name, "supervisor") == 0 || !v->served[0] || !d->whose.job || !channel_choose(v, random, &d->slot))
+		return ERR_NOT_FOUND; // the supervisor's ring is the one by which we do all this
+	struct kernel_result info = kcall(CALL_channel_info, d->slot);
+	if (info.error != ERR_OK || !channel_layout(&g, CHANNEL_INFO_SLOTS(info.value[1]), info.value[2], info.value[3]))
 		return ERR_NOT_FOUND;
-	struct kernel_result info = kcall(CALL_channel_info, slot);
-	for (unsigned i = 0; i < RINGS; i++)
-		kcall(CALL_doorbell, slot);
-	for (uint32_t i = 1; i < IDENTITY_MAX && (info.value[0] & CHANNEL_HAS_DOORBELL_PAGE); i++)
-		*machine_doorbell(slot) = i; // those that the file does not have are ignored by it
-	snprintf(detail, DAMAGE_DETAIL, "channel %u", slot);
+	uint64_t base = GPA_CHANNEL + d->slot * CHANNEL_WINDOW, size = sizeof(struct completion) * CHANNEL_INFO_SLOTS(info.value[1]);
+	for (unsigned i = 0; i < count * TRIES && d->faults < count; i++)
+		plan_ring_bit(base, &g, size, random, d);
+	return d->faults == count ? ERR_OK : ERR_NOT_FOUND;
+}
+
+static enum error plan_bells(const struct damage_victim *v, uint64_t *random, struct damage *d)
+{
+	if (!v->served[0] || !channel_choose(v, random, &d->slot))
+		return ERR_NOT_FOUND;
+	snprintf(d->detail, DAMAGE_DETAIL, "channel %u", d->slot);
 	return ERR_OK;
+}
+
+static enum error do_bells(const struct damage *d)
+{
+	struct kernel_result info = kcall(CALL_channel_info, d->slot);
+	for (unsigned i = 0; i < RINGS; i++)
+		kcall(CALL_doorbell, d->slot);
+	for (uint32_t i = 1; i < IDENTITY_MAX && (info.value[0] & CHANNEL_HAS_DOORBELL_PAGE); i++)
+		*machine_doorbell(d->slot) = i; // those that the file does not have are ignored by it
+	return ERR_OK;
+}
+
+// --- kernels
+
+// Each third panic comes with another one in the rebirth.
+static enum error plan_kernel(uint64_t *random, struct damage *d)
+{
+	static const char *const steps[] = {"", " claim", " meet", " finish", " online"};
+	bool again = d->class == DAMAGE_PANIC && storm_random_below(random, 3) == 0;
+	unsigned step = again ? DOOM_CLAIM + (unsigned)storm_random_below(random, DOOM_ONLINE) : DOOM_NONE;
+	d->doom = step ? 1u << 3 | step : 0;
+	snprintf(d->detail, DAMAGE_DETAIL, "%s%s", words[d->class], steps[step]);
+	return ERR_OK;
+}
+
+static enum error do_kernel(const struct damage_victim *v, const struct damage *d)
+{
+	static const enum core_crash how[] = {CORE_CRASH_PANIC, CORE_CRASH_JUMP, CORE_CRASH_STORE, CORE_CRASH_HANG};
+	return supervision_core_crash(1ul << v->core, how[d->class - DAMAGE_PANIC], d->doom);
 }
 
 // --- any
 
-enum error damage_do(struct damage_victim *v, enum damage_class class, uint64_t *random, char detail[DAMAGE_DETAIL])
+static enum error plan_pokes(struct damage_victim *v, unsigned count, uint64_t *random, struct damage *d)
 {
-	bool points = class == DAMAGE_HANG || class == DAMAGE_ERROR || class == DAMAGE_REPLY;
-	v->armed[0] = 0;
-	if (!v->served[0] && (points || class == DAMAGE_RING || class == DAMAGE_BELL))
-		return ERR_NOT_FOUND;
-	switch (class) {
-	case DAMAGE_STOP:
-		return stop(v, random, detail);
-	case DAMAGE_HANG:
-		return point_arm(v, INJECT_HANG, random, detail);
-	case DAMAGE_ERROR:
-		return point_arm(v, INJECT_ERROR, random, detail);
-	case DAMAGE_REPLY:
-		return point_arm(v, INJECT_REPLY, random, detail);
+	d->whose = v->who;
+	switch (d->class) {
 	case DAMAGE_TEXT:
-		return flip_within(v, v->text.gpa, v->text.got, random, detail);
+		return plan_within(v->text.gpa, v->text.got, count, random, d);
 	case DAMAGE_DATA:
-		return flip_within(v, v->data.gpa, v->data.bytes, random, detail);
+		return plan_within(v->data.gpa, v->data.bytes, count, random, d);
 	case DAMAGE_HEAP:
-		return flip_heap(v, random, detail);
+		return plan_heap(v, count, random, d);
 	case DAMAGE_STACK:
-		return flip_stack(v, random, detail);
+		return plan_stack(v, count, random, d);
 	case DAMAGE_REGISTER:
-		return flip(&v->who, storm_random_below(random, 32), random, detail);
+		return plan_registers(count, random, d);
 	case DAMAGE_RING:
-		return flip_ring(v, random, detail);
-	case DAMAGE_BELL:
-		return ring_bells(v, random, detail);
-	case DAMAGE_PROBE:
-		return probe_text(v, random, detail);
-	case DAMAGE_DEVICE:
-	case DAMAGE_STALL:
-		snprintf(detail, DAMAGE_DETAIL, "by the host");
-		return strcmp(v->who.name, "blk") == 0 ? ERR_OK : ERR_NOT_FOUND;
+		return plan_ring(v, count, random, d);
 	default:
-		return mutate_text(v, (enum mutation)(class - DAMAGE_SOURCE), random, detail);
+		return plan_text(v, count, random, d);
 	}
 }
 
+static enum error plan_one(const struct damage_victim *v, uint64_t *random, struct damage *d)
+{
+	switch (d->class) {
+	case DAMAGE_STOP:
+		return plan_stop(v, random, d);
+	case DAMAGE_HANG:
+		return plan_point(v, INJECT_HANG, random, d);
+	case DAMAGE_ERROR:
+		return plan_point(v, INJECT_ERROR, random, d);
+	case DAMAGE_REPLY:
+		return plan_point(v, INJECT_REPLY, random, d);
+	case DAMAGE_BELL:
+		return plan_bells(v, random, d);
+	case DAMAGE_DEVICE:
+	case DAMAGE_STALL:
+		snprintf(d->detail, DAMAGE_DETAIL, "by the host");
+		return strcmp(v->who.name, "blk") == 0 ? ERR_OK : ERR_NOT_FOUND;
+	default:
+		return ERR_NOT_FOUND;
+	}
+}
+
+enum error damage_plan(struct damage_victim *v, enum damage_class class, unsigned count, uint64_t *random,
+		       struct damage *d)
+{
+	*d = (struct damage){.class = class};
+	if (v->kernel != damage_is_of_kernel(class))
+		return ERR_NOT_FOUND;
+	enum error e = v->kernel                ? plan_kernel(random, d)
+		       : damage_is_poked(class) ? plan_pokes(v, count, random, d)
+						: plan_one(v, random, d);
+	if (damage_is_poked(class) && count > 1)
+		d->detail[0] = 0;
+	d->faults = d->faults ? d->faults : 1;
+	return e;
+}
+
+enum error damage_do(const struct damage_victim *v, const struct damage *d)
+{
+	if (v->kernel)
+		return do_kernel(v, d);
+	if (damage_is_poked(d->class))
+		return do_pokes(d);
+	if (damage_is_at_point(d->class))
+		return do_point(v, d);
+	return d->class == DAMAGE_BELL ? do_bells(d) : ERR_OK;
+}
+
 _Static_assert(DAMAGE_DROP - DAMAGE_SOURCE == MUTATION_DROP, "the classes of mutations stand in the order of their table");
+_Static_assert(DAMAGE_SILENCE - DAMAGE_PANIC == CORE_CRASH_HANG, "the classes of kernels' deaths stand in the order of core_crash");

@@ -2,8 +2,9 @@
 //
 //   storm SECONDS [--rate N] [--seed S] [--only A,B] [--actions A,B] [--workers N] [--count N] [--keep] [--quiet]
 //   storm SECONDS --faults N [--classes A,B] [--work OPERATIONS] [--seed S] [--only A,B,client] [--workers N]
+//                 [--volley N] [--victims N] [--first TRIAL]
 //
-// The second is a campaign: N faults one after another, each judged by itself (campaign.c, damage.c).
+// The second is a campaign: N faults in trials, each judged by itself (campaign.c, victims.c, damage.c).
 //
 // Owns the fibers: workers (work.c), one injector for each service (injector.c), the progress line. Exit status 0 only
 // when no operation failed and no byte was wrong. If this domain dies, the shell that waits says so; the files stay until the next storm (leftover.c).
@@ -27,8 +28,8 @@
 	 ACTION(INJECT_HANG) | ACTION(INJECT_REPLY) | ACTION(INJECT_EXIT) | ACTION(STORM_KILL))
 #define RATE_DEFAULT_MILLE 8000u // some points are not passed again before something else fires: 5 a second remain
 #define WORK_DEFAULT 30u // operations: enough that most points of fs and blk are passed once
-#define FAULTS_MAX 100000u
-#define CLASSES_DEFAULT ((1ull << DAMAGE_DEVICE) - 1) // the classes behind that need the host
+#define FAULTS_MAX 10000000u
+#define CLASSES_DEFAULT ((1ull << DAMAGE_DEVICE) - 1) // the classes behind that need the host, or kernels
 #define PROGRESS_US 250000u
 
 struct storm_options storm_options;
@@ -57,17 +58,21 @@ static bool read_services(char *list)
 {
 	char *rest = list;
 	storm_options.services = 0;
-	storm_options.clients = false;
+	storm_options.clients = storm_options.kernels = false;
 	for (char *word; (word = strtok_r(rest, ",", &rest)) != 0;) {
 		if (strcmp(word, "client") == 0) {
 			storm_options.clients = true;
+			continue;
+		}
+		if (strcmp(word, "kernels") == 0) {
+			storm_options.kernels = true;
 			continue;
 		}
 		if (storm_options.services == STORM_SERVICES || strlen(word) > NAME_SIZE)
 			return false;
 		strcpy(storm_options.service[storm_options.services++], word);
 	}
-	return storm_options.services > 0 || storm_options.clients;
+	return storm_options.services > 0 || storm_options.clients || storm_options.kernels;
 }
 
 static bool read_classes(char *list)
@@ -139,6 +144,12 @@ static bool read_valued(const char *option, char *value)
 		storm_options.faults = number;
 	else if (strcmp(option, "--work") == 0)
 		storm_options.work = number;
+	else if (strcmp(option, "--first") == 0)
+		storm_options.first = number;
+	else if (strcmp(option, "--volley") == 0 && number >= 1 && number <= DAMAGE_VOLLEY)
+		storm_options.volley = number;
+	else if (strcmp(option, "--victims") == 0 && number >= 1)
+		storm_options.victims = number;
 	else if (strcmp(option, "--workers") == 0 && number >= 1 && number <= STORM_WORKERS_MAX)
 		storm_options.workers = (unsigned)number;
 	else
@@ -155,6 +166,8 @@ static bool read_options(char *text)
 					       .actions = ACTIONS_DEFAULT,
 					       .classes = CLASSES_DEFAULT,
 					       .work = WORK_DEFAULT,
+					       .volley = 1,
+					       .victims = 1,
 					       .workers = 3};
 	(void)read_services(services);
 	for (char *word; (word = strtok_r(rest, " ", &rest)) != 0;) {
@@ -311,8 +324,8 @@ int program_main(void)
 	if (!read_options(arguments)) {
 		printf("usage: storm SECONDS [--rate N] [--seed S] [--only A,B] [--actions A,B] [--workers N] [--count N] "
 		       "[--keep] [--quiet]\n"
-		       "       storm SECONDS --faults N [--classes A,B] [--work OPERATIONS] [--seed S] [--only A,B,client] "
-		       "[--workers N]\n");
+		       "       storm SECONDS --faults N [--classes A,B] [--work OPERATIONS] [--seed S] [--only A,B,client,kernels] "
+		       "[--workers N] [--volley N] [--victims N] [--first TRIAL]\n");
 		return 2;
 	}
 	int code = storm_options.faults > 0 ? run_campaign() : run();

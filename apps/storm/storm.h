@@ -23,10 +23,14 @@ struct storm_options {
 	unsigned workers;
 	bool keep;            // leave the files
 	bool quiet;           // no progress lines
-	uint64_t faults;      // campaign: so many faults one after another in place of a storm; 0: a storm
+	uint64_t faults;      // campaign: so many faults in place of a storm; 0: a storm
 	uint64_t classes;     // campaign: bit for each enum damage_class
-	uint64_t work;        // campaign: operations that a fault is given to show itself
+	uint64_t work;        // campaign: operations that a trial is given to show itself
+	uint64_t volley;      // campaign: faults of one trial, where they are mutations or flipped bits
+	uint64_t victims;     // campaign: so many at the same time, where faults are at points
+	uint64_t first;       // campaign: number of its first trial
 	bool clients;         // campaign: a client is among those that are harmed
+	bool kernels;         // campaign: and the kernels of the other cores
 	unsigned services;
 	char service[STORM_SERVICES][NAME_SIZE + 1]; // manifest names
 };
@@ -87,7 +91,7 @@ uint64_t storm_injected(void);
 
 // --- campaign.c
 
-// Body of the fiber that injects storm_options.faults faults; sets storm_stopping at the end.
+// Body of the fiber that injects storm_options.faults faults, in trials; sets storm_stopping at the end.
 void storm_campaign(void);
 // 0: every fault was injected and what was asked of the services afterwards was answered.
 int storm_campaign_status(void);

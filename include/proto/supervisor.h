@@ -18,7 +18,10 @@
 			       "in: pristine content from there on; the stack comes last and has none")               \
 	X(POKE, ONCE, "place, mask, job; out: service name -> the word as it was; damage on purpose (domain_poke)")                    \
 	X(CORE, IDEMPOTENT, "core -> enum core_state, reboots of its kernel")                                          \
-	X(CORE_CRASH, ONCE, "cores (a bit each), enum core_crash, doom (abi/call.h) -> ; their kernels die, at once")
+	X(CORE_CRASH, ONCE, "cores (a bit each), enum core_crash, doom (abi/call.h) -> ; their kernels die, at once")  \
+	X(PLACES, IDEMPOTENT, "0, 0, job; out: service name in NAME_SIZE bytes, struct supervisor_poke[] -> 2 words: a bit for each " \
+			      "that is a place of its own")                                                            \
+	X(POKES, ONCE, "as PLACES -> ; those that are places of its own are done, the others left out")
 
 enum supervisor_op {
 	SUPERVISOR_OP_NONE,
@@ -45,6 +48,13 @@ struct supervisor_service {
 	uint64_t restart_ticks_max;
 };
 _Static_assert(sizeof(struct supervisor_service) == 88, "supervisor_service is 88 bytes");
+
+struct supervisor_poke { // damage on purpose, many at once: the arguments of domain_poke
+	uint64_t place;
+	uint64_t mask;
+};
+_Static_assert(sizeof(struct supervisor_poke) == 16, "supervisor_poke is 16 bytes");
+#define SUPERVISOR_POKES 128u // of one request
 
 struct supervisor_restart { // one line of the history, for distributions
 	char name[NAME_SIZE];

@@ -26,7 +26,7 @@ static struct {
 static unsigned ask_answer_count;
 static unsigned ask_records;
 static uint64_t ask_committed;
-static char ask_done[256]; // what was performed, in order
+static char ask_done[1024]; // what was performed, in order
 
 uint64_t server_record(struct server_request *request, const uint64_t result[5])
 {
@@ -202,7 +202,7 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 	if (number == CALL_domain_poke) {
 		strcat(ask_done, a2 ? "poke" : "look ");
 		ask_poked[0] = a0, ask_poked[1] = a1, ask_poked[2] = a2;
-		return (struct kernel_result){.error = a1 == 13 ? ERR_INVALID : ERR_OK, .value = {0xabc}};
+		return (struct kernel_result){.error = a1 == 13 ? ERR_INVALID : a1 == 14 ? ERR_STATE : ERR_OK, .value = {0xabc}};
 	}
 	if (number == CALL_memory_count)
 		return (struct kernel_result){.value = {100 + a0, 200, 3}};
@@ -448,6 +448,78 @@ static void test_requests_poke(void **state)
 	assert_string_equal(ask_done, "");
 }
 
+static struct {
+	char name[NAME_SIZE];
+	struct supervisor_poke pokes[SUPERVISOR_POKES + 1];
+} ask_volley;
+
+static enum error ask_pokes(uint16_t op, const char *name, uint64_t job, uint32_t length)
+{
+	static struct server_request r;
+	memset(ask_volley.name, 0, NAME_SIZE);
+	memcpy(ask_volley.name, name, strlen(name));
+	r = ask_make(op, 0, (const char *)&ask_volley, length);
+	r.copy.arg[2] = job;
+	ask_answer_count = 0;
+	ask_done[0] = 0;
+	requests_server.request(&r);
+	assert_int_equal(ask_answer_count, 1);
+	return ask_answers[0].status;
+}
+
+// Recorded once, then done one after another; what is not the victim's own is left out.
+static void test_requests_pokes(void **state)
+{
+	(void)state;
+	ask_service[0].domain.handle = 5;
+	ask_service[2].domain.handle = 6;
+	ask_volley.pokes[0] = (struct supervisor_poke){8, 1};
+	ask_volley.pokes[1] = (struct supervisor_poke){13, 1}; // not a place of its own
+	ask_volley.pokes[2] = (struct supervisor_poke){24, 2};
+	assert_int_equal(ask_pokes(SUPERVISOR_OP_POKES, "fs", 0, NAME_SIZE + 3 * 16), ERR_OK);
+	assert_string_equal(ask_done, "record pokepokepoke");
+	assert_true(ask_poked[0] == 5 && ask_poked[1] == 24 && ask_poked[2] == 2);
+	assert_int_equal(ask_committed, ask_records);
+	ask_volley.pokes[1].place = 14; // its kernel is restoring it by now: the rest would be done to the next one
+	assert_int_equal(ask_pokes(SUPERVISOR_OP_POKES, "fs", 0, NAME_SIZE + 3 * 16), ERR_OK);
+	assert_string_equal(ask_done, "record pokepoke");
+	assert_int_equal(ask_pokes(SUPERVISOR_OP_POKES, "", 77, NAME_SIZE + 16), ERR_OK); // a job
+	assert_true(ask_poked[0] == 6 && ask_poked[1] == 8);
+	assert_int_equal(ask_pokes(SUPERVISOR_OP_POKES, "fs", 0, NAME_SIZE), ERR_OK); // none
+	assert_string_equal(ask_done, "record ");
+}
+
+static void test_requests_places(void **state)
+{
+	(void)state;
+	const uint64_t *own = ask_answers[0].result;
+	for (unsigned i = 0; i <= SUPERVISOR_POKES; i++)
+		ask_volley.pokes[i] = (struct supervisor_poke){i % 4 == 1 ? 13 : 8, 7};
+	assert_int_equal(ask_pokes(SUPERVISOR_OP_PLACES, "fs", 0, NAME_SIZE + SUPERVISOR_POKES * 16), ERR_OK);
+	assert_true(own[0] == 0xdddddddddddddddd && own[1] == own[0] && own[2] == 0);
+	assert_null(strstr(ask_done, "record"));
+	assert_null(strstr(ask_done, "poke")); // only looked at
+	ask_volley.pokes[1].place = 14;
+	assert_int_equal(ask_pokes(SUPERVISOR_OP_PLACES, "fs", 0, NAME_SIZE + 3 * 16), ERR_STATE);
+}
+
+static void test_requests_pokes_refused(void **state)
+{
+	(void)state;
+	static const uint16_t ops[] = {SUPERVISOR_OP_POKES, SUPERVISOR_OP_PLACES};
+	static const uint32_t bad[] = {0, NAME_SIZE - 1, NAME_SIZE + 15, NAME_SIZE + (SUPERVISOR_POKES + 1) * 16, ~0u};
+	for (unsigned op = 0; op < 2; op++) {
+		ask_service[0].phase = PHASE_UP;
+		for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+			assert_int_equal(ask_pokes(ops[op], "fs", 0, bad[i]), ERR_INVALID);
+		assert_int_equal(ask_pokes(ops[op], "nobody", 0, NAME_SIZE + 16), ERR_NOT_FOUND);
+		assert_int_equal(ask_pokes(ops[op], "fs", 78, NAME_SIZE + 16), ERR_NOT_FOUND);
+		ask_service[0].phase = PHASE_HELD;
+		assert_int_equal(ask_pokes(ops[op], "fs", 0, NAME_SIZE + 16), ERR_STATE);
+		assert_string_equal(ask_done, "");
+	}
+}
+
 // Room that the client gives is a bound, whatever it is.
 static void test_requests_small_room(void **state)
 {
@@ -499,6 +571,9 @@ int main(void)
 		cmocka_unit_test_setup(test_requests_read, ask_setup),
 		cmocka_unit_test_setup(test_requests_segment, ask_setup),
 		cmocka_unit_test_setup(test_requests_poke, ask_setup),
+		cmocka_unit_test_setup(test_requests_pokes, ask_setup),
+		cmocka_unit_test_setup(test_requests_places, ask_setup),
+		cmocka_unit_test_setup(test_requests_pokes_refused, ask_setup),
 		cmocka_unit_test_setup(test_requests_small_room, ask_setup),
 		cmocka_unit_test_setup(test_requests_power, ask_setup),
 		cmocka_unit_test_setup(test_requests_replayed, ask_setup),
