@@ -105,7 +105,7 @@ def deaths(t, machine):
             {f"kernel {core}": incarnation - 1 for core, (_, incarnation) in cores(t, machine).items() if core < 3})
 
 
-@case(full=True)
+@case
 def reboot_of_everything(t):
     """Services, the supervisor and the kernels of three cores die in one storm, in each other's recovery too. The shell is on
     core 3, the storm alone on core 4, and their kernels stay: a program may end with its kernel. Full size: each 1,000 times."""
