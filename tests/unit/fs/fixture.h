@@ -70,6 +70,9 @@ extern char fixture_last_log[256];
 extern unsigned fixture_logs; // how many there were
 extern bool fixture_quiet;
 
+// A case of a CMocka group that runs a test with an argument, in *state, under a name of its own.
+#define CASE(name, run, ...) {#name, run, 0, 0, (void *)(uintptr_t)(__VA_ARGS__)}
+
 uint32_t fixture_random(void);
 void fixture_seed(uint64_t seed);
 

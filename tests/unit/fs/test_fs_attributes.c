@@ -128,12 +128,12 @@ static bool repeats(const struct example *e)
 	       !memcmp(first.in, second.in, ROOM);
 }
 
-static void declarations(const char *options)
+static void as_declared(void **state)
 {
 	bool seen[FS_OPS] = {[FS_OP_NONE] = true};
 	for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
 		const struct op_description *op = &fs_protocol.ops[examples[i].op];
-		volume_make(options);
+		volume_make(*state);
 		bool again = repeats(&examples[i]);
 		if (again != (op->attribute == OP_IDEMPOTENT))
 			fail_msg("%s is declared %s, but performed again it %s", op->name,
@@ -147,23 +147,11 @@ static void declarations(const char *options)
 			fail_msg("%s has no example", fs_protocol.ops[op].name);
 }
 
-static void as_declared_ext2(void **state)
-{
-	(void)state;
-	declarations("-b 1024");
-}
-
-static void as_declared_ext4(void **state)
-{
-	(void)state;
-	declarations("-t ext4 -O ^has_journal -b 1024");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(as_declared_ext2),
-		cmocka_unit_test(as_declared_ext4),
+		CASE(as_declared_ext2, as_declared, "-b 1024"),
+		CASE(as_declared_ext4, as_declared, "-t ext4 -O ^has_journal -b 1024"),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }

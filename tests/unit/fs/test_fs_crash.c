@@ -64,11 +64,17 @@ static void check(struct model *m, struct host *h, bool fsck)
 	assert_int_equal(h->volume->corruptions, 0);
 }
 
-static void every_step_of(const char *options, unsigned kib)
+struct volume_case {
+	const char *options;
+	unsigned kib, count; // of operations, or of rounds
+};
+
+static void every_step(void **state)
 {
+	const struct volume_case *c = *state;
 	struct host h;
 	bool whole = false, full = getenv("FULL") != 0;
-	host_make(&h, options, kib, 0, 512 << 10, 256 << 10);
+	host_make(&h, c->options, c->kib, 0, 512 << 10, 256 << 10);
 	uint8_t *pristine = malloc(h.image.disk.bytes);
 	memcpy(pristine, h.image.bytes, h.image.disk.bytes);
 	unsigned n;
@@ -80,7 +86,7 @@ static void every_step_of(const char *options, unsigned kib)
 		model_make(&m, &h);
 		m.file_max = 50000;
 		die_after(n);
-		whole = run(&m, &h, 60, 19);
+		whole = run(&m, &h, c->count, 19);
 		if (!whole) {
 			die_after(0);
 			assert_true(try_reincarnate(&h));
@@ -94,25 +100,14 @@ static void every_step_of(const char *options, unsigned kib)
 	host_free(&h);
 }
 
-static void every_step(void **state)
+static void many_deaths(void **state)
 {
-	(void)state;
-	every_step_of("-b 1024 -I 128 -N 200", 2000);
-}
-
-static void every_step_journal(void **state)
-{
-	(void)state;
-	every_step_of("-b 1024 -I 256 -N 200 -O has_journal -J size=1", 3000);
-}
-
-static void many_deaths(const char *options, unsigned rounds)
-{
+	const struct volume_case *c = *state;
 	struct host h;
 	struct model m;
-	unsigned deaths = 0;
+	unsigned deaths = 0, rounds = getenv("FULL") ? 2000 : c->count;
 	fixture_seed(78);
-	host_make(&h, options, 8193, 0, 1 << 20, 256 << 10);
+	host_make(&h, c->options, c->kib, 0, 1 << 20, 256 << 10);
 	assert_int_equal(host_mount(&h), ERR_OK);
 	model_make(&m, &h);
 	for (unsigned i = 0; i < rounds; i++) {
@@ -130,30 +125,6 @@ static void many_deaths(const char *options, unsigned rounds)
 	print_message("%u deaths\n", deaths);
 	model_free(&m);
 	host_free(&h);
-}
-
-static void many_deaths_ext2(void **state)
-{
-	(void)state;
-	many_deaths("-b 1024 -I 256 -g 2048", getenv("FULL") ? 2000 : 150);
-}
-
-static void many_deaths_ext4(void **state)
-{
-	(void)state;
-	many_deaths("-t ext4 -O ^has_journal -b 1024 -g 2048", getenv("FULL") ? 2000 : 100);
-}
-
-static void many_deaths_journal(void **state)
-{
-	(void)state;
-	many_deaths("-b 1024 -I 256 -g 2048 -O has_journal -J size=1", getenv("FULL") ? 2000 : 100);
-}
-
-static void many_deaths_ext4_journal(void **state)
-{
-	(void)state;
-	many_deaths("-t ext4 -b 1024 -I 256 -g 2048 -J size=1", getenv("FULL") ? 2000 : 100);
 }
 
 static void commit_is_repeated_after_disk_errors(void **state)
@@ -290,15 +261,17 @@ static void noted_mark_is_never_torn(void **state)
 	host_free(&h);
 }
 
+#define VOLUME(name, run, ...) CASE(name, run, &(const struct volume_case){__VA_ARGS__})
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_step),
-		cmocka_unit_test(every_step_journal),
-		cmocka_unit_test(many_deaths_ext2),
-		cmocka_unit_test(many_deaths_ext4),
-		cmocka_unit_test(many_deaths_journal),
-		cmocka_unit_test(many_deaths_ext4_journal),
+		VOLUME(every_step_ext2, every_step, "-b 1024 -I 128 -N 200", 2000, 60),
+		VOLUME(every_step_journal, every_step, "-b 1024 -I 256 -N 200 -O has_journal -J size=1", 3000, 60),
+		VOLUME(many_deaths_ext2, many_deaths, "-b 1024 -I 256 -g 2048", 8193, 150),
+		VOLUME(many_deaths_ext4, many_deaths, "-t ext4 -O ^has_journal -b 1024 -g 2048", 8193, 100),
+		VOLUME(many_deaths_journal, many_deaths, "-b 1024 -I 256 -g 2048 -O has_journal -J size=1", 8193, 100),
+		VOLUME(many_deaths_ext4_journal, many_deaths, "-t ext4 -b 1024 -I 256 -g 2048 -J size=1", 8193, 100),
 		cmocka_unit_test(commit_is_repeated_after_disk_errors),
 		cmocka_unit_test(damaged_record_is_refused),
 		cmocka_unit_test(damaged_log_is_no_loss),

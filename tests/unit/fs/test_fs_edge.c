@@ -145,11 +145,11 @@ static void full_disk(void **state)
 }
 
 // A file over more groups than a commit has places is cut down in pieces; what dies between them does no harm.
-static void wide_file(const char *options)
+static void more_than_a_commit(void **state)
 {
 	uint8_t *data = malloc(65536);
 	memset(data, 'g', 65536);
-	host_make(&h, options, 40000, 0, 1 << 20, 112 << 10);
+	host_make(&h, *state, 40000, 0, 1 << 20, 112 << 10);
 	assert_int_equal(host_mount(&h), ERR_OK);
 	uint64_t handle = create("wide");
 	for (unsigned i = 0; i < 450; i++)
@@ -169,18 +169,6 @@ static void wide_file(const char *options)
 	assert_int_equal(host_lookup(&h, host_root(&h), "wide"), 0);
 	finish();
 	free(data);
-}
-
-static void more_than_a_commit(void **state)
-{
-	(void)state;
-	wide_file("-b 1024 -g 256 -N 2000 -I 128 -O ^resize_inode");
-}
-
-static void more_than_a_commit_with_extents(void **state)
-{
-	(void)state;
-	wide_file("-t ext4 -O ^has_journal,^resize_inode -b 1024 -g 256 -N 2000");
 }
 
 static void long_names_and_many_entries(void **state)
@@ -369,8 +357,9 @@ int main(void)
 		cmocka_unit_test(all_levels),
 		cmocka_unit_test(large_file_flag),
 		cmocka_unit_test(full_disk),
-		cmocka_unit_test(more_than_a_commit),
-		cmocka_unit_test(more_than_a_commit_with_extents),
+		CASE(more_than_a_commit_with_pointers, more_than_a_commit, "-b 1024 -g 256 -N 2000 -I 128 -O ^resize_inode"),
+		CASE(more_than_a_commit_with_extents, more_than_a_commit,
+		     "-t ext4 -O ^has_journal,^resize_inode -b 1024 -g 256 -N 2000"),
 		cmocka_unit_test(long_names_and_many_entries),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(link_limit),

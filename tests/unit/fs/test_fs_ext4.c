@@ -86,12 +86,20 @@ static void scatter(uint64_t handle, uint32_t count, uint32_t step, uint32_t siz
 	}
 }
 
-static void deep_tree(const char *options, uint32_t count, uint32_t step, unsigned depth, uint32_t size)
+struct deep {
+	const char *options;
+	uint32_t count, step;
+	unsigned depth;
+};
+
+static void deep_tree(void **state)
 {
-	mount(options, 65544);
+	const struct deep *d = *state;
+	mount(d->options, 65544);
+	uint32_t count = d->count, step = d->step, size = h.volume->block_size;
 	uint64_t handle = create("deep"), before = blocks_free();
 	scatter(handle, count, step, size, 0);
-	assert_int_equal(depth_of(handle), depth);
+	assert_int_equal(depth_of(handle), d->depth);
 	for (uint32_t i = 0; i < 2 * count - 1; i += 1 + i % 5)
 		expect_number(handle, (uint64_t)i * size, i % 2 ? 0 : i + 1);
 	assert_int_equal(host_commit(&h), ERR_OK);
@@ -116,29 +124,12 @@ static void deep_tree(const char *options, uint32_t count, uint32_t step, unsign
 	finish();
 }
 
-static void deep_1k(void **state)
-{
-	(void)state;
-	deep_tree(EXT4 "-b 1024", 29000, 7919, 3, 1024); // more than 4 x 84 x 84 extents
-}
-
-static void deep_4k(void **state)
-{
-	(void)state;
-	deep_tree(EXT4 "-b 4096", 4001, 1201, 2, 4096);
-}
-
-static void deep_without_checksums(void **state)
-{
-	(void)state;
-	deep_tree("-t ext4 -O ^has_journal,^metadata_csum,^64bit -b 1024", 5003, 1, 2, 1024);
-}
-
 // What fallocate makes reads as zeros; writing into it at either end, in the middle, and over all of it.
-static void unwritten(const char *options, uint32_t size)
+static void unwritten(void **state)
 {
+	mount(*state, 20004);
+	uint32_t size = h.volume->block_size;
 	uint8_t *want = calloc(400, size), *data = malloc(20 * size);
-	mount(options, 20004);
 	uint64_t handle = create("u"), litter = create("litter"); // what lies in free blocks is not to be seen
 	memset(data, 0xee, 20 * size);
 	for (unsigned i = 0; i < 40; i++)
@@ -172,18 +163,6 @@ static void unwritten(const char *options, uint32_t size)
 	finish();
 	free(want);
 	free(data);
-}
-
-static void unwritten_1k(void **state)
-{
-	(void)state;
-	unwritten(EXT4 "-b 1024", 1024);
-}
-
-static void unwritten_4k(void **state)
-{
-	(void)state;
-	unwritten(EXT4 "-b 4096", 4096);
 }
 
 static void large_offsets(void **state)
@@ -499,12 +478,17 @@ static void places(void **state)
 	}
 }
 
+#define DEEP(name, ...) CASE(name, deep_tree, &(const struct deep){__VA_ARGS__})
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(deep_1k),		cmocka_unit_test(deep_4k),
-		cmocka_unit_test(deep_without_checksums), cmocka_unit_test(unwritten_1k),
-		cmocka_unit_test(unwritten_4k),		cmocka_unit_test(large_offsets),
+		DEEP(deep_1k, EXT4 "-b 1024", 29000, 7919, 3), // more than 4 x 84 x 84 extents
+		DEEP(deep_4k, EXT4 "-b 4096", 4001, 1201, 2),
+		DEEP(deep_without_checksums, "-t ext4 -O ^has_journal,^metadata_csum,^64bit -b 1024", 5003, 1, 2),
+		CASE(unwritten_1k, unwritten, EXT4 "-b 1024"),
+		CASE(unwritten_4k, unwritten, EXT4 "-b 4096"),
+		cmocka_unit_test(large_offsets),
 		cmocka_unit_test(indexed_one_level),	cmocka_unit_test(indexed_two_levels),
 		cmocka_unit_test(too_many_links),	cmocka_unit_test(flipped_bits),
 		cmocka_unit_test(refusals),		cmocka_unit_test(read_only_features),

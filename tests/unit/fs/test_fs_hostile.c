@@ -113,18 +113,27 @@ static unsigned pinned_clean(const struct cache *c, const struct volume *v)
 	return c->dirty.count == 0 ? 1 + v->descriptor_blocks : c->buffer_count - c->idle.count - c->dirty.count;
 }
 
-static void campaign(const char *options, unsigned kib, uint64_t bytes, unsigned rounds)
+struct campaign {
+	const char *options;
+	unsigned kib;
+	uint64_t bytes; // that are damaged, from the start
+	unsigned rounds;
+};
+
+static void campaign(void **state)
 {
+	const struct campaign *c = *state;
+	unsigned rounds = getenv("FULL") ? 5000 : c->rounds;
 	struct host h;
 	fixture_quiet = true;
-	host_make(&h, options, kib, 0, 512 << 10, 256 << 10);
+	host_make(&h, c->options, c->kib, 0, 512 << 10, 256 << 10);
 	fill(&h);
 	uint8_t *pristine = malloc(h.image.disk.bytes);
 	memcpy(pristine, h.image.bytes, h.image.disk.bytes);
 	for (unsigned i = 0; i < rounds; i++) {
 		memcpy(h.image.bytes, pristine, h.image.disk.bytes);
 		fixture_seed(1000 + i);
-		damage(&h, i % 8 == 7 ? 2048 : i % 2 ? bytes : bytes / 6);
+		damage(&h, i % 8 == 7 ? 2048 : i % 2 ? c->bytes : c->bytes / 6);
 		h.serial = h.mark = 0;
 		if (host_mount(&h) != ERR_OK)
 			continue;
@@ -132,37 +141,12 @@ static void campaign(const char *options, unsigned kib, uint64_t bytes, unsigned
 		walk(&h, host_root(&h), 0);
 		note(host_commit(&h));
 		corruptions += (unsigned)h.volume->corruptions;
-		const struct cache *c = &h.volume->cache; // no pin leaks on any error's way
-		assert_int_equal(c->buffer_count - c->idle.count - c->dirty.count, pinned_clean(c, h.volume));
+		const struct cache *cache = &h.volume->cache; // no pin leaks on any error's way
+		assert_int_equal(cache->buffer_count - cache->idle.count - cache->dirty.count, pinned_clean(cache, h.volume));
 	}
 	free(pristine);
 	host_free(&h);
 	fixture_quiet = false;
-}
-
-static void damaged_1k(void **state)
-{
-	(void)state;
-	campaign("-b 1024 -I 128 -N 400", 3000, 400 * 1024, getenv("FULL") ? 5000 : 300);
-}
-
-static void damaged_4k(void **state)
-{
-	(void)state;
-	campaign("-b 4096 -I 256 -N 400", 6000, 600 * 1024, getenv("FULL") ? 5000 : 200);
-}
-
-// Without checksums, so that damage gets as far as it can.
-static void damaged_extents(void **state)
-{
-	(void)state;
-	campaign("-t ext4 -O ^has_journal,^metadata_csum -b 1024 -N 400", 3000, 700 * 1024, getenv("FULL") ? 5000 : 300);
-}
-
-static void damaged_with_checksums(void **state)
-{
-	(void)state;
-	campaign("-t ext4 -O ^has_journal -b 1024 -N 400", 3000, 700 * 1024, getenv("FULL") ? 5000 : 100);
 }
 
 static void noise(void **state)
@@ -186,13 +170,16 @@ static void noise(void **state)
 	host_free(&h);
 }
 
+#define CAMPAIGN(name, ...) CASE(name, campaign, &(const struct campaign){__VA_ARGS__})
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(damaged_1k),
-		cmocka_unit_test(damaged_4k),
-		cmocka_unit_test(damaged_extents),
-		cmocka_unit_test(damaged_with_checksums),
+		CAMPAIGN(damaged_1k, "-b 1024 -I 128 -N 400", 3000, 400 * 1024, 300),
+		CAMPAIGN(damaged_4k, "-b 4096 -I 256 -N 400", 6000, 600 * 1024, 200),
+		// without checksums, so that damage gets as far as it can
+		CAMPAIGN(damaged_extents, "-t ext4 -O ^has_journal,^metadata_csum -b 1024 -N 400", 3000, 700 * 1024, 300),
+		CAMPAIGN(damaged_with_checksums, "-t ext4 -O ^has_journal -b 1024 -N 400", 3000, 700 * 1024, 100),
 		cmocka_unit_test(noise),
 	};
 	int failed = cmocka_run_group_tests(tests, 0, 0);

@@ -322,20 +322,29 @@ static size_t next_move_of_tail(size_t at, uint64_t journal)
 	return at;
 }
 
-static void power_cuts(const char *options, unsigned kib, unsigned ops, unsigned commit_every, unsigned lifetime,
-		       unsigned cuts)
+struct cuts {
+	uint64_t seed;
+	const char *options;
+	unsigned kib, ops, commit_every, lifetime; // see record_run
+	unsigned cuts;
+};
+
+static void power_cuts(void **state)
 {
+	const struct cuts *c = *state;
+	unsigned cuts = getenv("FULL") ? c->cuts * 20 : c->cuts;
 	struct host h;
 	fixture_quiet = true;
-	host_make(&h, options, kib, 0, 1 << 20, 512 << 10);
+	fixture_seed(c->seed);
+	host_make(&h, c->options, c->kib, 0, 1 << 20, 512 << 10);
 	uint8_t *base = malloc(h.image.disk.bytes), *image = malloc(h.image.disk.bytes), *copy = malloc(h.image.disk.bytes);
 	memcpy(base, h.image.bytes, h.image.disk.bytes);
 	h.image.trace = &trace;
-	h.image.whole_super = strstr(options, "ext4"); // CAVEATS: e2fsck gives a superblock with a wrong checksum up
+	h.image.whole_super = strstr(c->options, "ext4"); // CAVEATS: e2fsck gives a superblock with a wrong checksum up
 	h.committing = note_state;
 	assert_int_equal(host_mount(&h), ERR_OK);
 	assert_true(h.volume->has_mark);
-	record_run(&h, ops, commit_every, lifetime);
+	record_run(&h, c->ops, c->commit_every, c->lifetime);
 	h.image.trace = 0;
 	h.committing = 0;
 	while (h.record_count)
@@ -364,47 +373,16 @@ static void power_cuts(const char *options, unsigned kib, unsigned ops, unsigned
 	fixture_quiet = false;
 }
 
-static unsigned cuts_wanted(unsigned few)
-{
-	return getenv("FULL") ? few * 20 : few;
-}
-
-// The journal of a megabyte goes round several times.
-static void cut_anywhere(void **state)
-{
-	(void)state;
-	fixture_seed(501);
-	power_cuts("-b 1024 -I 256 -N 300 -O has_journal -J size=1", 4000, 1200, 12, 0, cuts_wanted(12));
-}
-
-static void cut_with_deaths(void **state)
-{
-	(void)state;
-	fixture_seed(502);
-	power_cuts("-b 1024 -I 256 -N 300 -O has_journal -J size=1", 4000, 600, 9, 60, cuts_wanted(12));
-}
-
-static void cut_4k(void **state)
-{
-	(void)state;
-	fixture_seed(503);
-	power_cuts("-b 4096 -I 256 -N 300 -O has_journal -J size=4", 12000, 600, 12, 90, cuts_wanted(6));
-}
-
-static void cut_ext4(void **state)
-{
-	(void)state;
-	fixture_seed(504);
-	power_cuts("-t ext4 -b 1024 -I 256 -N 300 -J size=1", 6000, 600, 12, 90, cuts_wanted(12));
-}
+#define CUTS(name, ...) CASE(name, power_cuts, &(const struct cuts){__VA_ARGS__})
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(cut_anywhere),
-		cmocka_unit_test(cut_with_deaths),
-		cmocka_unit_test(cut_4k),
-		cmocka_unit_test(cut_ext4),
+		// the journal of a megabyte goes round several times
+		CUTS(cut_anywhere, 501, "-b 1024 -I 256 -N 300 -O has_journal -J size=1", 4000, 1200, 12, 0, 12),
+		CUTS(cut_with_deaths, 502, "-b 1024 -I 256 -N 300 -O has_journal -J size=1", 4000, 600, 9, 60, 12),
+		CUTS(cut_4k, 503, "-b 4096 -I 256 -N 300 -O has_journal -J size=4", 12000, 600, 12, 90, 6),
+		CUTS(cut_ext4, 504, "-t ext4 -b 1024 -I 256 -N 300 -J size=1", 6000, 600, 12, 90, 12),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }

@@ -680,11 +680,11 @@ static void driver_with_errors(void **state)
 	end();
 }
 
-static void deaths_of(const char *options)
+static void deaths(void **state)
 {
 	unsigned died = 0, rounds = getenv("FULL") ? 2000 : 100;
 	fixture_seed(34);
-	begin(options, 600 << 10, 256 << 10);
+	begin(*state, 600 << 10, 256 << 10);
 	for (unsigned i = 0; i < rounds; i++) {
 		fixture_die_at = fixture_steps + 1 + fixture_random() % 1500;
 		if (run_workers(200, false))
@@ -696,18 +696,6 @@ static void deaths_of(const char *options)
 	}
 	print_message("%u deaths, %u replays\n", died, replays);
 	end();
-}
-
-static void deaths(void **state)
-{
-	(void)state;
-	deaths_of("-b 1024 -I 256 -N 3000");
-}
-
-static void deaths_journal(void **state)
-{
-	(void)state;
-	deaths_of("-b 1024 -I 256 -N 3000 -O has_journal -J size=1");
 }
 
 static void make_main(void *argument)
@@ -1522,24 +1510,24 @@ int main(void)
 		cmocka_unit_test(many_at_once_4k),
 		cmocka_unit_test(many_at_once_journal),
 		cmocka_unit_test(driver_with_errors),
-		cmocka_unit_test(deaths),
-		cmocka_unit_test(deaths_journal),
+		CASE(deaths_ext2, deaths, "-b 1024 -I 256 -N 3000"),
+		CASE(deaths_journal, deaths, EXT3),
 		cmocka_unit_test(failed_commit_is_tried_again),
 		cmocka_unit_test(replay_is_committed),
-		cmocka_unit_test_prestate(lost_creation, (void *)(uintptr_t)EXT2),
-		cmocka_unit_test_prestate(lost_creation, (void *)(uintptr_t)EXT4),
+		CASE(lost_creation_ext2, lost_creation, EXT2),
+		CASE(lost_creation_ext4, lost_creation, EXT4),
 		cmocka_unit_test(lost_append),
-		cmocka_unit_test_prestate(fsync_commits_what_is_needed, (void *)(uintptr_t)EXT2),
-		cmocka_unit_test_prestate(fsync_commits_what_is_needed, (void *)(uintptr_t)EXT3),
-		cmocka_unit_test_prestate(fsync_is_shared, (void *)(uintptr_t)EXT2),
-		cmocka_unit_test_prestate(fsync_is_shared, (void *)(uintptr_t)EXT3),
+		CASE(fsync_commits_what_is_needed_ext2, fsync_commits_what_is_needed, EXT2),
+		CASE(fsync_commits_what_is_needed_ext3, fsync_commits_what_is_needed, EXT3),
+		CASE(fsync_is_shared_ext2, fsync_is_shared, EXT2),
+		CASE(fsync_is_shared_ext3, fsync_is_shared, EXT3),
 		cmocka_unit_test(fsync_after_a_death),
 		cmocka_unit_test(open_file_outlives_its_name),
-		cmocka_unit_test_prestate(chain_on_the_disk, (void *)(uintptr_t)EXT2),
-		cmocka_unit_test_prestate(chain_on_the_disk, (void *)(uintptr_t)EXT4),
+		CASE(chain_on_the_disk_ext2, chain_on_the_disk, EXT2),
+		CASE(chain_on_the_disk_ext4, chain_on_the_disk, EXT4),
 		cmocka_unit_test(client_that_is_gone_has_nothing_open),
-		cmocka_unit_test_prestate(chain_is_worked_off_in_any_order, (void *)(uintptr_t)EXT2),
-		cmocka_unit_test_prestate(chain_is_worked_off_in_any_order, (void *)(uintptr_t)EXT4),
+		CASE(chain_is_worked_off_in_any_order_ext2, chain_is_worked_off_in_any_order, EXT2),
+		CASE(chain_is_worked_off_in_any_order_ext4, chain_is_worked_off_in_any_order, EXT4),
 		cmocka_unit_test(handles_cannot_be_made),
 		cmocka_unit_test(shared_appends_and_chains),
 		cmocka_unit_test(refused_writes),

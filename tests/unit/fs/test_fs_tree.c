@@ -131,52 +131,14 @@ static int remove_tree(void **state)
 	return system(command);
 }
 
-static void image_of_tree(const char *options)
+static void image_of_tree(void **state)
 {
 	struct host h;
-	host_make(&h, options, 40000, tree, 1 << 20, 1 << 19);
+	host_make(&h, *state, 40000, tree, 1 << 20, 1 << 19);
 	assert_int_equal(host_mount(&h), ERR_OK);
 	compare_directory(&h, host_root(&h), tree, true);
 	assert_int_equal(h.volume->corruptions, 0);
 	host_free(&h);
-}
-
-static void tree_1k(void **state)
-{
-	(void)state;
-	image_of_tree("-b 1024");
-}
-
-static void tree_1k_small_inodes(void **state)
-{
-	(void)state;
-	image_of_tree("-b 1024 -I 128");
-}
-
-static void tree_2k(void **state)
-{
-	(void)state;
-	image_of_tree("-b 2048");
-}
-
-static void tree_4k(void **state)
-{
-	(void)state;
-	image_of_tree("-b 4096");
-}
-
-static void tree_ext4(void **state)
-{
-	(void)state;
-	image_of_tree("-t ext4 -O ^has_journal -b 1024");
-	image_of_tree("-t ext4 -O ^has_journal -b 2048");
-	image_of_tree("-t ext4 -O ^has_journal -b 4096");
-}
-
-static void tree_revision_0(void **state)
-{
-	(void)state;
-	image_of_tree("-b 1024 -r 0 -I 128");
 }
 
 // The hashed index that e2fsck -D builds: readable, and cleared when the directory changes.
@@ -210,10 +172,15 @@ static void indexed_directory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tree_1k),	   cmocka_unit_test(tree_1k_small_inodes),
-		cmocka_unit_test(tree_2k),	   cmocka_unit_test(tree_4k),
-		cmocka_unit_test(tree_revision_0), cmocka_unit_test(indexed_directory),
-		cmocka_unit_test(tree_ext4),
+		CASE(tree_1k, image_of_tree, "-b 1024"),
+		CASE(tree_1k_small_inodes, image_of_tree, "-b 1024 -I 128"),
+		CASE(tree_2k, image_of_tree, "-b 2048"),
+		CASE(tree_4k, image_of_tree, "-b 4096"),
+		CASE(tree_revision_0, image_of_tree, "-b 1024 -r 0 -I 128"),
+		CASE(tree_ext4_1k, image_of_tree, "-t ext4 -O ^has_journal -b 1024"),
+		CASE(tree_ext4_2k, image_of_tree, "-t ext4 -O ^has_journal -b 2048"),
+		CASE(tree_ext4_4k, image_of_tree, "-t ext4 -O ^has_journal -b 4096"),
+		cmocka_unit_test(indexed_directory),
 	};
 	int failed = cmocka_run_group_tests(tests, make_tree, remove_tree);
 	printf("%u files and %u directories compared\n", files_compared, directories_compared);
