@@ -19,6 +19,9 @@
 #define FIBERS 5
 #define STACK 131072
 #define PENDING 64
+#define EXT2 "-b 1024 -N 3000"
+#define EXT3 "-b 1024 -I 256 -N 3000 -O has_journal -J size=1"
+#define EXT4 "-t ext4 -O ^has_journal -b 1024 -N 3000"
 
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
@@ -620,6 +623,13 @@ static void begin(const char *options, size_t cache, size_t log)
 	one(setup_main);
 }
 
+// With room for all that a test does.
+static void begin_roomy(uint64_t seed, const char *options)
+{
+	fixture_seed(seed);
+	begin(options, 1 << 20, 512 << 10);
+}
+
 static void forget_volume(void)
 {
 	for (unsigned i = 0; i < FIBERS; i++) {
@@ -672,8 +682,7 @@ static void many_at_once_journal(void **state)
 static void driver_with_errors(void **state)
 {
 	(void)state;
-	fixture_seed(33);
-	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
+	begin_roomy(33, EXT2);
 	driver_errors = 20;
 	assert_true(run_workers(500, false));
 	driver_errors = 0;
@@ -705,6 +714,14 @@ static void make_main(void *argument)
 	assert_int_equal(host_call(&w->host, FS_OP_CREATE, FS_HANDLE(EXT2_ROOT_INODE, 0), 0644, 0, "new", 3, 0), ERR_OK);
 }
 
+// There is one operation that no commit has taken yet.
+static void begin_uncommitted(uint64_t seed)
+{
+	begin_roomy(seed, EXT2);
+	one(make_main);
+	assert_true(ring_serial > ring_committed);
+}
+
 static void nothing_main(void *argument)
 {
 	for (unsigned i = 0; i < (unsigned)(uintptr_t)argument; i++)
@@ -722,10 +739,7 @@ static void wait_turns(unsigned turns)
 static void failed_commit_is_tried_again(void **state)
 {
 	(void)state;
-	fixture_seed(35);
-	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
-	one(make_main);
-	assert_true(ring_serial > ring_committed);
+	begin_uncommitted(35);
 	released = 0;
 	fixture_fail_point = "fs.commit.copy";
 	serve_closed((struct server_channel *)1);
@@ -742,10 +756,7 @@ static void failed_commit_is_tried_again(void **state)
 static void replay_is_committed(void **state)
 {
 	(void)state;
-	fixture_seed(36);
-	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
-	one(make_main);
-	assert_true(ring_serial > ring_committed);
+	begin_uncommitted(36);
 	assert_true(incarnate());
 	wait_turns(1000);
 	assert_int_equal(ring_serial, ring_committed);
@@ -796,14 +807,9 @@ static void after_lost_creation(void *argument)
 	assert_int_equal(call(3, FS_OP_SYNC, 0, 0, 0), ERR_OK);
 }
 
-#define EXT2 "-b 1024 -N 3000"
-#define EXT3 "-b 1024 -I 256 -N 3000 -O has_journal -J size=1"
-#define EXT4 "-t ext4 -O ^has_journal -b 1024 -N 3000"
-
 static void lost_creation(void **state)
 {
-	fixture_seed(37);
-	begin(*state, 1 << 20, 512 << 10);
+	begin_roomy(37, *state);
 	one(lose_main);
 	assert_true(incarnate());
 	one(after_lost_creation);
@@ -835,8 +841,7 @@ static void after_lost_append(void *argument)
 static void lost_append(void **state)
 {
 	(void)state;
-	fixture_seed(38);
-	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
+	begin_roomy(38, EXT2);
 	one(append_main);
 	assert_true(incarnate());
 	one(after_lost_append);
@@ -891,8 +896,7 @@ static void fsync_main(void *argument)
 
 static void fsync_commits_what_is_needed(void **state)
 {
-	fixture_seed(45);
-	begin(*state, 1 << 20, 512 << 10);
+	begin_roomy(45, *state);
 	one(sync_main);
 	one(fsync_main);
 	end();
@@ -916,8 +920,7 @@ static void writer_main(void *argument)
 // Of all who wait while a commit is being written, one makes the next.
 static void fsync_is_shared(void **state)
 {
-	fixture_seed(46);
-	begin(*state, 1 << 20, 512 << 10);
+	begin_roomy(46, *state);
 	driver_turns = 100;
 	uint64_t before = volume->log.commits;
 	for (unsigned i = 0; i < FIBERS; i++)
@@ -935,10 +938,7 @@ static void fsync_is_shared(void **state)
 static void fsync_after_a_death(void **state)
 {
 	(void)state;
-	fixture_seed(47);
-	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
-	one(make_main);
-	assert_true(ring_serial > ring_committed);
+	begin_uncommitted(47);
 	assert_true(incarnate());
 	assert_int_equal(content_serial[FS_HANDLE_INODE(workers[0].host.result[0]) % CONTENT_SLOTS], ring_serial);
 	one(sync_main);
@@ -1037,8 +1037,7 @@ static struct fs_statfs orphans_begin(unsigned seed, const char *options)
 	memset(pattern, 'x', sizeof(pattern) - 1);
 	for (unsigned i = 0; i < 5000; i += 7)
 		pattern[i] = (char)('a' + i % 26);
-	fixture_seed(seed);
-	begin(options, 1 << 20, 512 << 10);
+	begin_roomy(seed, options);
 	stage = MAKE; // once, so that the root has its block
 	stages_until(FINISHED, 0);
 	while (volume->super->last_orphan)
@@ -1323,8 +1322,7 @@ static void shared_appends_and_chains(void **state)
 {
 	(void)state;
 	volatile unsigned died = 0, deepest = 0;
-	fixture_seed(43);
-	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
+	begin_roomy(43, EXT2);
 	one(campaign_setup);
 	for (volatile unsigned round = 0; round < (getenv("FULL") ? 400u : 40u); round++) {
 		fixture_die_at = fixture_steps + 1 + fixture_random() % 900;
@@ -1359,18 +1357,22 @@ static void refused_main(void *argument)
 	assert_int_equal(call(2, FS_OP_SYNC, 0, 0, 0), ERR_DEVICE);
 }
 
-static void refused_writes(void **state)
+static void commit_fails(void)
 {
-	(void)state;
-	fixture_seed(44);
-	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
-	one(sync_main);
-	one(make_main);
-	driver_errors = 1;
 	want_commit();
 	for (unsigned i = 0; i < 1000 && !commit_failed; i++)
 		wait_turns(1000);
 	assert_true(commit_failed);
+}
+
+static void refused_writes(void **state)
+{
+	(void)state;
+	begin_roomy(44, EXT2);
+	one(sync_main);
+	one(make_main);
+	driver_errors = 1;
+	commit_fails();
 	assert_int_equal(ring_committed, ring_serial); // the slots come back
 	driver_errors = 0;
 	one(refused_main);
@@ -1434,8 +1436,7 @@ static void aborted_journal(void **state)
 {
 	bool in_place = *state != 0;
 	uint32_t run;
-	fixture_seed(48);
-	begin(EXT3, 1 << 20, 512 << 10);
+	begin_roomy(48, EXT3);
 	one(sync_main);
 	uint8_t *super = volume_host.image.bytes + (size_t)journal_block(volume->log.journal.area, 0, &run) * 1024;
 	const struct ext2_super *s = (const struct ext2_super *)(void *)(volume_host.image.bytes + EXT2_SUPER_OFFSET);
@@ -1443,10 +1444,7 @@ static void aborted_journal(void **state)
 	assert_int_equal(s->state, EXT2_STATE_VALID);
 	one(make_main);
 	one(make_escaped);
-	want_commit();
-	for (unsigned i = 0; i < 1000 && !commit_failed; i++)
-		wait_turns(1000);
-	assert_true(commit_failed);
+	commit_fails();
 	wait_turns(1000);
 	assert_int_equal(jbd2_get(super + JBD2_S_ERROR), (uint32_t)-5);
 	assert_int_equal(s->state, EXT2_STATE_VALID | EXT2_STATE_ERROR);
