@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include "model.h"
+#include "deaths.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,38 +20,10 @@ const char *__asan_default_options(void)
 
 static void restore(struct host *h, const uint8_t *pristine)
 {
-	memcpy(h->image.bytes, pristine, h->image.disk.bytes);
-	memset(h->image.log, 0, h->image.disk.log_bytes);
-	h->image.pending_count = 0;
+	host_power_on(h, pristine);
 	h->record_count = 0;
 	h->serial = h->mark = 0;
 	h->now = 1800000000;
-}
-
-// Runs until the death that is set, or to the end (true).
-static bool run(struct model *m, struct host *h, unsigned ops, unsigned commit_every)
-{
-	if (setjmp(fixture_death))
-		return false;
-	for (unsigned i = 0; i < ops; i++) {
-		assert_true(model_step(m, h));
-		if (i % commit_every == commit_every - 1)
-			assert_int_equal(host_commit(h), ERR_OK);
-	}
-	return true;
-}
-
-static bool try_reincarnate(struct host *h)
-{
-	if (setjmp(fixture_death))
-		return false;
-	assert_int_equal(host_reincarnate(h), 0);
-	return true;
-}
-
-static void die_after(uint64_t steps)
-{
-	fixture_die_at = steps ? fixture_steps + steps : 0;
 }
 
 static void check(struct model *m, struct host *h, bool fsck)
@@ -86,11 +58,11 @@ static void every_step(void **state)
 		model_make(&m, &h);
 		m.file_max = 50000;
 		die_after(n);
-		whole = run(&m, &h, c->count, 19);
+		whole = model_run(&m, &h, c->count, 19);
 		if (!whole) {
 			die_after(0);
-			assert_true(try_reincarnate(&h));
-			assert_true(run(&m, &h, 10, 5)); // and it goes on
+			assert_true(host_start(&h, true));
+			assert_true(model_run(&m, &h, 10, 5)); // and it goes on
 		}
 		check(&m, &h, full || n % 50 < 3);
 		model_free(&m);
@@ -112,12 +84,12 @@ static void many_deaths(void **state)
 	model_make(&m, &h);
 	for (unsigned i = 0; i < rounds; i++) {
 		die_after(1 + fixture_random() % 400);
-		if (run(&m, &h, 100, 1 + fixture_random() % 60))
+		if (model_run(&m, &h, 100, 1 + fixture_random() % 60))
 			continue;
 		do { // deaths in the recovery too
 			deaths++;
 			die_after(fixture_random() % 3 ? 1 + fixture_random() % 100 : 0);
-		} while (!try_reincarnate(&h));
+		} while (!host_start(&h, true));
 		check(&m, &h, i % 20 == 0);
 	}
 	check(&m, &h, true);
@@ -230,7 +202,7 @@ static void damaged_log_is_no_loss(void **state)
 		size_t at = fixture_random() % (everywhere ? h.image.disk.log_bytes : 600);
 		h.image.log[at] ^= (uint8_t)(1u << fixture_random() % 8);
 		fixture_last_log[0] = 0;
-		assert_true(try_reincarnate(&h));
+		assert_true(host_start(&h, true));
 		damaged += strstr(fixture_last_log, "is damaged") || strstr(fixture_last_log, "replayed");
 		assert_true(model_equal(&m, &h));
 	}

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include "fixture.h"
+#include "deaths.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -168,38 +168,15 @@ static const uint32_t formats[] = {
 	JBD2_INCOMPAT_REVOKE | JBD2_INCOMPAT_CSUM_V3 | JBD2_INCOMPAT_64BIT,
 };
 
-static void restore(void)
-{
-	memcpy(h.image.bytes, pristine, h.image.disk.bytes);
-	memset(h.image.log, 0, h.image.disk.log_bytes);
-	h.image.pending_count = 0;
-}
-
-static bool mount_may_die(bool resumed)
-{
-	if (setjmp(fixture_death))
-		return false;
-	assert_int_equal(resumed ? (enum error)host_reincarnate(&h) : host_mount(&h), ERR_OK);
-	return true;
-}
-
 static void random_journals(const char *options, unsigned kib)
 {
 	unsigned rounds = getenv("FULL") ? 1000 : 15;
 	open_image(options, kib);
 	for (unsigned i = 0; i < rounds; i++) {
-		restore();
+		host_power_on(&h, pristine);
 		put_journal(formats[i % (sizeof(formats) / sizeof(formats[0]))]);
 		assert_true(replay_by_e2fsck());
-		bool resumed = false;
-		do { // and we may die on the way, twice or more
-			fixture_die_at = fixture_random() & 1 ? fixture_steps + 1 + fixture_random() % 30 : 0;
-			if (mount_may_die(resumed))
-				break;
-			h.image.pending_count = 0;
-			resumed = true;
-		} while (true);
-		fixture_die_at = 0;
+		host_start_with_deaths(&h, 30);
 		assert_same_as_theirs();
 		assert_true(volume_needs_recovery(h.volume));
 		assert_int_equal(host_commit(&h), ERR_OK);
@@ -229,7 +206,7 @@ static void damage_is_refused(void **state)
 	fixture_seed(403);
 	open_image("-b 1024 -I 256 -O has_journal -J size=1", 6000);
 	for (unsigned i = 0; i < 40; i++) {
-		restore();
+		host_power_on(&h, pristine);
 		put_super(JBD2_INCOMPAT_REVOKE | JBD2_INCOMPAT_CSUM_V3, area->first, 7);
 		uint32_t at = put_descriptor(area->first, 7, 10);
 		journal_commit_make(area, 7, 1700000000, journal_at(at));
@@ -258,7 +235,7 @@ static void damaged_is_not_torn(void **state)
 	fixture_seed(405);
 	open_image("-b 1024 -I 256 -O has_journal -J size=1", 6000);
 	for (unsigned i = 0; i < 30; i++) {
-		restore();
+		host_power_on(&h, pristine);
 		uint32_t start = area->length - 1 - i; // over the end, too
 		put_super(JBD2_INCOMPAT_REVOKE | (i & 1 ? JBD2_INCOMPAT_CSUM_V3 : JBD2_INCOMPAT_CSUM_V2), start, ~0u);
 		uint32_t commit = put_descriptor(start, ~0u, 10);
@@ -283,14 +260,14 @@ static void assert_refused(enum error error, const char *sentence)
 {
 	assert_int_equal(host_mount(&h), error);
 	assert_string_equal(h.volume->reason, sentence);
-	restore();
+	host_power_on(&h, pristine);
 }
 
 static void refusals(void **state)
 {
 	(void)state;
 	open_image("-b 1024 -I 256 -O has_journal -J size=1", 6000);
-	restore();
+	host_power_on(&h, pristine);
 	put_super(JBD2_INCOMPAT_ASYNC_COMMIT, 1, 7);
 	assert_refused(ERR_UNSUPPORTED, "the journal needs a feature that is not supported: async_commit");
 	put_super(JBD2_INCOMPAT_FAST_COMMIT, 1, 7);
@@ -336,7 +313,7 @@ static void of_debugfs(void **state)
 	}
 	close(fd);
 	for (unsigned i = 0; i < 2; i++) {
-		restore();
+		host_power_on(&h, pristine);
 		put_super(0, 0, 1); // as after a clean unmount
 		((struct ext2_super *)(void *)(h.image.bytes + 1024))->feature_incompat &= ~EXT3_INCOMPAT_RECOVER;
 		snprintf(command, sizeof(command),
@@ -362,7 +339,7 @@ static void mark_is_on_the_disk(void **state)
 	open_image("-b 1024 -I 256 -O has_journal -J size=1", 6000);
 	uint64_t serial = h.serial;
 	assert_int_equal(serial, 2);
-	restore();
+	host_power_on(&h, pristine);
 	assert_int_equal(host_mount(&h), ERR_OK);
 	assert_int_equal(h.serial, serial);
 	assert_true(host_run(&h, "debugfs -R 'ea_get -x / trusted.planaria.mark' $f 2> /dev/null | "

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include "model.h"
+#include "deaths.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -210,39 +210,6 @@ static void e2fsck_replay(const uint8_t *image, uint8_t *copy, size_t bytes)
 		fail_msg("e2fsck -fn found damage");
 }
 
-static void boot(struct host *h, const uint8_t *image)
-{
-	memcpy(h->image.bytes, image, h->image.disk.bytes);
-	memset(h->image.log, 0, h->image.disk.log_bytes);
-	h->image.pending_count = 0;
-	assert_int_equal(host_mount(h), ERR_OK);
-}
-
-static bool boot_may_die(struct host *h, bool resumed)
-{
-	if (setjmp(fixture_death))
-		return false;
-	assert_int_equal(resumed ? host_reincarnate(h) : host_mount(h), 0);
-	return true;
-}
-
-// As boot, but fs dies now and then on the way.
-static void boot_with_deaths(struct host *h, const uint8_t *image)
-{
-	memcpy(h->image.bytes, image, h->image.disk.bytes);
-	memset(h->image.log, 0, h->image.disk.log_bytes);
-	h->image.pending_count = 0;
-	bool resumed = false;
-	do {
-		fixture_die_at = fixture_random() % 4 ? fixture_steps + 1 + fixture_random() % 12 : 0;
-		if (boot_may_die(h, resumed))
-			break;
-		resumed = true;
-		h->image.pending_count = 0;
-	} while (true);
-	fixture_die_at = 0;
-}
-
 static struct state *state_of(struct host *h)
 {
 	struct state *s = dump(h);
@@ -254,9 +221,11 @@ static struct state *state_of(struct host *h)
 static void judge(struct host *h, const uint8_t *image, uint8_t *copy, uint64_t durable)
 {
 	e2fsck_replay(image, copy, h->image.disk.bytes);
-	boot(h, copy);
+	host_power_on(h, copy);
+	assert_true(host_start(h, false));
 	struct state *theirs = state_of(h);
-	boot_with_deaths(h, image);
+	host_power_on(h, image);
+	host_start_with_deaths(h, 12);
 	struct state *ours = state_of(h);
 	assert_int_equal(ours->serial, theirs->serial);
 	assert_allowed(theirs, theirs->serial, durable);
@@ -267,27 +236,6 @@ static void judge(struct host *h, const uint8_t *image, uint8_t *copy, uint64_t 
 	state_free(theirs);
 }
 
-static bool work(struct model *m, struct host *h, unsigned ops, unsigned commit_every)
-{
-	if (setjmp(fixture_death))
-		return false;
-	for (unsigned i = 0; i < ops; i++) {
-		assert_true(model_step(m, h));
-		h->now += fixture_random() % 3;
-		if (i % commit_every == commit_every - 1)
-			assert_int_equal(host_commit(h), ERR_OK);
-	}
-	return true;
-}
-
-static bool again(struct host *h)
-{
-	if (setjmp(fixture_death))
-		return false;
-	assert_int_equal(host_reincarnate(h), 0);
-	return true;
-}
-
 // Fills trace and states: `ops` operations, with a death of fs about every `lifetime` steps (0: none).
 static void record_run(struct host *h, unsigned ops, unsigned commit_every, unsigned lifetime)
 {
@@ -296,13 +244,13 @@ static void record_run(struct host *h, unsigned ops, unsigned commit_every, unsi
 	m.file_max = 20000;
 	note_state(h);
 	for (unsigned done = 0; done < ops; done += 20) {
-		fixture_die_at = lifetime ? fixture_steps + 1 + fixture_random() % lifetime : 0;
-		while (!work(&m, h, 20, commit_every)) {
+		die_after(lifetime ? 1 + fixture_random() % lifetime : 0);
+		while (!model_run(&m, h, 20, commit_every)) {
 			do
-				fixture_die_at = fixture_random() & 1 ? fixture_steps + 1 + fixture_random() % lifetime : 0;
-			while (!again(h));
+				die_after(fixture_random() & 1 ? 1 + fixture_random() % lifetime : 0);
+			while (!host_start(h, true));
 		}
-		fixture_die_at = 0;
+		die_after(0);
 	}
 	assert_int_equal(h->pieces, 0);
 	model_free(&m);
