@@ -4,10 +4,7 @@
 // selectors of two handles, 2 bytes of offset, 2 of length or mode, length of the name, name. Each request goes through
 // the same entrance as a client's. Kept small: images of 256 KiB that the fallback's own formatter makes, the second with
 // the feature of extents. There are no checksums: they would stop most damage at the door.
-#include "runtime/inject.h"
-#include "runtime/runtime.h"
 #include "servers/fs/ops.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +13,6 @@
 #define CACHE_BYTES 0x60000u
 #define HANDLES 16u
 
-uint32_t inject_any;
 static uint8_t pristine[2][IMAGE_BYTES], image[IMAGE_BYTES];
 static uint8_t log_area[LOG_BYTES] __attribute__((aligned(4096)));
 static uint8_t cache[CACHE_BYTES] __attribute__((aligned(64)));
@@ -25,23 +21,6 @@ static struct volume volume;
 static struct disk disk;
 static uint64_t handles[HANDLES];
 static const struct cache_memory memory = {cache, sizeof(cache), sizeof(cache), 0};
-
-enum error inject_fire(struct inject_point *point)
-{
-	(void)point;
-	return ERR_OK;
-}
-
-void log_line(const char *format, ...)
-{
-	(void)format;
-}
-
-_Noreturn void domain_panic(const char *file, int line, const char *what)
-{
-	fprintf(stderr, "%s:%d: %s\n", file, line, what);
-	abort();
-}
 
 static void mount_image(uint8_t *bytes)
 {

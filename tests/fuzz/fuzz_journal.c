@@ -9,8 +9,6 @@
 // A wild one may say anything, of any block. Whatever it says: a mount that refuses a transaction has written nothing,
 // nobody writes into the journal before it is taken over, and a volume that is mounted can be read, written and committed.
 // Images of 512 KiB that the fallback's own formatter makes, with a journal of 300 blocks, by pointers or by extents.
-#include "runtime/inject.h"
-#include "runtime/runtime.h"
 #include "servers/fs/ops.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +32,6 @@
 		}                                                                                                      \
 	} while (0)
 
-uint32_t inject_any;
 static uint8_t image[IMAGE_BYTES], before[IMAGE_BYTES];
 static uint8_t log_area[LOG_BYTES] __attribute__((aligned(4096)));
 static uint8_t cache[CACHE_BYTES] __attribute__((aligned(64)));
@@ -74,23 +71,6 @@ static struct made {
 	struct event events[EVENTS];
 	unsigned count;
 } made;
-
-enum error inject_fire(struct inject_point *point)
-{
-	(void)point;
-	return ERR_OK;
-}
-
-void log_line(const char *format, ...)
-{
-	(void)format;
-}
-
-_Noreturn void domain_panic(const char *file, int line, const char *what)
-{
-	fprintf(stderr, "%s:%d: %s\n", file, line, what);
-	abort();
-}
 
 // ---- the disk ----
 
