@@ -1181,8 +1181,7 @@ static void unlink_words(void *argument)
 static void handles_cannot_be_made(void **state)
 {
 	(void)state;
-	fixture_seed(49);
-	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
+	begin_roomy(49, EXT2);
 	one(make_words);
 	one(use_words);
 	assert_true(incarnate()); // they are good in the next life, where the creation is replayed, and in the one after it
