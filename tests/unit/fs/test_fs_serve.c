@@ -1356,12 +1356,17 @@ static void refused_main(void *argument)
 	assert_int_equal(call(2, FS_OP_SYNC, 0, 0, 0), ERR_DEVICE);
 }
 
-static void commit_fails(void)
+static void wait_for_failure(void)
 {
-	want_commit();
 	for (unsigned i = 0; i < 1000 && !commit_failed; i++)
 		wait_turns(1000);
 	assert_true(commit_failed);
+}
+
+static void commit_fails(void)
+{
+	want_commit();
+	wait_for_failure();
 }
 
 static void refused_writes(void **state)
@@ -1471,26 +1476,21 @@ static void deaths_while_giving_up(void **state)
 	volatile bool died = true;
 	volatile unsigned died_at = 0;
 	for (volatile unsigned n = 1; died; n++) {
-		fixture_seed(49 + n);
-		begin(EXT3, 1 << 20, 512 << 10);
+		begin_roomy(49 + n, EXT3);
 		one(sync_main);
 		refuse_commits(*state != 0);
 		one(make_main);
 		fixture_die_at = fixture_steps + n;
 		died = true;
 		if (!setjmp(fixture_death)) {
-			want_commit();
-			for (unsigned i = 0; i < 1000 && !commit_failed; i++)
-				wait_turns(1000);
+			commit_fails();
 			died = false;
 		}
 		fixture_die_at = fixture_steps + 1 + fixture_random() % 40;
 		while (!incarnate())
 			fixture_die_at = 0;
 		fixture_die_at = 0;
-		for (unsigned i = 0; i < 1000 && !commit_failed; i++)
-			wait_turns(1000);
-		assert_true(commit_failed);
+		wait_for_failure();
 		one(after_abort_main);
 		assert_int_equal(replays_different, 0);
 		bad_from = bad_to = 0;
@@ -1528,10 +1528,10 @@ int main(void)
 		cmocka_unit_test(handles_cannot_be_made),
 		cmocka_unit_test(shared_appends_and_chains),
 		cmocka_unit_test(refused_writes),
-		cmocka_unit_test_prestate(aborted_journal, 0),
-		cmocka_unit_test_prestate(aborted_journal, (void *)1),
-		cmocka_unit_test_prestate(deaths_while_giving_up, 0),
-		cmocka_unit_test_prestate(deaths_while_giving_up, (void *)1),
+		CASE(aborted_in_journal, aborted_journal, false),
+		CASE(aborted_in_place, aborted_journal, true),
+		CASE(deaths_while_giving_up_in_journal, deaths_while_giving_up, false),
+		CASE(deaths_while_giving_up_in_place, deaths_while_giving_up, true),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }
