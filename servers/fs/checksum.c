@@ -8,50 +8,13 @@
 // block that was written to a wrong place does not pass.
 // A volume without checksums goes the same ways; then a check finds everything right and a seal does nothing.
 // If the server dies: what buffers said of themselves goes with the cache, and blocks that are read again are checked
-// again. A block that was changed and not sealed was not on its way to the disk yet. The tables are made anew.
+// again. A block that was changed and not sealed was not on its way to the disk yet.
 #include "servers/fs/volume.h"
 #include <stddef.h>
 #include <string.h>
 
-#define CRC32C_POLYNOMIAL 0x82f63b78u // Castagnoli, reflected
-#define CRC16_POLYNOMIAL 0xa001u      // reflected
-#define SEAL_BREATH 32u               // blocks sealed between two answers to pings
-
-static uint32_t crc_table[8][256]; // [k][n]: byte n followed by k zero bytes
-
-static void crc32c_prepare(void)
-{
-	for (uint32_t n = 0; n < 256; n++) {
-		uint32_t crc = n;
-		for (unsigned bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (crc & 1 ? CRC32C_POLYNOMIAL : 0);
-		crc_table[0][n] = crc;
-	}
-	for (unsigned k = 1; k < 8; k++) {
-		for (uint32_t n = 0; n < 256; n++)
-			crc_table[k][n] = crc_table[k - 1][n] >> 8 ^ crc_table[0][crc_table[k - 1][n] & 0xff];
-	}
-}
-
-// No inversion at either end: that is how the format uses it. Eight bytes at a time.
-uint32_t checksum_crc32c(uint32_t crc, const void *bytes, size_t length)
-{
-	const uint8_t *p = bytes;
-	if (!crc_table[0][1])
-		crc32c_prepare();
-	for (; length >= 8; length -= 8, p += 8) {
-		uint32_t low, high;
-		memcpy(&low, p, 4);
-		memcpy(&high, p + 4, 4);
-		low ^= crc;
-		crc = crc_table[7][low & 0xff] ^ crc_table[6][low >> 8 & 0xff] ^ crc_table[5][low >> 16 & 0xff] ^
-		      crc_table[4][low >> 24] ^ crc_table[3][high & 0xff] ^ crc_table[2][high >> 8 & 0xff] ^
-		      crc_table[1][high >> 16 & 0xff] ^ crc_table[0][high >> 24];
-	}
-	while (length--)
-		crc = crc >> 8 ^ crc_table[0][(crc ^ *p++) & 0xff];
-	return crc;
-}
+#define CRC16_POLYNOMIAL 0xa001u // reflected
+#define SEAL_BREATH 32u          // blocks sealed between two answers to pings
 
 static uint16_t crc16(uint16_t crc, const void *bytes, size_t length)
 {
@@ -149,8 +112,8 @@ static void bitmap_seal(struct volume *v, const struct buffer *b)
 
 static uint32_t inode_seed(const struct volume *v, uint32_t number, const struct ext2_inode *raw)
 {
-	uint32_t own[2] = {number, raw->generation};
-	return checksum_crc32c(v->checksum_seed, own, sizeof(own));
+	uint64_t own = (uint64_t)raw->generation << 32 | number;
+	return checksum_crc32c(v->checksum_seed, &own, sizeof(own));
 }
 
 uint32_t checksum_owner(const struct volume *v, const struct inode *inode)
@@ -225,15 +188,24 @@ void checksum_inode_stale(struct volume *v, const struct inode *inode)
 	inode->buffer->stale |= 1u << inode_slot(v, inode);
 }
 
+// In one pass: the fields of the sum count as zero.
+static void inode_seal(const struct volume *v, uint32_t number, struct ext2_inode *raw)
+{
+	bool wide = has_wide_sum(v, raw);
+	raw->checksum_lo = 0;
+	if (wide)
+		raw->checksum_hi = 0;
+	uint32_t sum = checksum_crc32c(inode_seed(v, number, raw), raw, v->inode_size);
+	raw->checksum_lo = (uint16_t)sum;
+	if (wide)
+		raw->checksum_hi = (uint16_t)(sum >> 16);
+}
+
 static void inodes_seal(struct volume *v, struct buffer *b)
 {
 	for (; b->stale; b->stale &= b->stale - 1) {
 		unsigned slot = (unsigned)__builtin_ctz(b->stale);
-		struct ext2_inode *raw = (struct ext2_inode *)(void *)(b->data + slot * v->inode_size);
-		uint32_t sum = inode_sum(v, b->owner + slot, raw);
-		raw->checksum_lo = (uint16_t)sum;
-		if (has_wide_sum(v, raw))
-			raw->checksum_hi = (uint16_t)(sum >> 16);
+		inode_seal(v, b->owner + slot, (struct ext2_inode *)(void *)(b->data + slot * v->inode_size));
 	}
 }
 

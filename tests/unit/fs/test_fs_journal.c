@@ -353,10 +353,39 @@ static void checksum_is_crc32c(void **state)
 	assert_int_equal(~checksum_crc32c(~0u, "123456789", 9), 0xe3069283);
 }
 
+static uint32_t crc_bit_by_bit(uint32_t crc, const uint8_t *bytes, size_t length)
+{
+	for (size_t i = 0; i < 8 * length; i++) {
+		bool odd = (crc ^ bytes[i / 8] >> i % 8) & 1;
+		crc = crc >> 1 ^ (odd ? 0x82f63b78u : 0);
+	}
+	return crc;
+}
+
+// Any place and length, with stretches in which all bits are alike, or all but one.
+static void checksum_of_anything(void **state)
+{
+	static uint8_t bytes[4096 + 64] __attribute__((aligned(64)));
+	(void)state;
+	for (unsigned round = 0; round < 400; round++) {
+		for (size_t at = 0, n; at < sizeof(bytes); at += n) {
+			unsigned kind = fixture_random() % 3;
+			n = 1 + fixture_random() % (round % 2 ? 200 : 2000);
+			n = n < sizeof(bytes) - at ? n : sizeof(bytes) - at;
+			for (size_t i = 0; i < n; i++)
+				bytes[at + i] = kind == 2 ? (uint8_t)fixture_random() : kind ? 0xff : 0;
+			bytes[at + fixture_random() % n] ^= (uint8_t)(fixture_random() % 2 << fixture_random() % 8);
+		}
+		size_t from = fixture_random() % 64, length = fixture_random() % 4 ? fixture_random() % 300 : 4096;
+		uint32_t seed = fixture_random() % 4 ? fixture_random() : 0;
+		assert_int_equal(checksum_crc32c(seed, bytes + from, length), crc_bit_by_bit(seed, bytes + from, length));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(checksum_is_crc32c), cmocka_unit_test(as_e2fsck_does), cmocka_unit_test(as_e2fsck_does_4k),
+		cmocka_unit_test(checksum_is_crc32c), cmocka_unit_test(checksum_of_anything), cmocka_unit_test(as_e2fsck_does), cmocka_unit_test(as_e2fsck_does_4k),
 		cmocka_unit_test(damage_is_refused),  cmocka_unit_test(refusals),	cmocka_unit_test(of_debugfs),
 		cmocka_unit_test(mark_is_on_the_disk), cmocka_unit_test(damaged_is_not_torn),
 	};
