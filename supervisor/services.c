@@ -99,7 +99,8 @@ static void services_make_entry(struct service *s, const struct manifest_service
 {
 	*s = (struct service){.record = record, .rule = policy_rule_from(record), .step = STEP_DONE};
 	memcpy(s->image, record->image, NAME_SIZE);
-	if (record->flags & SERVICE_FLAG_AUTOSTART)
+	bool again = self_restarted() && (record->flags & SERVICE_FLAG_APP); // our former incarnation has started it, once
+	if ((record->flags & SERVICE_FLAG_AUTOSTART) && !again)
 		s->phase = PHASE_WAITING;
 	if (record->flags & SERVICE_FLAG_FIRST) { // that is us
 		s->phase = PHASE_UP;

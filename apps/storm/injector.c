@@ -90,7 +90,7 @@ static enum error kill_core(unsigned service)
 	enum error e = supervision_find(storm_options.service[service], &found);
 	if (e == ERR_OK) // a hang is for ever where the firmware cannot stop a hart
 		e = supervision_core_crash(1ul << found.core, (unsigned)storm_random_below(&targets[service].random, CORE_CRASH_HANG), 0);
-	return e == ERR_CORE_LOST ? ERR_STATE : e;
+	return e;
 }
 
 static void harm(unsigned service)
@@ -104,8 +104,8 @@ static void harm(unsigned service)
 			       ? kill_core(service)
 			       : supervision_inject(targets[service].served, point, (enum inject_action)action, passage,
 						    ERR_INJECTED);
-	if (e == ERR_LIMIT || e == ERR_STATE)
-		return; // too much is armed already, or it is being restarted at this moment
+	if (e == ERR_LIMIT || e == ERR_STATE || e == ERR_CORE_LOST)
+		return; // too much is armed already, or it, or the kernel below it, is being restarted at this moment
 	if (e != ERR_OK) {
 		storm_counts.errors++;
 		printf("storm: injecting into %s: %s\n", storm_options.service[service], error_sentence(e));

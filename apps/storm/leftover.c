@@ -66,9 +66,11 @@ static bool owner_lives(const struct owner *owner)
 {
 	static struct info_page page;
 	struct owner self = owner_self();
-	if (memcmp(owner, &self, sizeof(self)) == 0 || owner->core >= CORE_MAX || owner->domain >= DOMAIN_MAX ||
-	    !info_read(owner->core, &page))
+	if (memcmp(owner, &self, sizeof(self)) == 0 || owner->domain >= DOMAIN_MAX || !info_read(self_core(), &page) ||
+	    owner->core >= page.core_count)
 		return false;
+	if (!info_read(owner->core, &page) || page.state != CORE_ONLINE)
+		return true; // its kernel is being started again, and then it goes on
 	const struct info_domain *d = &page.domains[owner->domain];
 	return d->state != DOMAIN_FREE && d->epoch == owner->epoch &&
 	       strncmp(d->name, self_manifest()->name, NAME_SIZE) == 0;

@@ -953,6 +953,29 @@ static void test_adopt_half_made(void **state)
 	assert_true(services_settled());
 }
 
+// An app of the start runs once, whether it still runs when the supervisor dies or not; a service is there always.
+static void test_adopt_does_not_start_apps_again(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	s[BOOT_HELLO].flags |= SERVICE_FLAG_AUTOSTART;
+	boot_whole(s);
+	assert_non_null(strstr(fake_trace, "start:hello"));
+	boot_supervisor_dies();
+	cores_begin();
+	services_advance();
+	boot_traced("");
+	assert_true(services_settled());
+	fake_crash(fake_find("hello"), FAULT_EXIT, 0);
+	boot_event("hello");
+	assert_null(fake_find("hello"));
+	boot_supervisor_dies();
+	cores_begin();
+	services_advance();
+	boot_traced("");
+}
+
 // ---- jobs
 
 static void test_jobs(void **state)
@@ -1052,6 +1075,7 @@ int main(void)
 		cmocka_unit_test_setup(test_adopt_running, boot_setup),
 		cmocka_unit_test_setup(test_adopt_in_the_middle_of_a_restart, boot_setup),
 		cmocka_unit_test_setup(test_adopt_half_made, boot_setup),
+		cmocka_unit_test_setup(test_adopt_does_not_start_apps_again, boot_setup),
 		cmocka_unit_test_setup(test_jobs, boot_setup),
 		cmocka_unit_test_setup(test_jobs_spread_and_end, boot_setup),
 	};
