@@ -6,6 +6,7 @@
 // and starts it again, and it adopts the running domains from the kernels' records (services_adopt). Its state is the table
 // in services.c, rebuilt at such a start.
 #include "abi/event.h"
+#include "runtime/fiber.h"
 #include "runtime/runtime.h"
 #include "runtime/server.h"
 #include "supervisor/banner.h"
@@ -129,5 +130,7 @@ int program_main(void)
 	for (unsigned core = 0; core < services_cores(); core++)
 		cores_event(core); // what came meanwhile was heard by nobody
 	supervisor_settle();
+	while (!cores_settled()) // whoever asks about a job there would be told that there is none
+		fiber_sleep_us(1000);
 	return (int)server_run(&requests_server);
 }
