@@ -168,7 +168,7 @@ static enum error get_bitmap(struct volume *v, uint32_t group, bool inodes, stru
 		return error;
 	*bad = true;
 	cache_put(&v->cache, *b);
-	return volume_corrupt(v, "group %u: the %s bitmap's checksum is wrong; the group is left alone", group,
+	return volume_corrupt(v, 0, 0, "group %u: the %s bitmap's checksum is wrong; the group is left alone", group,
 			      inodes ? "inode" : "block");
 }
 
@@ -185,7 +185,7 @@ static enum error take_block(struct volume *v, uint32_t group, uint32_t from, ui
 	const uint8_t *const maps[3] = {b->data, held_map(v, 0, group), held_map(v, 1, group)};
 	uint32_t i = bit_find_zero(maps, from, length);
 	while (i < length && !volume_block_is_data(v, volume_group_first(v, group) + i)) {
-		volume_corrupt(v, "group %u: the bitmap calls block %u free, which holds metadata", group,
+		volume_corrupt(v, 0, volume_group_first(v, group) + i, "group %u: the bitmap calls block %u free, which holds metadata", group,
 			       volume_group_first(v, group) + i);
 		i = bit_find_zero(maps, i + 1, length);
 	}
@@ -231,7 +231,7 @@ static enum error free_in_group(struct volume *v, uint32_t group, uint32_t block
 	struct buffer *b;
 	uint32_t first = block - volume_group_first(v, group);
 	if (group_says(v, group, EXT4_GROUP_BLOCKS_UNUSED))
-		return volume_corrupt(v, "block %u is to be freed, but its group was never used", block);
+		return volume_corrupt(v, 0, block, "block %u is to be freed, but its group was never used", block);
 	enum error error = get_bitmap(v, group, false, &b);
 	if (error != ERR_OK)
 		return error;
@@ -241,11 +241,12 @@ static enum error free_in_group(struct volume *v, uint32_t group, uint32_t block
 	if (error == ERR_OK)
 		error = volume_modify_super(v);
 	if (error == ERR_OK && volume_data_run(v, block, count) != count)
-		error = volume_corrupt(v, "%u blocks from %u on are to be freed, but there is metadata among them", count,
+		error = volume_corrupt(v, 0, block, "%u blocks from %u on are to be freed, but there is metadata among them", count,
 				       block);
 	for (uint32_t i = first; i < first + count && error == ERR_OK; i++) {
 		if (!bit_get(b->data, i)) {
-			error = volume_corrupt(v, "block %u is to be freed, but it is free", volume_group_first(v, group) + i);
+			error = volume_corrupt(v, 0, volume_group_first(v, group) + i, "block %u is to be freed, but it is free",
+					       volume_group_first(v, group) + i);
 			break;
 		}
 		if ((error = hold_block(v, group, i)) != ERR_OK)
@@ -259,7 +260,7 @@ static enum error free_in_group(struct volume *v, uint32_t group, uint32_t block
 		v->super->free_blocks_count += count;
 		if (volume_group(v, group)->free_blocks_count > volume_group_blocks(v, group) ||
 		    v->super->free_blocks_count > v->blocks)
-			error = volume_corrupt(v, "group %u counts more free blocks than it has", group);
+			error = volume_corrupt(v, 0, block, "group %u counts more free blocks than it has", group);
 	}
 	cache_put(&v->cache, b);
 	return error;
@@ -269,7 +270,7 @@ enum error alloc_free_blocks(struct volume *v, uint32_t block, uint32_t count)
 {
 	while (count) {
 		if (!volume_block_is_data(v, block))
-			return volume_corrupt(v, "block %u is to be freed, but it is no data block", block);
+			return volume_corrupt(v, 0, block, "block %u is to be freed, but it is no data block", block);
 		uint32_t group = volume_block_group(v, block);
 		uint32_t here = volume_group_first(v, group) + volume_group_blocks(v, group) - block;
 		here = here < count ? here : count;
@@ -309,7 +310,7 @@ static enum error change_inode_bit(struct volume *v, uint32_t group, struct buff
 	v->super->free_inodes_count += (uint32_t)free;
 	if (g->free_inodes_count > v->inodes_per_group || g->used_dirs_count > v->inodes_per_group ||
 	    v->super->free_inodes_count > v->inodes)
-		return volume_corrupt(v, "group %u: the counts of inodes do not fit its bitmap", group);
+		return volume_corrupt(v, 0, 0, "group %u: the counts of inodes do not fit its bitmap", group);
 	return ERR_OK;
 }
 
@@ -328,7 +329,8 @@ static enum error move_border(struct volume *v, uint32_t group, uint32_t i, bool
 	if (i < used)
 		return ERR_OK;
 	if (i > used && i != first_usable(v, group))
-		return volume_corrupt(v, "group %u: inode %u is free, but %u are said to be used", group, i, used);
+		return volume_corrupt(v, group * v->inodes_per_group + i + 1, 0, "group %u: inode %u is free, but %u are said to be used",
+				      group, i, used);
 	volume_group(v, group)->unused_inodes = (uint16_t)(v->inodes_per_group - i - 1);
 	return ERR_OK;
 }
@@ -381,7 +383,7 @@ enum error alloc_free_inode(struct volume *v, uint32_t number, bool directory)
 	if (error != ERR_OK)
 		return error;
 	if (!bit_get(b->data, i) || number < v->first_inode)
-		error = volume_corrupt(v, "inode %u is to be freed, but it is free or reserved", number);
+		error = volume_corrupt(v, number, 0, "inode %u is to be freed, but it is free or reserved", number);
 	else
 		error = change_inode_bit(v, group, b, i, 1, directory ? -1 : 0);
 	cache_put(&v->cache, b);

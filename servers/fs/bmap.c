@@ -43,7 +43,7 @@ static enum error check_pointer(struct volume *v, const struct inode *inode, uin
 {
 	if (block == 0 || volume_block_is_data(v, block))
 		return ERR_OK;
-	return volume_corrupt(v, "inode %u names block %u, which is no data block", inode->number, block);
+	return volume_corrupt(v, inode->number, block, "inode %u names block %u, which is no data block", inode->number, block);
 }
 
 // How many file blocks a hole at this level of the path skips, from the path's own position.

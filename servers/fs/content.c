@@ -244,7 +244,7 @@ enum error content_read_link(struct volume *v, const struct inode *inode, uint8_
 	}
 	enum error error = bmap_find(v, inode, 0, 1, &block, &run);
 	if (error == ERR_OK && block == 0)
-		error = volume_corrupt(v, "symbolic link inode %u has no block", inode->number);
+		error = volume_corrupt(v, inode->number, 0, "symbolic link inode %u has no block", inode->number);
 	if (error == ERR_OK)
 		error = cache_get(&v->cache, block, &b);
 	if (error != ERR_OK)

@@ -25,12 +25,13 @@ enum error directory_block(struct volume *v, const struct inode *directory, uint
 	if (error != ERR_OK)
 		return error;
 	if (block == 0)
-		return volume_corrupt(v, "directory inode %u has a hole at block %u", directory->number, index);
+		return volume_corrupt(v, directory->number, 0, "directory inode %u has a hole at block %u", directory->number, index);
 	error = cache_get(&v->cache, block, b);
 	if (error == ERR_OK && !checksum_good(v, *b, index_kind(v, directory, index, *b), checksum_owner(v, directory))) {
 		cache_put(&v->cache, *b);
 		*b = 0;
-		error = volume_corrupt(v, "directory inode %u: the checksum of block %u is wrong", directory->number, index);
+		error = volume_corrupt(v, directory->number, block, "directory inode %u: the checksum of block %u is wrong",
+				       directory->number, index);
 	}
 	return error;
 }
@@ -58,8 +59,8 @@ static struct ext2_entry *entry_at(struct volume *v, const struct buffer *b, uin
 
 static enum error entry_bad(struct volume *v, const struct inode *directory, uint32_t index, uint32_t offset)
 {
-	return volume_corrupt(v, "directory inode %u: the entry at byte %u of block %u is damaged", directory->number,
-			      offset, index);
+	return volume_corrupt(v, directory->number, 0, "directory inode %u: the entry at byte %u of block %u is damaged",
+			      directory->number, offset, index);
 }
 
 static uint8_t *entry_name(struct ext2_entry *e)
@@ -204,7 +205,7 @@ static enum error append_block(struct volume *v, struct inode *directory, const 
 	if (error != ERR_OK)
 		return error;
 	if (!fresh)
-		return volume_corrupt(v, "directory inode %u has blocks behind its end", directory->number);
+		return volume_corrupt(v, directory->number, block, "directory inode %u has blocks behind its end", directory->number);
 	error = cache_create(&v->cache, block, &b);
 	if (error != ERR_OK)
 		return error;

@@ -24,6 +24,9 @@
 #define EXT2_STATE_VALID 1u
 #define EXT2_STATE_ERROR 2u
 
+#define EXT4_ERROR_DEVICE 2u    // "EIO"
+#define EXT4_ERROR_CORRUPTED 5u // "EFSCORRUPTED"
+
 #define EXT3_COMPAT_HAS_JOURNAL 0x0004u
 #define EXT2_COMPAT_EXT_ATTR 0x0008u
 #define EXT2_COMPAT_RESIZE_INODE 0x0010u
@@ -125,15 +128,34 @@ struct ext2_super {
 	uint8_t checksum_type;
 	uint8_t unused_376[2];
 	uint64_t kbytes_written;
-	uint8_t unused_384[204];
+	uint8_t unused_384[20];
+	uint32_t error_count; // since the last e2fsck
+	uint32_t first_error_time;
+	uint32_t first_error_inode;
+	uint64_t first_error_block;
+	char first_error_function[32];
+	uint32_t first_error_line;
+	uint32_t last_error_time;
+	uint32_t last_error_inode;
+	uint32_t last_error_line;
+	uint64_t last_error_block;
+	char last_error_function[32];
+	uint8_t unused_512[76];
 	uint32_t backup_groups[2]; // with sparse_super2
 	uint8_t unused_596[28];
 	uint32_t checksum_seed; // with metadata_csum_seed
-	uint8_t unused_628[392];
+	uint8_t unused_628[4];
+	uint8_t first_error_time_hi;
+	uint8_t last_error_time_hi;
+	uint8_t first_error_code; // EXT4_ERROR_*
+	uint8_t last_error_code;
+	uint8_t unused_636[384];
 	uint32_t checksum; // of all before it
 } __attribute__((packed, aligned(4)));
 _Static_assert(sizeof(struct ext2_super) == 1024, "an ext2 superblock is 1024 bytes");
 _Static_assert(__builtin_offsetof(struct ext2_super, backup_groups) == 0x24c, "the backup groups are at byte 588");
+_Static_assert(__builtin_offsetof(struct ext2_super, error_count) == 0x194, "the count of errors is at byte 404");
+_Static_assert(__builtin_offsetof(struct ext2_super, first_error_code) == 0x27a, "the code of the first error is at byte 634");
 _Static_assert(__builtin_offsetof(struct ext2_super, checksum_seed) == 0x270, "the checksum seed is at byte 624");
 
 struct ext2_group {

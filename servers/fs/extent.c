@@ -62,7 +62,7 @@ static uint32_t node_capacity(const struct volume *v)
 
 static enum error bad_node(struct volume *v, const struct inode *inode, const char *what)
 {
-	return volume_corrupt(v, "inode %u: the extent tree %s", inode->number, what);
+	return volume_corrupt(v, inode->number, 0, "inode %u: the extent tree %s", inode->number, what);
 }
 
 static enum error check_leaf(struct volume *v, const struct inode *inode, const struct node *n)

@@ -50,7 +50,7 @@ static enum error drop_node(struct volume *v, struct inode *directory, uint32_t 
 	enum error error = directory_block(v, directory, index, &b);
 	if (error == ERR_OK)
 		error = b->kind == BLOCK_INDEX ? make_entries(v, directory, b)
-					       : volume_corrupt(v, "directory inode %u: block %u is no index block",
+					       : volume_corrupt(v, directory->number, b->block, "directory inode %u: block %u is no index block",
 								directory->number, index);
 	cache_put(&v->cache, b);
 	return error;
@@ -70,7 +70,7 @@ enum error index_drop(struct volume *v, struct inode *directory)
 	const struct ext4_index_count *c = index_count(v, root);
 	const struct ext4_index_entry *e = (const struct ext4_index_entry *)(const void *)c;
 	if (!c || info->levels > 1)
-		error = volume_corrupt(v, "directory inode %u: the root of the index is damaged", directory->number);
+		error = volume_corrupt(v, directory->number, 0, "directory inode %u: the root of the index is damaged", directory->number);
 	for (uint32_t i = 0; error == ERR_OK && info->levels && i < c->count; i++)
 		error = drop_node(v, directory, e[i].block);
 	if (error == ERR_OK)

@@ -14,7 +14,7 @@ enum error inode_get(struct volume *v, uint32_t number, struct inode *inode)
 {
 	*inode = (struct inode){0};
 	if (number == 0 || number > v->inodes)
-		return volume_corrupt(v, "inode %u of %u", number, v->inodes);
+		return volume_corrupt(v, number, 0, "inode %u of %u", number, v->inodes);
 	uint32_t group = (number - 1) / v->inodes_per_group;
 	uint32_t byte = (number - 1) % v->inodes_per_group * v->inode_size;
 	struct buffer *b;
@@ -44,16 +44,16 @@ static enum error check_used(struct volume *v, const struct inode *inode)
 	switch (raw->mode & FS_MODE_TYPE) {
 	case FS_MODE_DIRECTORY:
 		if (raw->size == 0 || raw->size % v->block_size)
-			return volume_corrupt(v, "directory inode %u has a size of %u bytes", inode->number, raw->size);
+			return volume_corrupt(v, inode->number, 0, "directory inode %u has a size of %u bytes", inode->number, raw->size);
 		break;
 	case FS_MODE_FILE:
 		if (inode_size(inode) > bmap_file_max(v, inode))
-			return volume_corrupt(v, "inode %u has a size of %llu bytes", inode->number,
+			return volume_corrupt(v, inode->number, 0, "inode %u has a size of %llu bytes", inode->number,
 					      (unsigned long long)inode_size(inode));
 		break;
 	case FS_MODE_SYMLINK:
 		if (raw->size == 0 || raw->size > v->block_size)
-			return volume_corrupt(v, "symbolic link inode %u has %u bytes", inode->number, raw->size);
+			return volume_corrupt(v, inode->number, 0, "symbolic link inode %u has %u bytes", inode->number, raw->size);
 		break;
 	case 0020000:
 	case 0060000:
@@ -61,7 +61,7 @@ static enum error check_used(struct volume *v, const struct inode *inode)
 	case 0140000:
 		break;
 	default:
-		return volume_corrupt(v, "inode %u has mode 0%o", inode->number, raw->mode);
+		return volume_corrupt(v, inode->number, 0, "inode %u has mode 0%o", inode->number, raw->mode);
 	}
 	return ERR_OK;
 }
@@ -84,11 +84,11 @@ enum error inode_get_used(struct volume *v, uint32_t number, struct inode *inode
 	if (!was_used(v, inode))
 		error = ERR_STALE;
 	else if (!checksum_inode_good(v, inode))
-		error = volume_corrupt(v, "inode %u: the checksum is wrong", number);
+		error = volume_corrupt(v, number, 0, "inode %u: the checksum is wrong", number);
 	else if (inode->raw->links_count == 0)
 		error = ERR_STALE;
 	else if (number < v->first_inode && number != EXT2_ROOT_INODE)
-		error = volume_corrupt(v, "inode %u is reserved, no entry may name it", number);
+		error = volume_corrupt(v, number, 0, "inode %u is reserved, no entry may name it", number);
 	else
 		error = check_used(v, inode);
 	if (error != ERR_OK)
@@ -160,7 +160,7 @@ enum error inode_count(struct volume *v, struct inode *inode, int64_t blocks)
 	struct ext2_inode *raw = inode->raw;
 	int64_t n = (int64_t)inode_blocks(v, inode) + blocks * (v->block_size / 512);
 	if (n < 0)
-		return volume_corrupt(v, "inode %u has more blocks than it counts", inode->number);
+		return volume_corrupt(v, inode->number, 0, "inode %u has more blocks than it counts", inode->number);
 	n >>= count_shift(v, raw);
 	if (n >> (v->huge_counts ? 48 : 32))
 		return ERR_TOO_BIG;
@@ -296,7 +296,7 @@ enum error inode_create(struct volume *v, uint32_t parent, uint16_t mode, struct
 	if (error != ERR_OK)
 		return error;
 	if (!fresh && inode->raw->links_count != 0)
-		error = volume_corrupt(v, "inode %u has links, but the bitmap calls it free", number);
+		error = volume_corrupt(v, number, 0, "inode %u has links, but the bitmap calls it free", number);
 	if (error == ERR_OK)
 		error = inode_modify(v, inode);
 	if (error == ERR_OK)
@@ -312,15 +312,15 @@ static enum error drop_attributes(struct volume *v, struct inode *inode)
 	struct buffer *b;
 	uint32_t block = inode->raw->file_acl;
 	if (!volume_block_is_data(v, block) || (v->descriptor_size > EXT2_GROUP_SIZE && inode->raw->file_acl_high))
-		return volume_corrupt(v, "inode %u has its attributes in block %u", inode->number, block);
+		return volume_corrupt(v, inode->number, block, "inode %u has its attributes in block %u", inode->number, block);
 	enum error error = cache_get(&v->cache, block, &b);
 	if (error != ERR_OK)
 		return error;
 	struct ext2_attributes *h = (struct ext2_attributes *)(void *)b->data;
 	if (!checksum_good(v, b, BLOCK_ATTRIBUTES, 0))
-		error = volume_corrupt(v, "attribute block %u: the checksum is wrong", block);
+		error = volume_corrupt(v, 0, block, "attribute block %u: the checksum is wrong", block);
 	else if (h->magic != EXT2_XATTR_MAGIC || h->references == 0)
-		error = volume_corrupt(v, "block %u is no attribute block", block);
+		error = volume_corrupt(v, 0, block, "block %u is no attribute block", block);
 	else if (h->references == 1)
 		error = alloc_free_blocks(v, block, 1);
 	else if ((error = cache_modify(&v->cache, b)) == ERR_OK)

@@ -133,7 +133,7 @@ enum error mark_write(struct volume *v, uint64_t mark)
 		checksum_inode_stale(v, &root);
 		cache_mark_dirty(&v->cache, root.buffer);
 	} else {
-		error = volume_corrupt(v, "the root directory's inode is damaged, or has lost its attributes");
+		error = volume_corrupt(v, EXT2_ROOT_INODE, 0, "the root directory's inode is damaged, or has lost its attributes");
 	}
 	inode_put(v, &root);
 	return error;

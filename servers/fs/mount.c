@@ -123,13 +123,27 @@ static enum error write_through(struct volume *v, uint64_t offset, const uint8_t
 	return error == ERR_OK ? ERR_OK : REFUSE(error, "a superblock could not be written: error %d", (int)error);
 }
 
+static void tell_of_device(const struct volume *v, struct ext2_super *s, const char *function, uint32_t line)
+{
+	struct damage d = {function, line, 0, 0, EXT4_ERROR_DEVICE, volume_seconds(v)};
+	damage_tell(s, &d, &d, 1);
+}
+
+// The journal's word lasts longer than that of the superblock, of which a replay may bring an older one back.
+static void tell_of_journal(const struct volume *v, struct ext2_super *s)
+{
+	if (s->error_count == 0)
+		tell_of_device(v, s, __func__, __LINE__);
+	s->state |= EXT2_STATE_ERROR;
+}
+
 // In the cache and on the disk: the block is clean, so both are the same.
 static enum error write_flags(struct volume *v, bool needs_recovery, bool had_errors)
 {
 	struct ext2_super *s = v->super;
 	s->feature_incompat = (s->feature_incompat & ~EXT3_INCOMPAT_RECOVER) | (needs_recovery ? EXT3_INCOMPAT_RECOVER : 0);
 	if (had_errors)
-		s->state |= EXT2_STATE_ERROR;
+		tell_of_journal(v, s);
 	uint8_t *scratch = v->disk->log + SCRATCH_OFFSET;
 	checksum_super_seal(s);
 	memcpy(scratch, s, sizeof(*s));
@@ -203,7 +217,7 @@ static enum error flag_error(struct volume *v)
 	enum error error = volume_read_super(v, &super);
 	if (error != ERR_OK || super.magic != EXT2_MAGIC)
 		return error;
-	super.state |= EXT2_STATE_ERROR;
+	tell_of_device(v, &super, __func__, __LINE__);
 	checksum_super_seal(&super);
 	memcpy(commit_scratch(&v->log), &super, sizeof(super));
 	return write_through(v, EXT2_SUPER_OFFSET, commit_scratch(&v->log), sizeof(super));

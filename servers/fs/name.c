@@ -37,7 +37,7 @@ static enum error find(struct volume *v, const struct inode *directory, struct n
 		return error;
 	error = inode_get_used(v, place->inode, inode);
 	if (error == ERR_STALE)
-		error = volume_corrupt(v, "directory inode %u names inode %u, which is not in use", directory->number,
+		error = volume_corrupt(v, directory->number, 0, "directory inode %u names inode %u, which is not in use", directory->number,
 				       place->inode);
 	if (error != ERR_OK)
 		directory_put(v, place);
@@ -342,14 +342,14 @@ static enum error check_not_below(struct volume *v, uint32_t outer, uint32_t inn
 		if (inode_is(&d, FS_MODE_DIRECTORY))
 			error = directory_find(v, &d, dot_dot.bytes, dot_dot.length, &place);
 		else
-			error = volume_corrupt(v, "inode %u is a parent, but no directory", inner);
+			error = volume_corrupt(v, inner, 0, "inode %u is a parent, but no directory", inner);
 		inode_put(v, &d);
 		if (error != ERR_OK)
-			return error == ERR_NOT_FOUND ? volume_corrupt(v, "directory %u has no parent", inner) : error;
+			return error == ERR_NOT_FOUND ? volume_corrupt(v, inner, 0, "directory %u has no parent", inner) : error;
 		inner = place.inode;
 		directory_put(v, &place);
 	}
-	return volume_corrupt(v, "the parents of directory %u do not lead to the root", inner);
+	return volume_corrupt(v, inner, 0, "the parents of directory %u do not lead to the root", inner);
 }
 
 static enum error check_target(struct volume *v, struct rename *r)
@@ -378,7 +378,7 @@ static enum error change_parent(struct volume *v, struct rename *r)
 	struct entry_place place;
 	enum error error = directory_find(v, &r->moved, dot_dot.bytes, dot_dot.length, &place);
 	if (error != ERR_OK)
-		return error == ERR_NOT_FOUND ? volume_corrupt(v, "directory %u has no parent", r->moved.number) : error;
+		return error == ERR_NOT_FOUND ? volume_corrupt(v, r->moved.number, 0, "directory %u has no parent", r->moved.number) : error;
 	error = cache_modify(&v->cache, place.buffer);
 	if (error == ERR_OK) {
 		place.entry->inode = r->to.number;

@@ -497,6 +497,7 @@ enum error fsop_perform(struct volume *v, const struct fs_call *call, uint64_t r
 	enum error error = inject("fs.op");
 	if (error != ERR_OK)
 		return error;
+	v->clock = call->now;
 	if (!fsop_changes(op))
 		return functions[op](v, call, result);
 	if (v->read_only)
@@ -561,20 +562,11 @@ void fsop_retire(struct volume *v, uint64_t handle, uint64_t now)
 	v->forced = 0;
 }
 
-// Who found damage says so in the superblock, with the next commit: e2fsck looks at the volume then.
-static void note_corruptions(struct volume *v)
-{
-	if (!v->corruptions || v->read_only || v->super->state & EXT2_STATE_ERROR)
-		return;
-	v->super->state |= EXT2_STATE_ERROR;
-	cache_mark_dirty(&v->cache, v->super_buffer);
-}
-
 enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
 {
 	enum error error;
 	*count = 0;
-	note_corruptions(v);
+	damage_note(v);
 	if (RECOVERABLE && v->has_mark && !v->read_only && (v->cache.dirty.count || mark != v->mark)) {
 		error = mark_write(v, mark);
 		if (error != ERR_OK)

@@ -33,14 +33,14 @@ static enum error chain_walk(struct volume *v, bool (*stop)(struct volume *v, co
 			return error;
 		if (!checksum_inode_good(v, inode)) {
 			inode_put(v, inode);
-			return volume_corrupt(v, "inode %u in the chain of orphans: the checksum is wrong", number);
+			return volume_corrupt(v, number, 0, "inode %u in the chain of orphans: the checksum is wrong", number);
 		}
 		if (stop(v, inode, wanted))
 			return ERR_OK;
 		number = inode->raw->dtime;
 		inode_put(v, inode);
 	}
-	return number ? volume_corrupt(v, "the chain of orphans does not end") : ERR_NOT_FOUND;
+	return number ? volume_corrupt(v, number, 0, "the chain of orphans does not end") : ERR_NOT_FOUND;
 }
 
 static bool is_it(struct volume *v, const struct inode *inode, uint32_t wanted)
@@ -98,7 +98,7 @@ static enum error chain_remove(struct volume *v, const struct inode *inode)
 enum error orphan_free(struct volume *v, struct inode *inode)
 {
 	if (inode->number < v->first_inode)
-		return volume_corrupt(v, "the chain of orphans has inode %u, which is reserved", inode->number);
+		return volume_corrupt(v, inode->number, 0, "the chain of orphans has inode %u, which is reserved", inode->number);
 	enum error error = inode_modify(v, inode);
 	if (error == ERR_OK)
 		error = chain_remove(v, inode);

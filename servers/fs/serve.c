@@ -315,7 +315,7 @@ static void perform_change(struct server_request *request, const struct fs_call 
 	}
 	lock_give(&volume_lock);
 	server_complete(request, error, error == ERR_OK ? told : 0);
-	if (error == ERR_OK)
+	if (error == ERR_OK || volume->damages)
 		schedule_commit();
 }
 
@@ -327,6 +327,8 @@ static void perform_read(struct server_request *request, const struct fs_call *c
 	lock_give(&volume_lock);
 	handle_seal_results(server_channel_key(request->channel), call->request->op, result);
 	server_complete(request, error, error == ERR_OK ? result : 0);
+	if (volume->damages)
+		schedule_commit(); // e2fsck is to know of it
 }
 
 void serve_request(struct server_request *request)

@@ -14,8 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CORRUPTIONS_LOGGED 32u
-
 struct feature_name {
 	uint32_t bit;
 	const char *name;
@@ -67,18 +65,6 @@ static void list_features(uint32_t bits, const struct feature_name *names, char 
 		if (used >= room)
 			return;
 	}
-}
-
-enum error volume_corrupt(struct volume *v, const char *format, ...)
-{
-	char text[128];
-	va_list list;
-	va_start(list, format);
-	vsnprintf(text, sizeof(text), format, list);
-	va_end(list);
-	if (v->corruptions++ < CORRUPTIONS_LOGGED)
-		log_line("fs: corrupt: %s", text);
-	return ERR_CORRUPT;
 }
 
 // ---- reading the superblock before there is a cache ----
@@ -495,6 +481,11 @@ uint64_t volume_newest_time(const struct volume *v)
 	newest = s->mtime > newest ? s->mtime : newest;
 	newest = s->lastcheck > newest ? s->lastcheck : newest;
 	return s->rev_level && s->mkfs_time > newest ? s->mkfs_time : newest;
+}
+
+uint32_t volume_seconds(const struct volume *v)
+{
+	return (uint32_t)(v->clock ? v->clock : v->super_buffer ? volume_newest_time(v) : 0);
 }
 
 struct ext2_group *volume_group(struct volume *v, uint32_t group)

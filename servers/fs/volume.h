@@ -48,6 +48,15 @@ struct stream { // a sequential reader
 	uint64_t ahead; // up to here blocks were asked for
 };
 
+struct damage { // an error, and who found it
+	const char *function;
+	uint32_t line;
+	uint32_t inode; // 0: none in particular
+	uint32_t block;
+	uint8_t code;   // EXT4_ERROR_*
+	uint32_t time;
+};
+
 struct volume {
 	struct disk *disk;
 	struct cache cache;
@@ -84,12 +93,15 @@ struct volume {
 	bool has_journal;
 	bool read_only;
 	bool fallback;
-	uint64_t now; // seconds since 1970, of the operation under way
+	uint64_t now; // seconds since 1970, of the changing operation under way
+	uint64_t clock; // of whatever operation began last; 0: none has
 	const uint64_t *forced; // results that the operation under way had when it was first performed; 0: this is the first time
 	bool (*is_open)(uint64_t handle); // somebody has the file open; 0: nobody ever
 	bool orphaned;        // the operation under way took the last name of an open file
 	bool orphans_damaged; // the chain cannot be worked off
-	uint64_t corruptions;
+	uint64_t corruptions; // found since the volume was opened
+	uint32_t damages; // of them, those that the superblock does not tell yet
+	struct damage first_damage, last_damage;
 	uint32_t stream_clock;
 	struct stream streams[VOLUME_STREAMS];
 	struct buffer *write_set[VOLUME_WRITE_BLOCKS]; // of the write under way
@@ -123,13 +135,24 @@ const char *volume_kind(const struct volume *v);
 uint32_t volume_dirty_limit(const struct volume *v);
 // Newest time that the superblock knows of.
 uint64_t volume_newest_time(const struct volume *v);
+// As well as it is known now.
+uint32_t volume_seconds(const struct volume *v);
 struct ext2_group *volume_group(struct volume *v, uint32_t group);
 // Checksums of the descriptors in the block of them with that index.
 void volume_seal_groups(struct volume *v, uint32_t index);
-// Counts, logs a line (the first ones), returns ERR_CORRUPT.
-enum error volume_corrupt(struct volume *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
 enum error volume_modify_super(struct volume *v);
 enum error volume_modify_group(struct volume *v, uint32_t group);
+
+// ---- damage.c: what the superblock tells of errors ----
+
+// Keeps it for the superblock, counts, logs a line (the first ones), returns ERR_CORRUPT. `inode`, `block`: where; 0: none.
+#define volume_corrupt(v, inode, block, ...)                                                                           \
+	damage_found(v, (struct damage){__func__, __LINE__, inode, block, EXT4_ERROR_CORRUPTED, 0}, __VA_ARGS__)
+enum error damage_found(struct volume *v, struct damage d, const char *format, ...) __attribute__((format(printf, 3, 4)));
+// Before a commit copies: the superblock takes over what was found.
+void damage_note(struct volume *v);
+// So many errors more: flags the superblock. Not sealed.
+void damage_tell(struct ext2_super *s, const struct damage *first, const struct damage *last, uint32_t count);
 
 // ---- layout.c: places ----
 

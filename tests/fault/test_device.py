@@ -69,6 +69,7 @@ def judge(t, image, kept, journal_notes, volume_notes):
     said = subprocess.run(["/sbin/dumpe2fs", "-h", str(copy)], capture_output=True, text=True).stdout
     t.equal(bool(re.search(r"^Journal errno: +-5$", said, re.M)), journal_notes, "whether the journal's superblock notes the error")
     t.equal(bool(re.search(r"^Filesystem state: +clean with errors$", said, re.M)), volume_notes, "whether the volume's superblock does")
+    t.equal(re.findall(r"^(?:FS Error count|First error err): +(\S+)$", said, re.M), ["1", "EIO"] if volume_notes else [], "errors that it counts")
     done = subprocess.run(["/sbin/e2fsck", "-fp", str(copy)], capture_output=True, text=True)
     t.check(done.returncode <= 1, f"e2fsck -fp ended with {done.returncode}:\n{done.stdout[-2000:]}")
     t.image_is_sound(copy)

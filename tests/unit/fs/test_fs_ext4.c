@@ -383,6 +383,62 @@ static void orphans(void **state)
 	finish();
 }
 
+// ---- what the superblock tells of errors ----
+
+static void assert_told(uint32_t count, uint32_t inode, const char *words)
+{
+	char command[512];
+	const struct ext2_super *s = (const struct ext2_super *)(void *)(h.image.bytes + EXT2_SUPER_OFFSET);
+	assert_int_equal(s->error_count, count);
+	assert_int_equal(s->last_error_inode, inode);
+	assert_int_equal(s->state, EXT2_STATE_VALID | EXT2_STATE_ERROR);
+	snprintf(command, sizeof(command),
+		 "export TZ=UTC; dumpe2fs -h $f 2> /dev/null | tr -s ' ' > $f.log; for w in %s; do grep -q \"^$(echo $w | tr _ ' ')\" $f.log || "
+		 "{ echo $w; cat $f.log; exit 1; } >&2; done", words);
+	assert_true(host_run(&h, command));
+}
+
+static void damage_inode(uint64_t handle, bool damaged)
+{
+	uint64_t at = (uint64_t)h.volume->places[0].inode_table * 1024 + (FS_HANDLE_INODE(handle) - 1) * h.volume->inode_size;
+	h.image.bytes[at + 1] = damaged ? 0xf1 : 0x81; // the type
+}
+
+static void stat_fails(uint64_t handle, uint64_t now)
+{
+	h.now = now;
+	assert_int_equal(host_call(&h, FS_OP_STAT, handle, 0, 0, 0, 0, sizeof(struct fs_stat)), ERR_CORRUPT);
+}
+
+// Counted and dated as dumpe2fs and Linux show it, whoever found it and however often; e2fsck sets all of it back.
+static void errors_are_told(void **state)
+{
+	mount(*state, 20001);
+	uint64_t first = create("first"), second = create("second");
+	assert_int_equal(host_commit(&h), ERR_OK);
+	assert_int_equal(host_mount(&h), ERR_OK); // or the journal mends it
+	damage_inode(first, true);
+	damage_inode(second, true);
+	assert_int_equal(host_mount(&h), ERR_OK);
+	fixture_quiet = true;
+	stat_fails(first, 1900000000);
+	stat_fails(second, 1900000001);
+	assert_int_equal(host_commit(&h), ERR_OK);
+	assert_told(2, FS_HANDLE_INODE(second), "FS_Error_count:_2 First_error_time:_Sun_Mar_17_ First_error_inode_#:_12 First_error_err:_EFSCORRUPTED "
+		    "Last_error_inode_#:_13 First_error_function: Last_error_line_#:");
+	assert_int_equal(host_mount(&h), ERR_OK);
+	assert_int_equal(host_commit(&h), ERR_OK); // nothing new
+	stat_fails(second, 1900000002);
+	assert_int_equal(host_commit(&h), ERR_OK);
+	assert_told(3, FS_HANDLE_INODE(second), "FS_Error_count:_3 First_error_inode_#:_12");
+	fixture_quiet = false;
+	damage_inode(first, false);
+	damage_inode(second, false);
+	assert_true(host_run(&h, "export E2FSCK_TIME=1900000009; e2fsck -fp $f > $f.log 2>&1; test $? -le 1 && e2fsck -fn $f >> $f.log 2>&1 && "
+				 "! dumpe2fs -h $f 2> /dev/null | grep -i 'error count\\|last error\\|with errors' >> $f.log || { cat $f.log >&2; false; }"));
+	host_free(&h);
+}
+
 // ---- volumes that are not served, or only read ----
 
 static void refused(const char *options, enum error want, const char *sentence)
@@ -494,6 +550,9 @@ int main(void)
 		cmocka_unit_test(refusals),		cmocka_unit_test(read_only_features),
 		cmocka_unit_test(backup_superblocks),
 		cmocka_unit_test(orphans),
+		cmocka_unit_test_prestate(errors_are_told, (void *)(uintptr_t)"-b 1024"),
+		cmocka_unit_test_prestate(errors_are_told, (void *)(uintptr_t)EXT4 "-b 1024"),
+		cmocka_unit_test_prestate(errors_are_told, (void *)(uintptr_t)"-t ext4 -b 1024"),
 		cmocka_unit_test(places),
 	};
 	cmocka_set_test_filter(getenv("ONLY"));

@@ -763,6 +763,34 @@ static void replay_is_committed(void **state)
 	end();
 }
 
+static void lookup_fails_main(void *argument)
+{
+	(void)argument;
+	assert_int_equal(host_call(&workers[0].host, FS_OP_LOOKUP, FS_HANDLE(EXT2_ROOT_INODE, 0), 0, 0, "new", 3, 0), ERR_CORRUPT);
+}
+
+// Who only read found damage: the superblock is told all the same.
+static void damage_is_committed(void **state)
+{
+	(void)state;
+	fixture_seed(51);
+	begin("-b 1024 -N 3000", 1 << 20, 512 << 10);
+	one(make_main);
+	one(sync_main);
+	uint64_t at = volume->places[0].inode_table * 1024ull + 11 * volume->inode_size;
+	while (volume_host.image.bytes[at] != (0100644 & 0xff) || volume_host.image.bytes[at + 1] != 0100644 >> 8)
+		at += volume->inode_size; // the first file
+	uint8_t *type = volume_host.image.bytes + at + 1;
+	*type = 0xf1;
+	assert_true(incarnate());
+	fixture_quiet = true;
+	one(lookup_fails_main);
+	fixture_quiet = false;
+	wait_turns(60000);
+	assert_int_equal(((struct ext2_super *)(void *)(volume_host.image.bytes + EXT2_SUPER_OFFSET))->error_count, 1);
+	forget_volume();
+}
+
 // ---- a client that forged its log: it loses its own ----
 
 static enum error call(unsigned who, uint16_t op, uint64_t a0, uint64_t a1, const char *out)
@@ -1452,6 +1480,9 @@ static void aborted_journal(void **state)
 	wait_turns(1000);
 	assert_int_equal(jbd2_get(super + JBD2_S_ERROR), (uint32_t)-5);
 	assert_int_equal(s->state, EXT2_STATE_VALID | EXT2_STATE_ERROR);
+	assert_int_equal(s->error_count, 1);
+	assert_int_equal(s->first_error_code, EXT4_ERROR_DEVICE);
+	assert_string_equal(s->last_error_function, "flag_error");
 	uint64_t refused = bad_from;
 	for (unsigned i = 0; i < 3; i++) {
 		bad_from = i ? refused : bad_to; // it takes writes again: not before the next boot
@@ -1463,9 +1494,11 @@ static void aborted_journal(void **state)
 	bad_from = bad_to = 0;
 	volume_host.image.pending_count = 0;
 	((struct ext2_super *)(uintptr_t)s)->state = EXT2_STATE_VALID; // as a replay may leave it
+	((struct ext2_super *)(uintptr_t)s)->error_count = 0;
 	assert_int_equal(host_mount(&volume_host), ERR_OK); // the next boot
 	assert_int_equal(s->state, EXT2_STATE_VALID | EXT2_STATE_ERROR);
 	assert_int_equal(jbd2_get(super + JBD2_S_ERROR), 0);
+	assert_int_equal(s->error_count, 1);
 	assert_int_equal(host_lookup(&volume_host, ROOT, "new") != 0, in_place);
 	forget_volume();
 }
@@ -1511,6 +1544,7 @@ int main(void)
 		CASE(deaths_journal, deaths, EXT3),
 		cmocka_unit_test(failed_commit_is_tried_again),
 		cmocka_unit_test(replay_is_committed),
+		cmocka_unit_test(damage_is_committed),
 		CASE(lost_creation_ext2, lost_creation, EXT2),
 		CASE(lost_creation_ext4, lost_creation, EXT4),
 		cmocka_unit_test(lost_append),
