@@ -550,9 +550,9 @@ int main(void)
 		cmocka_unit_test(refusals),		cmocka_unit_test(read_only_features),
 		cmocka_unit_test(backup_superblocks),
 		cmocka_unit_test(orphans),
-		cmocka_unit_test_prestate(errors_are_told, (void *)(uintptr_t)"-b 1024"),
-		cmocka_unit_test_prestate(errors_are_told, (void *)(uintptr_t)EXT4 "-b 1024"),
-		cmocka_unit_test_prestate(errors_are_told, (void *)(uintptr_t)"-t ext4 -b 1024"),
+		CASE(errors_are_told_ext2, errors_are_told, "-b 1024"),
+		CASE(errors_are_told_ext4, errors_are_told, EXT4 "-b 1024"),
+		CASE(errors_are_told_journal, errors_are_told, "-t ext4 -b 1024"),
 		cmocka_unit_test(places),
 	};
 	cmocka_set_test_filter(getenv("ONLY"));
