@@ -8,6 +8,7 @@
 #include "kernel/mesh.h"
 #include "kernel/reboot.h"
 
+#define LOOK_SHIFT 4  // a second / 16 between two looks at the files of blocked domains, when nothing else enters the kernel
 #define SLICE_US 5000 // long against a switch (about 10 us), short against what a person notices
 // CSRs that are saved and loaded as they are.
 #define SWITCHED_REGISTERS(X)                                                                                          \
@@ -83,13 +84,18 @@ void schedule_remove(struct domain *d)
 		schedule_unload(d->core);
 }
 
-// An interrupt that would end the wfi of the loaded domain. hgeip shows enabled and pending identities of its file.
-static bool has_pending(const struct domain *d)
+// An interrupt that would end the wfi of the loaded domain. hgeip shows enabled and pending identities of its file. QEMU changes
+// it without a lock: a claim from one file and a ring to another of this hart can leave a bit set that nothing pending
+// stands behind, until the next ring: we do that, or its owner would never sleep, and starve who comes after it.
+static bool has_pending(struct domain *d)
 {
 	uint64_t enabled = csr_read(CSR_VSIE);
 	bool external = enabled & 1ul << INTERRUPT_EXTERNAL;
-	if (external && d->file != 0 && (csr_read(CSR_HGEIP) & 1ul << d->file))
+	if (external && d->file != 0 && (csr_read(CSR_HGEIP) & 1ul << d->file)) {
+		if (csr_read(CSR_VSTOPEI) == 0)
+			domain_ring(d, IDENTITY_EVENT);
 		return true;
+	}
 	if (external && d->file == 0 && any_sticky(d))
 		return true;
 	if ((enabled & 1ul << INTERRUPT_SOFT) && (csr_read(CSR_HVIP) & HVIP_VSSIP))
@@ -205,7 +211,8 @@ static void deadline_handle(struct core *core, struct deadline *due)
 }
 
 // Looks at hgeip once more after the last write of hgeie: QEMU computes SGEIP from a hgeip that it read before it had
-// its lock, so that a ring in between leaves hgeip set and SGEIP clear.
+// its lock, so that a ring in between leaves hgeip set and SGEIP clear. So does a ring while the domain that runs here claims,
+// which only a look later finds (timer_set).
 static void guest_interrupts_take(struct core *core)
 {
 	uint64_t pending;
@@ -274,6 +281,13 @@ static void slice_set(struct core *core, const struct domain *d)
 		deadline_cancel(&core->deadlines, &core->slice);
 }
 
+static void timer_set(struct core *core)
+{
+	uint64_t at = deadline_next(&core->deadlines);
+	uint64_t look = core->file_owner_blocked ? time_read() + (core->plan->timebase >> LOOK_SHIFT) : DEADLINE_NEVER;
+	csr_write(CSR_STIMECMP, at < look ? at : look);
+}
+
 static void wait_for_work(struct core *core)
 {
 	schedule_unload(core);
@@ -298,7 +312,7 @@ struct domain *schedule_next(struct core *core)
 		}
 		d->state = DOMAIN_RUNNING;
 		slice_set(core, d);
-		csr_write(CSR_STIMECMP, deadline_next(&core->deadlines));
+		timer_set(core);
 		// With company a wfi traps, so that the others get the core.
 		csr_write(CSR_HSTATUS, d->hstatus | (run_queue_count(&core->run) || core->jobs ? HSTATUS_VTW : 0));
 		if (d->hstatus & HSTATUS_SPVP)

@@ -27,6 +27,7 @@
 #define CSR_VSTIMECMP 0x24d
 #define CSR_VSISELECT 0x250
 #define CSR_VSIREG 0x251
+#define CSR_VSTOPEI 0x25c
 #define CSR_VSATP 0x280
 #define CSR_HSTATUS 0x600
 #define CSR_HEDELEG 0x602
