@@ -204,7 +204,7 @@ uint32_t commit_dirty_max(const struct commit_log *log)
 // INV-60: a replay may write what the journal holds, so what is newer has to stand behind it there.
 static bool goes_in_place(const struct commit_log *log, const struct buffer *b)
 {
-	return !log->journal.area || (b->flags & BUFFER_CONTENT && !journal_may_hold(&log->journal, b->block));
+	return !log->journal.area || (b->flags & BUFFER_CONTENT && !journal_may_hold(log->journal.area, b->block));
 }
 
 // What goes in place first, then metadata, each in the order of block numbers.
@@ -287,7 +287,7 @@ static void copy_block(struct commit_log *log, uint32_t place, uint32_t kind, co
 	uint8_t *to = staged(log, place);
 	uint64_t digest = digest_copy(to, b->data, log->block_size);
 	if (kind == COMMIT_METADATA) {
-		journal_held(&log->journal, b->block);
+		journal_held(log->journal.area, b->block);
 		if (jbd2_get(to) == JBD2_MAGIC) {
 			kind = COMMIT_ESCAPED;
 			jbd2_put(to, 0);
@@ -315,7 +315,7 @@ static void note_journal_block(struct commit_log *log, uint32_t place)
 
 static void make_revokes(struct commit_log *log, const struct layout *l, uint32_t sequence)
 {
-	struct journal *j = &log->journal;
+	const struct journal *j = &log->journal;
 	uint32_t most = journal_revokes_max(j->area);
 	for (uint32_t i = 0; i < l->revoke_blocks; i++) {
 		uint32_t left = j->revoke_count - i * most;
@@ -323,9 +323,6 @@ static void make_revokes(struct commit_log *log, const struct layout *l, uint32_
 				    staged(log, l->in_place + i));
 		note_journal_block(log, l->in_place + i);
 	}
-	for (uint32_t i = 0; i < j->revoke_count; i++)
-		journal_revoked(j, j->revokes[i]);
-	j->revoke_count = 0;
 }
 
 #define TAGS_MOST (4096u / 8u)
@@ -396,6 +393,8 @@ enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t mar
 	if (log->journal.area)
 		make_transaction(log, &l, now);
 	record_make(log, l.count, mark);
+	if (log->journal.area) // not before: who dies before the record is valid has made no revoke records
+		journal_revokes_made(&log->journal);
 	log->commits++;
 	log->blocks_written += n;
 	*count = n;
@@ -551,14 +550,29 @@ enum error commit_checkpoint(struct commit_log *log)
 	return checkpoint(log->disk);
 }
 
+// A move of the tail emptied the journal but for this transaction: the filter starts anew with what this one holds.
+static void renew_filter(struct disk *disk, struct journal_area *area)
+{
+	const struct commit_header *h = header_of(disk);
+	const struct commit_entry *e = entries_of(disk);
+	journal_forget(area);
+	for (uint32_t i = h->in_place; i < h->count; i++) {
+		if (is_metadata(&e[i]))
+			journal_held(area, e[i].block);
+	}
+}
+
 static void journal_advance(struct disk *disk)
 {
 	const struct commit_header *h = header_of(disk);
 	uint32_t bytes;
 	struct journal_area *area = commit_journal_area(disk, &bytes);
+	if (h->move_tail)
+		renew_filter(disk, area);
 	journal_move(area, journal_next(area, h->start, h->count - h->in_place), h->transaction + 1, h->tail);
 }
 
+// Whoever dies in here does all of it again, for the record says LOGGED to the end.
 static void finish(struct disk *disk)
 {
 	struct commit_header *h = header_of(disk);
@@ -570,22 +584,9 @@ static void finish(struct disk *disk)
 	h->state = COMMIT_EMPTY;
 }
 
-// A move of the tail emptied the journal but for this transaction: the filter starts anew with what this one holds.
-static void renew_filter(struct commit_log *log)
-{
-	const struct commit_header *h = log->header;
-	journal_forget(&log->journal);
-	for (uint32_t i = h->in_place; i < h->count; i++) {
-		if (is_metadata(&log->entries[i]))
-			journal_held(&log->journal, log->entries[i].block);
-	}
-}
-
 void commit_finish(struct commit_log *log)
 {
 	(void)inject("fs.commit.done");
-	if (log->journal.area && log->header->move_tail && log->header->count)
-		renew_filter(log);
 	finish(log->disk);
 }
 

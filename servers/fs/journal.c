@@ -9,7 +9,8 @@
 // which is written in place: freeing a block that the journal may hold writes a revoke record; and content of a block that
 // the journal may still hold (the filter says so) goes through the journal.
 // If the server dies: the area survives, with check words; if one is wrong, the journal is read from the disk as after a
-// power cut (mount.c).
+// power cut (mount.c). The filter has no check word, since any death may leave it half changed: so bits are set before a record is
+// valid and cleared only while one says so, and it never has too few.
 #include "servers/fs/journal.h"
 #include "abi/channel.h"
 #include "servers/fs/volume.h"
@@ -160,7 +161,7 @@ void journal_move(struct journal_area *area, uint32_t head, uint32_t sequence, u
 
 void journal_area_ready(struct journal_area *area, uint32_t sequence)
 {
-	memset((uint8_t *)(area + 1), 0, area->filter_bytes);
+	journal_forget(area);
 	journal_move(area, area->first, sequence, area->first);
 	area->check = area_check(area);
 }
@@ -180,7 +181,6 @@ void journal_attach(struct journal *journal, struct journal_area *area, uint32_t
 {
 	memset(journal, 0, sizeof(*journal));
 	journal->area = area;
-	journal->filter = (uint8_t *)(area + 1);
 	journal->blocks = blocks;
 }
 
@@ -229,38 +229,42 @@ void journal_super_abort(struct journal_area *area)
 
 // ---- what the journal may hold ----
 
-static uint32_t filter_bit(const struct journal *journal, uint32_t block)
+static uint32_t filter_bit(const struct journal_area *area, uint32_t block)
 {
-	return block & (journal->area->filter_bytes * 8 - 1);
+	return block & (area->filter_bytes * 8 - 1);
 }
 
-void journal_held(struct journal *journal, uint32_t block)
+void journal_held(struct journal_area *area, uint32_t block)
 {
-	uint32_t bit = filter_bit(journal, block);
-	journal->filter[bit / 8] |= (uint8_t)(1u << bit % 8);
+	uint32_t bit = filter_bit(area, block);
+	((uint8_t *)(area + 1))[bit / 8] |= (uint8_t)(1u << bit % 8);
 }
 
-bool journal_may_hold(const struct journal *journal, uint32_t block)
+bool journal_may_hold(const struct journal_area *area, uint32_t block)
 {
-	uint32_t bit = filter_bit(journal, block);
-	return journal->filter[bit / 8] >> bit % 8 & 1;
+	uint32_t bit = filter_bit(area, block);
+	return ((const uint8_t *)(area + 1))[bit / 8] >> bit % 8 & 1;
 }
 
-void journal_forget(struct journal *journal)
+void journal_forget(struct journal_area *area)
 {
-	memset(journal->filter, 0, journal->area->filter_bytes);
+	memset((uint8_t *)(area + 1), 0, area->filter_bytes);
 }
 
-void journal_revoked(struct journal *journal, uint32_t block)
+// A bit that several blocks share stays.
+void journal_revokes_made(struct journal *journal)
 {
-	uint32_t bit = filter_bit(journal, block);
-	if (journal->area->filter_bytes * 8ull >= journal->blocks)
-		journal->filter[bit / 8] &= (uint8_t)~(1u << bit % 8);
+	bool exact = journal->area->filter_bytes * 8ull >= journal->blocks;
+	for (unsigned i = 0; exact && i < journal->revoke_count; i++) {
+		uint32_t bit = filter_bit(journal->area, journal->revokes[i]);
+		((uint8_t *)(journal->area + 1))[bit / 8] &= (uint8_t)~(1u << bit % 8);
+	}
+	journal->revoke_count = 0;
 }
 
 void journal_revoke(struct journal *journal, uint32_t block)
 {
-	if (journal->area && journal_may_hold(journal, block) && journal->revoke_count < JOURNAL_REVOKES)
+	if (journal->area && journal_may_hold(journal->area, block) && journal->revoke_count < JOURNAL_REVOKES)
 		journal->revokes[journal->revoke_count++] = block;
 }
 

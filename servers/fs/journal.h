@@ -28,7 +28,8 @@ struct journal_area {
 	uint32_t first;
 	uint32_t incompat; // JBD2_INCOMPAT_*
 	uint32_t seed;     // of checksums
-	uint32_t filter_bytes; // of the filter behind this structure, a power of two
+	uint32_t filter_bytes; // of the filter behind this structure, a power of two: a bit for each block number, modulo
+			       // its size, that may be in the journal. It may have too many, never too few
 	uint32_t run_count;
 	struct journal_run runs[JOURNAL_RUNS];
 };
@@ -36,7 +37,6 @@ _Static_assert(sizeof(struct journal_area) % 8 == 0, "the filter behind it is al
 
 struct journal {
 	struct journal_area *area; // 0: the volume has none
-	uint8_t *filter; // a bit for each block number (modulo its size): may be in the journal
 	uint32_t blocks; // of the volume
 	uint32_t revokes[JOURNAL_REVOKES]; // of the transaction that is being made
 	unsigned revoke_count;
@@ -75,11 +75,11 @@ void journal_super_abort(struct journal_area *area);
 
 // ---- what it holds ----
 
-void journal_held(struct journal *journal, uint32_t block);
-bool journal_may_hold(const struct journal *journal, uint32_t block);
-void journal_forget(struct journal *journal); // it is empty
-// A revoke record for it is in the transaction: what the journal has of it does not count. Only where the filter is exact.
-void journal_revoked(struct journal *journal, uint32_t block);
+void journal_held(struct journal_area *area, uint32_t block);
+bool journal_may_hold(const struct journal_area *area, uint32_t block);
+void journal_forget(struct journal_area *area); // it is empty
+// The revoke records of the transaction will be in the journal, whoever dies: what it has of those blocks does not count any more.
+void journal_revokes_made(struct journal *journal);
 // The block is free: a replay must not bring an older content of it back.
 void journal_revoke(struct journal *journal, uint32_t block);
 void journal_op_begin(struct journal *journal);
