@@ -94,6 +94,7 @@ struct core {
 	bool vmid_usable;
 	bool born;         // all records are its own: the next incarnation may read them
 	uint64_t since;    // when it came online
+	uint64_t died;     // when it panicked, 0: it has not
 	uint32_t young;    // short lives in a row before this one (adopt.c)
 	struct domain *serving; // in whose call, or on whose record, the kernel works: if it dies of that, the next one does not trust it
 	uint32_t call_number; // of requests to other kernels
@@ -108,6 +109,13 @@ _Static_assert(sizeof(struct core) <= PARTITION_CORE_SLOT, "struct core fits its
 static inline unsigned chief_core(uint64_t chief)
 {
 	return chief >> 16 & 0xffff;
+}
+
+// Where the supervisor is said to be. What a dead kernel left can be anything, so a core that does not exist is not believed.
+static inline void chief_hear(struct core *core, uint64_t chief)
+{
+	if (chief > core->chief && chief_core(chief) < core->core_count)
+		core->chief = chief;
 }
 
 static inline struct info_page *partition_info(paddr_t partition)

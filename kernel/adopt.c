@@ -128,8 +128,8 @@ void adopt_claim(struct core *core)
 		return;
 	core->log = former->log; // the epitaph is in it
 	core->log_shown = former->log_shown;
-	core->chief = former->chief;
-	core->young = time_read() - former->since < YOUNG_MS * core->plan->timebase / 1000 ? former->young + 1 : 0;
+	chief_hear(core, former->chief);
+	core->young = former->died - former->since < YOUNG_MS * core->plan->timebase / 1000 ? former->young + 1 : 0;
 	memcpy(core->generations, former->generations, sizeof(core->generations));
 	for (unsigned i = 0; i < DOMAIN_MAX; i++) {
 		struct domain *d = former->domains[i];

@@ -41,7 +41,7 @@ bool mesh_core_online(const struct core *core, unsigned peer)
 bool mesh_core_alive(const struct core *core, unsigned peer)
 {
 	const struct mesh_peer *p = &core->peers[peer];
-	return (p->info->state == CORE_ONLINE && !p->fenced) || p->info->state == CORE_STARTING;
+	return (p->info->state == CORE_ONLINE || p->info->state == CORE_STARTING) && !p->fenced; // peer_renew ends that
 }
 
 // Both have begun their side of the two rings anew since the other's incarnation began (INV-17).

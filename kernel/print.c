@@ -78,6 +78,7 @@ _Noreturn void kernel_panic(struct core *core, const char *format, ...)
 	if (panicking)
 		sbi_hart_stop();
 	panicking = true;
+	core->died = time_read();
 	char line[LINE_BYTES];
 	size_t n = format_line(line, sizeof(line), "core %u panics: ", core->id);
 	va_list arguments;

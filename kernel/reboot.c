@@ -51,7 +51,7 @@ void reboot_duty(struct core *core)
 static void fence_here(struct core *core, unsigned dead, uint64_t chief)
 {
 	core->peers[dead].fenced = true;
-	core->chief = chief > core->chief ? chief : core->chief;
+	chief_hear(core, chief);
 	mesh_forget(core, dead);
 	channel_fence_all(core, dead);
 	call_notice_core(core, dead);
@@ -87,7 +87,9 @@ static void hart_look(struct core *core, unsigned dead)
 	struct mesh_peer *p = &core->peers[dead];
 	const struct plan_core *c = &core->plan->cores[dead];
 	bool stopped = sbi_hart_status(c->hart).value == SBI_HART_STOPPED;
-	if (p->info->state == CORE_ONLINE && p->info->incarnation != p->dying) {
+	bool lived = p->info->incarnation != p->dying && p->info->time_booted; // came online since then, and may be dead again
+	p->futile = lived ? 0 : p->futile;
+	if (lived && p->info->state == CORE_ONLINE) {
 		p->rebooting = false;
 	} else if (stopped && ++p->futile > FUTILE_MAX) {
 		fence(core, dead, "its kernel does not get online any more");
@@ -122,7 +124,8 @@ void reboot_begin(struct core *core, unsigned dead)
 		mesh_notice(core, dead, NOTICE_STOP, call_nothing);
 	if (!p->rebooting)
 		p->dying = p->info->state == CORE_STARTING ? 0 : p->info->incarnation;
-	p->patience = time_read() + ms(core, silent ? STOP_MS : START_MS);
+	if (!p->rebooting || p->info->state == CORE_PANICKED) // a rebirth under way keeps its deadline, whoever else dies meanwhile
+		p->patience = time_read() + ms(core, silent ? STOP_MS : START_MS);
 	p->rebooting = true;
 	mesh_forget(core, dead);
 	look_later(core);
@@ -152,7 +155,7 @@ void reboot_notice(struct core *core, unsigned from, const uint64_t word[6])
 void reboot_listed(struct core *core, unsigned from, const uint64_t word[6])
 {
 	core->peers[from].listed = true;
-	core->chief = word[1] > core->chief ? word[1] : core->chief;
+	chief_hear(core, word[1]);
 	for (unsigned i = 0; i < core->core_count; i++)
 		if (i != core->id && (word[0] >> i & 1) && !core->peers[i].fenced && !core->peers[i].listed)
 			fence_here(core, i, 0);

@@ -330,6 +330,7 @@ static void doom(struct core *core, unsigned step)
 	if (!former || former->doom < 8 || former->doom % 8 != step)
 		return;
 	former->doom -= 8;
+	core->doom = former->doom; // it may be the former of the next
 	while (step == DOOM_HANG)
 		__asm__ volatile("");
 	kernel_panic(core, "it was asked to, at step %u of its rebirth", step);
@@ -371,6 +372,7 @@ _Noreturn void core_main(paddr_t partition)
 	adopt_finish(core);
 	doom(core, DOOM_ONLINE);
 	online_tell(core);
+	doom(core, DOOM_YOUNG);
 	if (core->id == 0 && core->incarnation == 1) {
 		interrupt_aplic_start(core);
 		wait_for_others(core);

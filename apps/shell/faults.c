@@ -131,7 +131,7 @@ static struct victim {
 static enum error await_core(unsigned core)
 {
 	uint64_t state, now;
-	for (unsigned i = 0; i < CORE_LOOKS; i++) {
+	for (unsigned i = 0; i < CORE_LOOKS && !console_interrupted(); i++) {
 		enum error e = supervision_core(core, &state, &now);
 		if (e != ERR_OK || state == CORE_LOST)
 			return e == ERR_OK ? ERR_CORE_LOST : e;
@@ -189,7 +189,7 @@ static enum error crash_await(uint64_t cores, bool hang)
 static int crash_core(int argc, char **argv)
 {
 	static const char *const words[] = {"panic", "jump", "store", "hang", "nap"};
-	static const char *const steps[] = {"", "claim", "meet", "finish", "online", "hang"};
+	static const char *const steps[] = {"", "claim", "meet", "finish", "online", "hang", "young"};
 	uint64_t cores, state, times = 1;
 	enum error e = ERR_OK;
 	char text[24];

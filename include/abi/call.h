@@ -77,8 +77,8 @@ enum call_right { CALL_RIGHT_P, CALL_RIGHT_S, CALL_RIGHT_C, CALL_RIGHT_D, CALL_R
 enum core_crash { CORE_CRASH_PANIC, CORE_CRASH_JUMP, CORE_CRASH_STORE, CORE_CRASH_HANG, CORE_CRASH_NAP }; // NAP: hangs for CORE_NAP_MS
 #define CORE_NAP_MS 12000u // until it is fenced off, and longer
 // Where a new incarnation of a kernel dies: before it claims its records, before it meets the other kernels, before and after it
-// makes its tables anew; or it hangs before it meets them.
-enum doom { DOOM_NONE, DOOM_CLAIM, DOOM_MEET, DOOM_FINISH, DOOM_ONLINE, DOOM_HANG, DOOM_STEPS };
+// makes its tables anew, or when it has just come online (YOUNG); or it hangs before it meets them.
+enum doom { DOOM_NONE, DOOM_CLAIM, DOOM_MEET, DOOM_FINISH, DOOM_ONLINE, DOOM_HANG, DOOM_YOUNG, DOOM_STEPS };
 
 #define PROT_READ 1u
 #define PROT_WRITE 2u

@@ -253,6 +253,21 @@ def dies_in_its_rebirth(t, step):
 
 
 @case
+def reboot_restarts_all_after_short_lives(t):
+    """A kernel may die of a domain that goes on: after eight lives in a row that ended as soon as it was online, it lets none go on. So
+    many are no reason to give it up. (On a busy host one of the lives may be longer: hence more than eight.)"""
+    machine = t.boot(boot=system(t, shell=0), cores=4)
+    for lives, goes_on in ((7, True), (16, False)):
+        before = cores(t, machine)[2][1]
+        t.run(machine, f"crash core 2 panic young {lives}")
+        t.equal(cores(t, machine)[2], ("online", before + lives + 1), "core 2")
+        all_up(t, machine)
+        t.equal(t.services(machine)["fs"]["epoch"] == 1, goes_on, "fs went on")
+    t.run(machine, "crash core 2")  # a long life: it goes on again
+    t.run(machine, "cat /empty")
+
+
+@case
 def reboot_gives_up(t):
     """A kernel that dies in each of its rebirths is fenced off, and its clients are told; the other cores go on."""
     machine = t.boot(boot=system(t, shell=0), cores=4)
@@ -273,6 +288,20 @@ def reboot_hangs_in_its_rebirth(t):
     t.check(status != 0, f"it came back: {output!r}")
     t.check("core 1 is fenced off: its kernel hangs in its rebirth" in t.run(machine, "log"), "the log does not say so")
     t.equal(cores(t, machine)[1][0], "lost", "core 1")
+    t.run(machine, "crash core 2")  # nobody waits for it any more
+    t.check("did not come up" not in t.run(machine, "log"), "core 2 waited for core 1")
+
+
+@case(full=True)
+def reboot_hangs_while_others_die(t):
+    """A rebirth that hangs is given up in its time, however often other kernels die meanwhile."""
+    machine = t.boot(boot=system(t, shell=0, storm=3), cores=5)
+    machine.type("crash core 4 panic hang\n")
+    machine.expect(r"core 4 panics")
+    machine.type("\x03")
+    machine.prompt()
+    t.run(machine, "storm 20 --only blk,fs --actions core --rate 2 --seed 1 --quiet", seconds=900)
+    t.check("core 4 is fenced off: its kernel hangs in its rebirth" in t.run(machine, "log"), "the log does not say so")
 
 
 @case(full=True, dead=["0,1", "2,3"])
