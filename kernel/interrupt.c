@@ -44,16 +44,19 @@ void interrupt_ring_self(struct core *core)
 void interrupt_take_external(struct core *core)
 {
 	uint32_t identity;
+	bool mesh = false; // who sends, or begins anew, rings: without that there is nothing to look at
 	while ((identity = imsic_claim_own()) != 0) {
 		info_count(core->info, INFO_TRAP_EXTERNAL);
 		unsigned n = identity - DEVICE_IDENTITY_FIRST;
+		mesh |= identity == MESH_IDENTITY;
 		if (identity == MESH_IDENTITY || n >= DEVICE_IDENTITY_MAX || !core->device_identity[n].used)
 			continue;
 		struct domain *d = core->domains[core->device_identity[n].domain];
 		if (d)
 			domain_ring(d, core->device_identity[n].identity);
 	}
-	mesh_take(core);
+	if (mesh)
+		mesh_take(core);
 }
 
 static unsigned own_identity_take(struct core *core, struct domain *d, uint32_t identity)

@@ -299,6 +299,7 @@ static void wait_for_others(struct core *core)
 	uint64_t end = time_read() + START_WAIT_MS * core->plan->timebase / 1000;
 	for (unsigned i = 0; i < core->core_count;) {
 		interrupt_take_external(core);
+		mesh_take(core); // what was rung before our file was cleared, too
 		mesh_flush(core);
 		if (i == core->id || !is_awaited(core, i)) {
 			i++;
