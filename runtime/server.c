@@ -109,7 +109,7 @@ uint64_t server_record(struct server_request *request, const uint64_t result[5])
 		return request->former.serial;
 	}
 	request->completion.serial = ++this.serial;
-	request->completion.request_digest = server_ring_request_digest(&request->channel->ring, &request->copy);
+	request->completion.request_digest = server_ring_request_digest(&request->channel->ring, &request->copy, &request->sum);
 	server_ring_record(&request->channel->ring, request->slot, &request->completion, true);
 	return request->completion.serial;
 }
@@ -201,6 +201,8 @@ static void request_own(struct server_request *request)
 	request->logged = false;
 	request->owned = true;
 	request->once = op_is_once(this.server->protocol, request->copy.op);
+	if (request->once)
+		payload_begin(&request->sum, view->secret);
 	channel->owned++;
 	this.owned++;
 	this.statistics.requests++;
@@ -600,7 +602,7 @@ static bool replay_is_true(const struct server_request *request)
 {
 	const struct server_ring *ring = &request->channel->ring;
 	return server_ring_validate(ring, this.server->protocol, &request->copy) == ERR_OK &&
-	       server_ring_request_digest(ring, &request->copy) == request->former.request_digest;
+	       server_ring_request_digest(ring, &request->copy, 0) == request->former.request_digest;
 }
 
 static void replay_one(struct server_request *request)

@@ -9,6 +9,7 @@
 #pragma once
 #include "abi/channel.h"
 #include "proto/protocol.h"
+#include "runtime/payload.h"
 #include <stdbool.h>
 
 struct server_channel; // one client
@@ -24,6 +25,7 @@ struct server_request {
 	// for the server's use while it owns the request:
 	void *context;
 	struct server_request *next;
+	struct payload_sum sum; // of `out`, for who copies it by payload_copy
 	// private to the library:
 	unsigned slot;
 	bool owned; // by the program, until server_complete

@@ -8,7 +8,7 @@
 #include "runtime/server_ring.h"
 #include <string.h>
 
-#define DIGEST_PIECE 256u // bytes of a payload that is not aligned
+#define DIGEST_PIECE (4 * DIGEST_GROUP) // bytes of a payload that is not aligned
 #define TORN_TRIES 4u // a seq that changes while its slot is copied: the client submits anew, and it comes by the ring
 
 // Counts incarnations that died in the same request. Page 1 is ours, but a former incarnation wrote it: any value may
@@ -176,41 +176,29 @@ void server_ring_commit(struct server_ring *ring, uint64_t committed, uint64_t r
 	store64(&page->committed, committed);
 }
 
-// Four lanes, so that a simple core can overlap the multiplications; each step is a bijection of its lane. The payload is
-// the client's memory: it may change meanwhile, which costs nobody but the client.
-static uint64_t payload_mix(uint64_t seed, const uint8_t *bytes, uint32_t length)
+// A payload that is not aligned to words is summed from a place that is: its client pays for it.
+static void payload_sum_slowly(struct payload_sum *sum, const uint8_t *bytes, uint32_t length)
 {
-	uint64_t a = seed, b = seed + 1, c = seed + 2, d = seed + 3;
-	const uint64_t *w = (const uint64_t *)(const void *)__builtin_assume_aligned(bytes, 8);
-	const uint64_t *end = w + length / 8, *fours = w + (length / 32) * 4;
-#pragma GCC unroll 2
-	for (; w != fours; w += 4) {
-		a = (a ^ w[0]) * 0x9e3779b97f4a7c15ull;
-		b = (b ^ w[1]) * 0xbf58476d1ce4e5b9ull;
-		c = (c ^ w[2]) * 0x94d049bb133111ebull;
-		d = (d ^ w[3]) * 0xd6e8feb86659fd93ull;
+	uint8_t piece[DIGEST_PIECE] __attribute__((aligned(8)));
+	for (uint32_t at = 0, n; at < length; at += n) {
+		n = length - at < DIGEST_PIECE ? length - at : DIGEST_PIECE;
+		memcpy(piece, bytes + at, n);
+		payload_copy(sum, 0, piece, n);
 	}
-	for (; w != end; w++)
-		a = channel_mix(a, *w);
-	uint64_t rest = 0;
-	for (uint32_t k = length & ~7u; k < length; k++)
-		rest = rest << 8 | bytes[k];
-	return channel_mix(channel_mix(channel_mix(channel_mix(a, b), c), d), rest);
 }
 
-uint32_t server_ring_request_digest(const struct server_ring *ring, const struct request *copy)
+uint32_t server_ring_request_digest(const struct server_ring *ring, const struct request *copy, const struct payload_sum *known)
 {
-	uint64_t secret = ring->view.secret, h = channel_request_mix(copy, secret);
+	uint64_t secret = ring->view.secret;
 	const uint8_t *bytes = ring->view.out + copy->out_offset;
-	uint32_t length = copy->out_length, at = 0;
-	uint8_t piece[DIGEST_PIECE] __attribute__((aligned(8)));
-	if (copy->out_offset % 8 == 0)
-		return channel_digest_end(payload_mix(h, bytes, length), secret);
-	do { // a client that has payloads at odd places pays for it
-		uint32_t n = length - at < DIGEST_PIECE ? length - at : DIGEST_PIECE;
-		memcpy(piece, bytes + at, n);
-		h = payload_mix(h, piece, n);
-		at += n;
-	} while (at < length);
-	return channel_digest_end(h, secret);
+	struct payload_sum own;
+	if (!known || known->bytes != copy->out_length) {
+		payload_begin(&own, secret);
+		if (copy->out_offset % WORD_BYTES == 0)
+			payload_copy(&own, 0, bytes, copy->out_length);
+		else
+			payload_sum_slowly(&own, bytes, copy->out_length);
+		known = &own;
+	}
+	return channel_digest_end(payload_mix(known, channel_request_mix(copy, secret)), secret);
 }

@@ -6,6 +6,7 @@
 #pragma once
 #include "proto/protocol.h"
 #include "runtime/channel_view.h"
+#include "runtime/payload.h"
 #include <stddef.h>
 
 struct server_slot {
@@ -44,8 +45,9 @@ static inline int server_ring_take(struct server_ring *ring, void *copies, size_
 // As above, for all that is not the plain next entry of the ring.
 int server_ring_take_slowly(struct server_ring *ring, void *copies, size_t stride);
 void server_ring_commit(struct server_ring *ring, uint64_t committed, uint64_t recorded);
-// Of a validated request and its payload as they are now, for the record of an operation that is logged.
-uint32_t server_ring_request_digest(const struct server_ring *ring, const struct request *copy);
+// Of a validated request and its payload, for the record of an operation that is logged. The payload counts as it was `known`,
+// with the ring's secret for a seed, if that is the sum of all of it; else as it is now.
+uint32_t server_ring_request_digest(const struct server_ring *ring, const struct request *copy, const struct payload_sum *known);
 // The highest serial that a former incarnation had given when it last called server_ring_commit; 0: none, or nonsense.
 uint64_t server_ring_recorded(const struct server_ring *ring);
 

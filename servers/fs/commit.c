@@ -14,6 +14,7 @@
 // Without a journal (ext2) a power cut in the middle of a commit is not covered: CAVEATS.
 #include "servers/fs/commit.h"
 #include "abi/channel.h"
+#include "runtime/digest.h"
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
 #include <string.h>
@@ -26,35 +27,26 @@
 // another one after the kernels' messages; only the order of our own stores matters.
 #define commit_fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
-// Copies a block and computes its digest in one pass. Four lanes, so that a simple core can overlap the multiplications;
-// each step is a bijection of its lane, so any single word that differs is seen. For `to` 0 there is no copy.
-static inline __attribute__((always_inline)) uint64_t digest_pass(uint64_t *to, const uint64_t *from, size_t bytes)
+static uint64_t block_digest(const struct digest *d)
 {
-	uint64_t a = COMMIT_DIGEST_SEED, b = a + 1, c = a + 2, d = a + 3;
-	for (size_t i = 0; i < bytes / 8; i += 4) {
-		uint64_t w0 = from[i], w1 = from[i + 1], w2 = from[i + 2], w3 = from[i + 3];
-		if (to) {
-			to[i] = w0;
-			to[i + 1] = w1;
-			to[i + 2] = w2;
-			to[i + 3] = w3;
-		}
-		a = (a ^ w0) * 0x9e3779b97f4a7c15ull;
-		b = (b ^ w1) * 0xbf58476d1ce4e5b9ull;
-		c = (c ^ w2) * 0x94d049bb133111ebull;
-		d = (d ^ w3) * 0xd6e8feb86659fd93ull;
-	}
-	return channel_mix(channel_mix(channel_mix(a, b), c), d);
+	return channel_mix(channel_mix(channel_mix(d->lane[0], d->lane[1]), d->lane[2]), d->lane[3]);
 }
 
-static uint64_t digest_copy(void *to, const void *from, size_t bytes)
+// Copies a block and computes its digest in one pass.
+static uint64_t block_copy(void *to, const void *from, size_t bytes)
 {
-	return digest_pass(to, from, bytes);
+	struct digest d;
+	digest_begin(&d, COMMIT_DIGEST_SEED);
+	digest_copy(&d, to, from, bytes);
+	return block_digest(&d);
 }
 
-static uint64_t digest_bytes(const void *from, size_t bytes)
+static uint64_t block_read(const void *from, size_t bytes)
 {
-	return digest_pass(0, from, bytes);
+	struct digest d;
+	digest_begin(&d, COMMIT_DIGEST_SEED);
+	digest_read(&d, from, bytes);
+	return block_digest(&d);
 }
 
 static uint64_t record_digest(const struct commit_header *h, const struct commit_entry *entries)
@@ -285,13 +277,13 @@ static uint8_t *staged(const struct commit_log *log, uint32_t place)
 static void copy_block(struct commit_log *log, uint32_t place, uint32_t kind, const struct buffer *b)
 {
 	uint8_t *to = staged(log, place);
-	uint64_t digest = digest_copy(to, b->data, log->block_size);
+	uint64_t digest = block_copy(to, b->data, log->block_size);
 	if (kind == COMMIT_METADATA) {
 		journal_held(log->journal.area, b->block);
 		if (jbd2_get(to) == JBD2_MAGIC) {
 			kind = COMMIT_ESCAPED;
 			jbd2_put(to, 0);
-			digest = digest_bytes(to, log->block_size);
+			digest = block_read(to, log->block_size);
 		}
 	}
 	log->entries[place] = (struct commit_entry){.block = b->block, .kind = kind, .digest = digest};
@@ -309,7 +301,7 @@ static void copy_blocks(struct commit_log *log, const struct layout *l, struct b
 
 static void note_journal_block(struct commit_log *log, uint32_t place)
 {
-	uint64_t digest = digest_bytes(staged(log, place), log->block_size);
+	uint64_t digest = block_read(staged(log, place), log->block_size);
 	log->entries[place] = (struct commit_entry){.kind = COMMIT_JOURNAL, .digest = digest};
 }
 
@@ -613,7 +605,7 @@ static bool block_sound(struct disk *disk, const struct commit_entry *e, uint32_
 		return false;
 	if (e->kind == COMMIT_ESCAPED)
 		jbd2_put(data, 0);
-	return e->digest == digest_bytes(data, h->block_size);
+	return e->digest == block_read(data, h->block_size);
 }
 
 static bool journal_part_sound(struct disk *disk)

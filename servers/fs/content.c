@@ -174,7 +174,7 @@ static void fill_range(struct volume *v, uint64_t offset, const uint8_t *from, u
 	uint32_t skip = (uint32_t)offset & (v->block_size - 1);
 	for (uint32_t i = 0; length; i++) {
 		uint32_t n = v->block_size - skip < length ? v->block_size - skip : length;
-		memcpy(v->write_set[i]->data + skip, from, n);
+		payload_copy(v->sum, v->write_set[i]->data + skip, from, n);
 		cache_overwritten(&v->cache, v->write_set[i]);
 		from += n;
 		length -= n;

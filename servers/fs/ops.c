@@ -504,6 +504,7 @@ enum error fsop_perform(struct volume *v, const struct fs_call *call, uint64_t r
 		return ERR_READ_ONLY;
 	v->now = call->now;
 	v->forced = call->forced;
+	v->sum = call->sum;
 	v->orphaned = false;
 	change_begin(v);
 	error = change_end(v, functions[op](v, call, result));

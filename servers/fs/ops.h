@@ -8,6 +8,7 @@ struct fs_call {
 	uint8_t *in;
 	uint64_t now; // seconds since 1970
 	const uint64_t *forced; // a replay: the results that were recorded; 0: the first time
+	struct payload_sum *sum; // of `out`, when a file's content is copied from there; 0: nobody wants it
 };
 
 extern const struct protocol fs_protocol;

@@ -334,9 +334,11 @@ static void perform_read(struct server_request *request, const struct fs_call *c
 void serve_request(struct server_request *request)
 {
 	struct request plain = request->copy; // what was copied stays as it is: the record has its digest
-	struct fs_call call = {&plain, request->out, request->in, seconds_of(plain.time), 0};
+	struct fs_call call = {&plain, request->out, request->in, seconds_of(plain.time), 0, 0};
 	uint64_t key = server_channel_key(request->channel), former[5], synced[5] = {0};
 	handle_unseal_arguments(key, &plain);
+	if (RECOVERABLE && !request->replayed)
+		call.sum = &request->sum;
 	if (request->replayed) {
 		memcpy(former, request->former.result, sizeof(former));
 		handle_unseal_results(key, plain.op, former);

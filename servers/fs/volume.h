@@ -3,6 +3,7 @@
 // change something alone, those that only read beside each other.
 #pragma once
 #include "proto/fs.h"
+#include "runtime/payload.h"
 #include "servers/fs/cache.h"
 #include "servers/fs/commit.h"
 #include "servers/fs/ext2.h"
@@ -96,6 +97,7 @@ struct volume {
 	uint64_t now; // seconds since 1970, of the changing operation under way
 	uint64_t clock; // of whatever operation began last; 0: none has
 	const uint64_t *forced; // results that the operation under way had when it was first performed; 0: this is the first time
+	struct payload_sum *sum; // of the content that the operation under way copies; 0: nobody wants it
 	bool (*is_open)(uint64_t handle); // somebody has the file open; 0: nobody ever
 	bool orphaned;        // the operation under way took the last name of an open file
 	bool orphans_damaged; // the chain cannot be worked off

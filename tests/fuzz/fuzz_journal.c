@@ -131,7 +131,7 @@ static enum error call(uint16_t op, uint64_t a0, uint64_t a1, const uint8_t *pay
 		       uint64_t result[5])
 {
 	struct request request = {.op = op, .arg = {a0, a1}, .out_length = length, .in_length = room};
-	struct fs_call c = {&request, payload, in, 1700000001, 0};
+	struct fs_call c = {&request, payload, in, 1700000001, 0, 0};
 	uint32_t need = fsop_need(&volume, &request);
 	if (need > volume_dirty_limit(&volume))
 		return ERR_TOO_BIG;

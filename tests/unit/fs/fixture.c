@@ -363,7 +363,7 @@ unsigned host_reincarnate(struct host *h)
 	h->serial = h->mark;
 	while (next_record(h)) {
 		struct recorded r = *next_record(h); // commits move and drop the records before it
-		struct fs_call call = {&r.request, r.out, h->in, r.now, r.result};
+		struct fs_call call = {&r.request, r.out, h->in, r.now, r.result, 0};
 		uint64_t result[5];
 		if (make_room(h, &r.request) != ERR_OK)
 			abort();
@@ -392,7 +392,7 @@ enum error host_call(struct host *h, uint16_t op, uint64_t a0, uint64_t a1, uint
 		     uint32_t out_length, uint32_t in_length)
 {
 	struct request request = {.op = op, .arg = {a0, a1, a2}, .out_length = out_length, .in_length = in_length};
-	struct fs_call call = {&request, out, h->in, h->now, 0};
+	struct fs_call call = {&request, out, h->in, h->now, 0, 0};
 	if (h->route)
 		return h->route(h, &request, out);
 	enum error error = make_room(h, &request);

@@ -1,11 +1,11 @@
 # Sources that each test of the runtime links. test_server, test_replay and test_channel_death include runtime/server.c.
-TEST_test_channel_ring := runtime/client_ring.c runtime/server_ring.c runtime/channel_view.c \
+TEST_test_channel_ring := runtime/client_ring.c runtime/server_ring.c runtime/digest.c runtime/channel_view.c \
 	tests/unit/runtime/world.c
-TEST_test_channel_death := runtime/client_ring.c runtime/server_ring.c runtime/channel_view.c \
+TEST_test_channel_death := runtime/client_ring.c runtime/server_ring.c runtime/digest.c runtime/channel_view.c \
 	runtime/server_runtime.c runtime/inject.c tests/unit/runtime/world.c
 TEST_test_server := $(TEST_test_channel_death)
 TEST_test_replay := $(TEST_test_channel_death)
-TEST_test_client := runtime/client_ring.c runtime/server_ring.c runtime/channel_view.c runtime/inject.c \
+TEST_test_client := runtime/client_ring.c runtime/server_ring.c runtime/digest.c runtime/channel_view.c runtime/inject.c \
 	runtime/timer.c tests/unit/runtime/world.c
 TEST_test_timer := runtime/timer.c tests/unit/runtime/world.c
 TEST_test_inject := runtime/inject.c tests/unit/runtime/world.c

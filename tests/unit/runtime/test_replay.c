@@ -19,6 +19,8 @@ static uint64_t mark_of_program;
 static unsigned lost_count;
 static struct completion lost_record;
 static bool change_while_replaying;
+static uint32_t piece; // of the payload, that is copied at once; 0: it is not copied
+static bool change_after_copying;
 static jmp_buf finished;
 static unsigned turns;
 
@@ -28,8 +30,23 @@ static enum error start(uint64_t *mark)
 	return ERR_OK;
 }
 
+static void payload_taken(struct server_request *request)
+{
+	uint8_t copy[SLOT_ROOM] __attribute__((aligned(8)));
+	uint32_t length = request->copy.out_length;
+	for (uint32_t at = 0, n; at < length && piece; at += n) {
+		n = length - at < piece ? length - at : piece;
+		payload_copy(request->replayed ? 0 : &request->sum, copy + at, request->out + at, n);
+	}
+	if (piece)
+		assert_memory_equal(copy, request->out, length);
+	if (change_after_copying)
+		client.view.out[5] ^= 1;
+}
+
 static void perform(struct server_request *request)
 {
+	payload_taken(request);
 	uint64_t result[5] = {ledger_count, request->out[0]};
 	ledger[ledger_count++] = request->copy.arg[0];
 	if (change_while_replaying && request->replayed)
@@ -96,7 +113,8 @@ static int fresh(void **state)
 	assert_int_equal(channel_view_load(&client.view, WORLD_CLIENT), ERR_OK);
 	client_ring_start(&client);
 	mark_of_program = 0;
-	change_while_replaying = false;
+	change_while_replaying = change_after_copying = false;
+	piece = 0;
 	return 0;
 }
 
@@ -116,6 +134,39 @@ static void what_nobody_changed_is_replayed(void **state)
 	assert_int_equal(lost_count, 0);
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(ledger[i], 100 + i);
+}
+
+// In whatever pieces it was copied when it was performed: what the next life reads at once is the same.
+static void pieces_make_no_difference(void **state)
+{
+	static const uint32_t pieces[] = {SLOT_ROOM, 64, 128, 200, 65, 8, 1};
+	(void)state;
+	for (unsigned i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+		fresh(state);
+		piece = pieces[i];
+		append(1, 0, 700);
+		append(2, 8, 640);
+		append(3, 3, 640);
+		append(4, 0, 5);
+		life();
+		struct server_statistics s = life();
+		assert_int_equal(s.replayed, 4);
+		assert_int_equal(s.lost, 0);
+	}
+}
+
+// The record is of the bytes that were copied, not of those that its client put there a moment later.
+static void what_was_copied_is_recorded(void **state)
+{
+	(void)state;
+	append(1, 0, 640);
+	piece = 64;
+	change_after_copying = true;
+	life();
+	change_after_copying = false;
+	assert_int_equal(life().lost, 1);
+	client.view.out[5] ^= 1;
+	assert_int_equal(life().lost, 0);
 }
 
 // One bit of the log, of the second of three operations, flipped between two lives.
@@ -192,9 +243,9 @@ static void a_client_has_no_secret(void **state)
 	struct completion *record = &client.view.records[slot];
 	struct server_ring guess = {.view = client.view};
 	assert_int_equal(client.view.secret, 0);
-	assert_int_not_equal(server_ring_request_digest(&guess, &client.view.requests[slot]), record->request_digest);
+	assert_int_not_equal(server_ring_request_digest(&guess, &client.view.requests[slot], 0), record->request_digest);
 	guess.view.secret = client.view.key;
-	assert_int_not_equal(server_ring_request_digest(&guess, &client.view.requests[slot]), record->request_digest);
+	assert_int_not_equal(server_ring_request_digest(&guess, &client.view.requests[slot], 0), record->request_digest);
 }
 
 // Rule 2: the program's mark decides what is replayed, not what a dying server told its clients.
@@ -243,6 +294,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(what_nobody_changed_is_replayed, fresh),
+		cmocka_unit_test_setup(pieces_make_no_difference, fresh),
+		cmocka_unit_test_setup(what_was_copied_is_recorded, fresh),
 		cmocka_unit_test_setup(every_forged_bit_is_seen, fresh),
 		cmocka_unit_test_setup(places_count, fresh),
 		cmocka_unit_test_setup(a_change_during_the_replay_is_seen, fresh),

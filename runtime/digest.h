@@ -1,0 +1,20 @@
+// A digest of many words, fast enough for all that is written: two words for a multiplication, while they are copied or not.
+#pragma once
+#include "abi/words.h"
+
+#define DIGEST_GROUP 64u // bytes that are mixed at once
+
+struct digest {
+	uint64_t lane[4];
+};
+
+static inline void digest_begin(struct digest *d, uint64_t seed)
+{
+	for (unsigned i = 0; i < 4; i++)
+		d->lane[i] = seed + i;
+}
+
+// Mixes whole groups that are aligned to words.
+void digest_read(struct digest *d, const void *from, size_t bytes);
+// The same, and copies them to another aligned place. Reads each word once: somebody else may be writing it.
+void digest_copy(struct digest *d, void *to, const void *from, size_t bytes);
