@@ -8,7 +8,6 @@
 #include "kernel/mesh.h"
 #include "kernel/reboot.h"
 
-#define LOOK_SHIFT 4  // a second / 16 between two looks at the files of blocked domains, when nothing else enters the kernel
 #define SLICE_US 5000 // long against a switch (about 10 us), short against what a person notices
 // CSRs that are saved and loaded as they are.
 #define SWITCHED_REGISTERS(X)                                                                                          \
@@ -211,8 +210,7 @@ static void deadline_handle(struct core *core, struct deadline *due)
 }
 
 // Looks at hgeip once more after the last write of hgeie: QEMU computes SGEIP from a hgeip that it read before it had
-// its lock, so that a ring in between leaves hgeip set and SGEIP clear. So does a ring while the domain that runs here claims,
-// which only a look later finds (timer_set).
+// its lock, so that a ring in between leaves hgeip set and SGEIP clear.
 static void guest_interrupts_take(struct core *core)
 {
 	uint64_t pending;
@@ -281,13 +279,6 @@ static void slice_set(struct core *core, const struct domain *d)
 		deadline_cancel(&core->deadlines, &core->slice);
 }
 
-static void timer_set(struct core *core)
-{
-	uint64_t at = deadline_next(&core->deadlines);
-	uint64_t look = core->file_owner_blocked ? time_read() + (core->plan->timebase >> LOOK_SHIFT) : DEADLINE_NEVER;
-	csr_write(CSR_STIMECMP, at < look ? at : look);
-}
-
 static void wait_for_work(struct core *core)
 {
 	schedule_unload(core);
@@ -312,7 +303,7 @@ struct domain *schedule_next(struct core *core)
 		}
 		d->state = DOMAIN_RUNNING;
 		slice_set(core, d);
-		timer_set(core);
+		csr_write(CSR_STIMECMP, deadline_next(&core->deadlines));
 		// With company a wfi traps, so that the others get the core.
 		csr_write(CSR_HSTATUS, d->hstatus | (run_queue_count(&core->run) || core->jobs ? HSTATUS_VTW : 0));
 		if (d->hstatus & HSTATUS_SPVP)
