@@ -178,7 +178,6 @@ static void request_perform(struct server_request *request)
 	struct server_channel *channel = request->channel;
 	struct channel_server_page *page = channel->ring.view.server;
 	uint32_t working = request->slot + 1;
-	channel->performing++;
 	if (RECOVERABLE)
 		store32(&page->working, working);
 	if (__builtin_expect(request->copy.op >= OP_RUNTIME, 0))
@@ -191,7 +190,7 @@ static void request_perform(struct server_request *request)
 	channel_settle(channel);
 }
 
-// A request that was taken from the ring or the adopted list becomes the server's.
+// A request that was taken from the ring or the adopted list becomes the program's.
 static void request_own(struct server_request *request)
 {
 	struct server_channel *channel = request->channel;
@@ -206,6 +205,13 @@ static void request_own(struct server_request *request)
 	channel->owned++;
 	this.owned++;
 	this.statistics.requests++;
+}
+
+// It will be performed, now or when a worker gets to it: until then its channel stays.
+static void request_take(struct server_request *request)
+{
+	request_own(request);
+	request->channel->performing++;
 }
 
 static void request_reject(struct server_request *request, enum error e)
@@ -282,7 +288,7 @@ static struct server_request *server_pick(void)
 	best->head = 0;
 	if (best->head_time > this.clock)
 		this.clock = best->head_time;
-	request_own(request);
+	request_take(request);
 	return request;
 }
 
@@ -618,7 +624,7 @@ static void replay_one(struct server_request *request)
 	inject("runtime.replay");
 	request->replayed = true;
 	request->copy.flags |= REQUEST_REPLAYED;
-	request_own(request);
+	request_take(request);
 	this.statistics.replayed++;
 	request_perform(request);
 	while (request->owned)

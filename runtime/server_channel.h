@@ -21,7 +21,7 @@ struct server_channel {
 	uint64_t head_time;
 	uint64_t floor;      // earliest time that a request can claim
 	unsigned owned;      // requests that the program has
-	unsigned performing; // of them, in request_perform
+	unsigned performing; // of them, not yet returned from request_perform: a worker may still have to begin
 	bool closing;        // the client is gone
 	bool closing_told;
 	bool closed_told;

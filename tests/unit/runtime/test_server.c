@@ -256,6 +256,48 @@ static void script_never_granted(unsigned n)
 	}
 }
 
+// A worker has got the request and has not begun: the client's going leaves it to that one.
+static void close_before_begin(uint32_t epoch)
+{
+	order_later(epoch);
+	struct server_request *request = server_pick();
+	assert_non_null(request);
+	world.server_state = CHANNEL_CLOSED;
+	server_event(EVENT_CHANNEL_CLOSED, WORLD_SERVER);
+	server_reap();
+	assert_true(request->owned);
+	assert_int_equal(closes, 0);
+	request_perform(request);
+}
+
+static void script_close_before_begin(unsigned n)
+{
+	if (n == 0)
+		close_before_begin(0);
+	if (n == 3) {
+		assert_int_equal(closes, 1);
+		longjmp(finished, 1);
+	}
+}
+
+static void script_close_before_waiting(unsigned n)
+{
+	if (n == 0)
+		close_before_begin(world.epoch + 2);
+	if (n == 3) {
+		assert_int_equal(closes, 1);
+		longjmp(finished, 1);
+	}
+}
+
+static void going_waits_for_what_is_begun(void **state)
+{
+	(void)state;
+	serve(script_close_before_begin);
+	fresh(state);
+	serve(script_close_before_waiting);
+}
+
 static void faults_for_later_wait(void **state)
 {
 	(void)state;
@@ -541,6 +583,7 @@ int main(void)
 		cmocka_unit_test_setup(bad_requests_are_answered, fresh),
 		cmocka_unit_test_setup(runtime_operations, fresh),
 		cmocka_unit_test_setup(faults_for_later_wait, fresh),
+		cmocka_unit_test_setup(going_waits_for_what_is_begun, fresh),
 		cmocka_unit_test_setup(closed_channels_are_released, fresh),
 		cmocka_unit_test_setup(waiting_clients_are_accepted, fresh),
 		cmocka_unit_test_setup(clients_can_be_refused, fresh),
