@@ -574,8 +574,11 @@ enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
 			return error;
 	}
 	if (v->cache.dirty.count == 0) {
-		if (!v->read_only)
-			commit_note(&v->log, mark);
+		if (v->read_only)
+			return ERR_OK;
+		commit_note(&v->log, mark);
+		alloc_commit_begun(v); // what operations have freed that were undone
+		alloc_commit_durable(v);
 		return ERR_OK;
 	}
 	if (v->now > v->super->wtime) {
