@@ -368,13 +368,13 @@ static enum error pin_super(struct volume *v)
 	return ERR_OK;
 }
 
-static enum error check_super(struct volume *v, const struct ext2_super *s)
+static enum error check_super(struct volume *v, const struct ext2_super *s, bool copy)
 {
 	v->read_only = false;
 	if (s->magic != EXT2_MAGIC)
 		return REFUSE(ERR_CORRUPT, "no ext2 file system: the magic number is 0x%04x instead of 0xef53", s->magic);
 	v->has_journal = volume_has_journal(s);
-	v->unreplayed = v->before_replay && v->has_journal && s->feature_incompat & EXT3_INCOMPAT_RECOVER;
+	v->unreplayed = !copy && v->before_replay && v->has_journal && s->feature_incompat & EXT3_INCOMPAT_RECOVER;
 	// A flipped bit is to be called that, not an unknown feature: the checksum comes first.
 	enum error error = check_checksums(v, s);
 	if (error == ERR_OK)
@@ -392,7 +392,7 @@ static bool backup_good(struct volume *v, unsigned shift, uint32_t group, struct
 	uint32_t block = (8192u << (shift - 10)) * group + (shift == 10);
 	return read_super(v, (uint64_t)block << shift, s) == ERR_OK && s->magic == EXT2_MAGIC &&
 	       s->log_block_size == shift - 10 && s->block_group_nr == group &&
-	       s->blocks_per_group == 8192u << (shift - 10) && check_super(v, s) == ERR_OK;
+	       s->blocks_per_group == 8192u << (shift - 10) && check_super(v, s, true) == ERR_OK;
 }
 
 // The superblock is damaged. A copy has the geometry, but neither counts nor the state of the volume, and if the first
@@ -409,7 +409,8 @@ static bool find_backup(struct volume *v, struct ext2_super *s)
 				continue;
 			log_line("fs: THE SUPERBLOCK IS DAMAGED: %s", reason);
 			log_line("fs: using its copy in group %u, read-only: e2fsck is needed", groups[i]);
-			s->state = EXT2_STATE_VALID; // a copy has none
+			s->state = EXT2_STATE_VALID; // a copy has none, and what it says of the journal was true long ago
+			s->feature_incompat &= ~EXT3_INCOMPAT_RECOVER;
 			v->read_only = true;
 			return true;
 		}
@@ -423,7 +424,7 @@ static enum error open_checked(struct volume *v, const struct cache_memory *memo
 	struct ext2_super super;
 	enum error error = read_super(v, EXT2_SUPER_OFFSET, &super);
 	if (error == ERR_OK)
-		error = check_super(v, &super);
+		error = check_super(v, &super, false);
 	bool damaged = error == ERR_CORRUPT && find_backup(v, &super);
 	if (error != ERR_OK && !damaged)
 		return error;
