@@ -182,6 +182,11 @@ static enum error do_get(char **word)
 	return ERR_OK;
 }
 
+static enum error do_fsync(char **word)
+{
+	return file_fsync(held_file(word[0]), false);
+}
+
 static enum error do_drop(char **word)
 {
 	file_close(held_file(word[0]));
@@ -383,6 +388,7 @@ static const struct {
 	{"symlink", 2, do_symlink, false}, {"truncate", 2, do_truncate, false}, {"write", 4, do_write, true},
 	{"sync", 0, do_sync, false},	 {"hold", 2, do_hold, false},	    {"put", 4, do_put, true},
 	{"get", 1, do_get, true},	 {"drop", 1, do_drop, false},	    {"pour", 4, do_pour, false},
+	{"fsync", 1, do_fsync, false},
 	{"throw", 4, do_throw, false},	 {"forge", 1, do_forge, false},	    {"deaths", 1, do_deaths, false},
 	{"settle", 0, do_settle, true},	 {"await", 1, do_await, false},	    {"die", 0, do_die, false},
 	{"meet", 1, do_meet, false},	 {"tell", 2, do_tell, false},	    {"borrow", 1, do_borrow, false},

@@ -77,16 +77,17 @@ static enum error file_create(const struct path_node *node, unsigned flags, uint
 	return e;
 }
 
-// The handle of what is to be opened.
-static enum error open_find(const char *path, unsigned flags, uint32_t permissions, uint64_t *handle)
+// The handle of what is to be opened. A file that is made has lost nothing yet.
+static enum error open_find(struct file *file, const char *path, unsigned flags, uint32_t permissions)
 {
 	struct path_node node;
 	enum error e = path_walk(path, !(flags & FILE_EXCLUSIVE), &node);
 	if (e != ERR_OK)
 		return e;
-	*handle = node.handle;
+	file->handle = node.handle;
+	file->losses = node.found ? node.losses : 0;
 	if (!node.found)
-		return flags & FILE_CREATE ? file_create(&node, flags, permissions, handle) : ERR_NOT_FOUND;
+		return flags & FILE_CREATE ? file_create(&node, flags, permissions, &file->handle) : ERR_NOT_FOUND;
 	if (flags & FILE_EXCLUSIVE)
 		return ERR_EXISTS;
 	return (node.mode & FS_MODE_TYPE) == FS_MODE_DIRECTORY ? ERR_IS_DIRECTORY : ERR_OK;
@@ -130,7 +131,7 @@ static enum error open_confirm(struct file *file)
 enum error file_open_mode(struct file *file, const char *path, unsigned flags, uint32_t permissions)
 {
 	*file = (struct file){.flags = flags};
-	enum error e = open_find(path, flags, permissions, &file->handle);
+	enum error e = open_find(file, path, flags, permissions);
 	if (e == ERR_OK)
 		e = session_add(file);
 	if (e != ERR_OK) {
@@ -422,22 +423,24 @@ enum error file_change_mode(const char *path, uint32_t permissions)
 	return file_system_call(&(struct client_request){.op = FS_OP_CHMOD, .arg = {node.handle, permissions & 07777}});
 }
 
-static enum error sync_handle(uint64_t handle, bool data_only)
+enum error file_fsync(struct file *file, bool data_only)
 {
-	return file_system_call(
-		&(struct client_request){.op = FS_OP_FSYNC, .arg = {handle, data_only ? FS_FSYNC_DATA : 0}});
-}
-
-enum error file_fsync(const struct file *file, bool data_only)
-{
-	return sync_handle(file->handle, data_only);
+	uint64_t flags = FS_FSYNC_SINCE | (data_only ? FS_FSYNC_DATA : 0);
+	struct client_request request = {.op = FS_OP_FSYNC, .arg = {file->handle, flags, file->losses}};
+	enum error e = file_system_call(&request);
+	if (e == ERR_LOST && request.completion.result[1] > file->losses)
+		file->losses = request.completion.result[1];
+	return e;
 }
 
 enum error file_sync_path(const char *path, bool data_only)
 {
 	struct path_node node;
 	enum error e = path_find(path, true, &node);
-	return e == ERR_OK ? sync_handle(node.handle, data_only) : e;
+	if (e != ERR_OK)
+		return e;
+	return file_system_call(
+		&(struct client_request){.op = FS_OP_FSYNC, .arg = {node.handle, data_only ? FS_FSYNC_DATA : 0}});
 }
 
 enum error file_sync(void)

@@ -28,6 +28,7 @@ struct path_node {
 	uint64_t parent;                // directory that holds (or would hold) the last name; of "/" itself
 	uint64_t handle;                // valid when found
 	uint64_t size;
+	uint64_t losses;                // number of its last loss that somebody has heard of
 	uint32_t mode;
 	bool found;                     // the last name exists
 	bool directory_wanted;          // the path ended in a slash
@@ -64,6 +65,7 @@ struct file {
 	uint64_t offset; // of the next file_read or file_write, bytes
 	unsigned flags;
 	unsigned session; // its place in the channel's session table
+	uint64_t losses; // those up to this number were told, or before it was opened
 };
 
 // An open file lives until it is closed, also when its last name is gone, and also across the death of the server.
@@ -80,8 +82,9 @@ enum file_whence { FILE_SEEK_SET, FILE_SEEK_CURRENT, FILE_SEEK_END };
 enum error file_seek(struct file *file, int64_t offset, enum file_whence whence);
 enum error file_truncate(const struct file *file, uint64_t size);
 // What this file was told before is on the medium, whoever wrote it. `data_only`: its content and size, and what else is needed
-// to read it back; a change of times or mode alone waits for the next commit. ERR_LOST, once: something acknowledged is lost.
-enum error file_fsync(const struct file *file, bool data_only);
+// to read it back; a change of times or mode alone waits for the next commit. ERR_LOST, once for each open file: something acknowledged is lost,
+// since it was opened, or before and nobody has been told.
+enum error file_fsync(struct file *file, bool data_only);
 enum error file_status(const struct file *file, struct fs_stat *status);
 
 // --- by path

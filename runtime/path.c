@@ -48,6 +48,7 @@ static enum error lookup(uint64_t directory, const char *name, struct path_node 
 	node->handle = request.completion.result[0];
 	node->mode = (uint32_t)request.completion.result[1];
 	node->size = request.completion.result[2];
+	node->losses = request.completion.result[3];
 	return ERR_OK;
 }
 
@@ -104,6 +105,7 @@ static void start_at(struct path_node *node, uint64_t directory)
 	node->handle = directory;
 	node->mode = FS_MODE_DIRECTORY;
 	node->size = 0;
+	node->losses = 0;
 	node->found = true;
 	node->name[0] = 0;
 }

@@ -14,7 +14,7 @@
 
 #define FS_OP_TABLE(X)                                                                                                 \
 	X(ROOT, IDEMPOTENT, "-> handle of the root directory")                                                         \
-	X(LOOKUP, IDEMPOTENT, "directory; out: name -> handle, mode, size")                                            \
+	X(LOOKUP, IDEMPOTENT, "directory; out: name -> handle, mode, size, number of its last loss that anybody has been told")                                          \
 	X(STAT, IDEMPOTENT, "handle -> ; in: struct fs_stat")                                                          \
 	X(READ, IDEMPOTENT, "handle, offset; in: room -> bytes (0 at the end), size of the file")                      \
 	X(READDIR, IDEMPOTENT, "directory, cookie (0: start); in: struct fs_dirent... -> bytes, next cookie, 1 at the end") \
@@ -32,7 +32,7 @@
 	X(CHMOD, ONCE, "handle, mode -> ")                                                                             \
 	X(UTIMES, ONCE, "handle, access time, modification time -> ")                                                  \
 	X(SYNC, IDEMPOTENT, "-> ; all that was acknowledged before is on the medium")                                  \
-	X(FSYNC, IDEMPOTENT, "handle, FS_FSYNC_* -> 1 if a commit was needed; that file or directory is on the medium")
+	X(FSYNC, IDEMPOTENT, "handle, FS_FSYNC_*, number of the last known loss -> 1 if a commit was needed, number of the last loss; that file or directory is on the medium")
 
 // Of ONCE operations, result 4 is the first handle of the arguments, result 3 the second, or what was made: what a record
 // says even if its request is forged.
@@ -51,6 +51,9 @@ _Static_assert(sizeof(struct fs_session) == CHANNEL_SESSION_SIZE, "the session t
 #define FS_APPEND (~0ull)
 #define FS_CREATE_EXCLUSIVE 1u
 #define FS_CREATE_TRUNCATE 2u
+// Who has met a loss (ERR_LOST) need not meet it again. A client that keeps files open says with FSYNC what the file in question
+// knows of: when there is a later loss, the answer is ERR_LOST with its number. Without FS_FSYNC_SINCE a client hears of each once.
+#define FS_FSYNC_SINCE 2u
 #define FS_FSYNC_DATA 1u // content, and what is needed to read it back; times, mode and links may wait
 
 enum fs_op {

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #define COMMIT_MAGIC 0x4d4f4346u // "FCOM"
-#define COMMIT_VERSION 2u
+#define COMMIT_VERSION 3u
 #define COMMIT_FLAG_FALLBACK 1u // this boot serves the memory file system
 #define COMMIT_FLAG_ABORTED 2u  // the device refuses writes: the volume is read-only until the next boot
 
@@ -30,6 +30,17 @@ struct commit_entry {
 	uint64_t digest; // of the block's bytes as they go into the journal
 };
 _Static_assert(sizeof(struct commit_entry) == 16, "a commit entry is 16 bytes");
+
+#define LOSSES 32u
+
+struct loss { // an acknowledged change that is not there; poison.c
+	uint64_t handle; // of the object
+	uint64_t serial; // of the operation
+	uint64_t number; // rises with each loss of this boot; 0: a free entry
+	uint64_t check;  // of the three
+	uint64_t told;   // bit: slot of a channel whose client has heard of it
+	uint64_t heard;  // 1: somebody has
+};
 
 // At the start of the log area; the entries follow, then (from data_offset) the blocks: those that go in place in the
 // order of their numbers, then the transaction as it will stand in the journal, its commit block last.
@@ -55,8 +66,10 @@ struct commit_header {
 	uint64_t time_base; // seconds since 1970 at time stamp 0 of this boot
 	uint64_t flags;     // COMMIT_FLAG_*
 	uint64_t facts_check;
+	struct loss losses[LOSSES];
 };
-_Static_assert(sizeof(struct commit_header) == 112, "the commit header has no holes");
+_Static_assert(sizeof(struct commit_header) == 112 + LOSSES * 48, "the commit header has no holes");
+_Static_assert(sizeof(struct commit_header) <= 4096, "the commit header fits into its page");
 
 struct commit_log {
 	struct disk *disk;
@@ -78,6 +91,7 @@ void commit_format(struct disk *disk);
 void commit_set_facts(struct disk *disk, uint64_t time_base, uint64_t flags);
 uint64_t commit_time_base(const struct disk *disk); // 0: not set, or damaged
 uint64_t commit_flags(const struct disk *disk);
+struct loss *commit_losses(const struct disk *disk); // 0: there is no log area
 // Writes a valid record's blocks again. *mark: all serials up to it are on the disk. ERR_CORRUPT: the record says
 // valid but is damaged: nothing was written, *mark is the last one known.
 enum error commit_recover(struct disk *disk, uint64_t *mark);

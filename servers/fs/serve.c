@@ -75,7 +75,7 @@ static void commit_give_up(enum error error)
 	lock_give(&volume_lock);
 	log_line("fs: the device refuses writes (error %d): read-only from now on, %llu operations up to %llu are lost",
 		 (int)error, (unsigned long long)(serial_performed - serial_committed), (unsigned long long)serial_performed);
-	poison_add(POISON_ALL);
+	poison_add(POISON_ALL, serial_performed);
 	volume_abort(volume);
 	serial_committed = serial_performed; // frees the clients' slots; a sync will say what happened
 	server_committed(serial_committed);
@@ -88,7 +88,7 @@ static uint64_t give_up_at_start(uint64_t mark)
 	if (last > mark)
 		log_line("fs: %llu operations up to %llu are lost", (unsigned long long)(last - mark), (unsigned long long)last);
 	commit_failed = true;
-	poison_add(POISON_ALL);
+	poison_add(POISON_ALL, last);
 	return last > mark ? last : mark;
 }
 
@@ -196,7 +196,7 @@ static void note_content(const struct request *request, const uint64_t result[5]
 static enum error sync_file(const struct request *request, uint64_t result[5])
 {
 	bool pending;
-	if (request->arg[1] & ~(uint64_t)FS_FSYNC_DATA)
+	if (request->arg[1] & ~(uint64_t)(FS_FSYNC_DATA | FS_FSYNC_SINCE))
 		return ERR_INVALID;
 	lock_take(&volume_lock, false);
 	enum error error = fsop_pending(volume, request->arg[0], &pending);
@@ -236,6 +236,7 @@ static void committer_run(void *argument)
 
 void serve_closed(struct server_channel *channel)
 {
+	poison_forget(server_channel_slot(channel));
 	if (volume->super->last_orphan)
 		want_commit(); // what only this client had open
 	if (serial_performed == serial_committed || closing_count == CLOSING_MAX) {
@@ -325,17 +326,38 @@ static void perform_read(struct server_request *request, const struct fs_call *c
 	lock_take(&volume_lock, false);
 	enum error error = fsop_perform(volume, call, result);
 	lock_give(&volume_lock);
+	if (error == ERR_OK && call->request->op == FS_OP_LOOKUP)
+		result[3] = poison_newest(result[0], true);
 	handle_seal_results(server_channel_key(request->channel), call->request->op, result);
 	server_complete(request, error, error == ERR_OK ? result : 0);
 	if (volume->damages)
 		schedule_commit(); // e2fsck is to know of it
 }
 
+static void tell_loss(struct server_request *request, const struct request *plain, const uint64_t result[5])
+{
+	unsigned client = server_channel_slot(request->channel);
+	server_complete(request, ERR_LOST, result);
+	poison_told(plain, client); // behind the answer: see poison.c
+}
+
+// What an open file does not know of is told once to each, and what is not lost is on the medium then all the same.
+static void perform_sync(struct server_request *request, const struct request *plain)
+{
+	uint64_t result[5] = {0};
+	enum error error = sync_file(plain, result);
+	result[1] = poison_newest(plain->arg[0], false);
+	if (plain->arg[1] & FS_FSYNC_SINCE && result[1] > plain->arg[2])
+		tell_loss(request, plain, result);
+	else
+		server_complete(request, error, result);
+}
+
 void serve_request(struct server_request *request)
 {
 	struct request plain = request->copy; // what was copied stays as it is: the record has its digest
 	struct fs_call call = {&plain, request->out, request->in, seconds_of(plain.time), 0, 0};
-	uint64_t key = server_channel_key(request->channel), former[5], synced[5] = {0};
+	uint64_t key = server_channel_key(request->channel), former[5];
 	handle_unseal_arguments(key, &plain);
 	if (RECOVERABLE && !request->replayed)
 		call.sum = &request->sum;
@@ -346,12 +368,12 @@ void serve_request(struct server_request *request)
 		(void)inject("fs.replay");
 		fiber_yield(); // hundreds of them may come in a row: the loop has its turn
 	}
-	if (!request->replayed && poison_meets(&plain, request->channel))
-		server_complete(request, ERR_LOST, 0);
+	if (!request->replayed && poison_meets(&plain, server_channel_slot(request->channel)))
+		tell_loss(request, &plain, 0);
 	else if (plain.op == FS_OP_SYNC)
 		server_complete(request, sync_until(serial_performed), 0);
 	else if (plain.op == FS_OP_FSYNC)
-		server_complete(request, sync_file(&plain, synced), synced);
+		perform_sync(request, &plain);
 	else if (fsop_changes(plain.op))
 		perform_change(request, &call);
 	else
@@ -374,8 +396,8 @@ void serve_lost(const struct server_request *request)
 {
 	const uint64_t *result = request->former.result;
 	uint64_t key = server_channel_key(request->channel), made = handle_unseal(key, result[3]);
-	poison_add(handle_unseal(key, result[4]));
-	poison_add(made);
+	poison_add(handle_unseal(key, result[4]), request->former.serial);
+	poison_add(made, request->former.serial);
 	struct request creation = {.op = FS_OP_CREATE};
 	if (!result[3] || result[3] != result[0] || lock_with_room(fsop_need(volume, &creation)) != ERR_OK)
 		return;
@@ -400,6 +422,7 @@ static bool file_is_open(uint64_t handle)
 
 enum error serve_start(struct volume *v, uint64_t base, uint64_t *mark, uint32_t commit_ms)
 {
+	poison_open(commit_losses(v->disk));
 	if (commit_flags(v->disk) & COMMIT_FLAG_ABORTED)
 		*mark = give_up_at_start(*mark);
 	volume = v;

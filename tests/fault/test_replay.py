@@ -408,8 +408,8 @@ def replay_client_dies_in_recovery(t):
 
 @case
 def replay_forged_log(t):
-    """A client changes an acknowledged append in its own log: that one is a hole, everybody who uses the file hears of it once, and
-    all else stands."""
+    """A client changes an acknowledged append in its own log: that one is a hole, everybody who uses the file hears of it once, and so does
+    each open file's fsync, also when nothing but the table of losses knows of it; all else stands."""
     length, before, after = 100, 7, 12
     model = Tree()
     client = Client("s0", model)
@@ -421,6 +421,8 @@ def replay_forged_log(t):
         model.find("/w/f", "file").data = b"".join(there[o] for o in sorted(there))
     client.do("create /w/f")
     client.do("create /w/other")
+    for number in (2, 3):
+        client.hold(number, "/w/f")
     client.line("sync")
     client.write("/w/other", "0", 900, 5)
     client.line(f"pour /w/f {before} {length} 1")
@@ -432,11 +434,19 @@ def replay_forged_log(t):
     lost = client.line("hold 0 /w/f")
     client.hold(1, "/w/f")
     client.get(1)
+    told = [lost]
+    for number in (2, 3):
+        told.append(client.line(f"fsync {number}"))
+        client.line("deaths fs.op:illegal:1 fs.cache.read:illegal:1")
+        client.write("/w/other", "end", 50, 7)
+        client.line(f"fsync {number}")
+    client.line("fsync 1")  # opened when the loss was known
     system = System(t, "ext4", [client])
     output, _ = system.machine.command("run perform /s0")
-    client.judge(t, output, [lost])
+    client.judge(t, output, told)
     t.equal(len(appended(t, output, client, length)), before + 1 + after, "acknowledged appends")
-    t.check(re.search(rf"^s0:{lost} {LOST}", output, re.M), f"the client was not told: {output[-500:]!r}")
+    for line in told:
+        t.check(re.search(rf"^s0:{line} {LOST}", output, re.M), f"'{client.lines[line - 1]}' was not told: {output[-500:]!r}")
     for wanted in (True, False):
         text, status = system.machine.command("sha256 /w/f")
         t.equal(status != 0 and LOST in text, wanted, f"another client is told, once ({text!r})")

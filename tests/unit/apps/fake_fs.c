@@ -32,6 +32,7 @@ struct fs_session fake_fs_session = {.used = 5, .handle = {1, 2, 3, 4, 5}};
 bool fake_fs_unlinked;
 uint64_t fake_fs_synced;
 bool fake_fs_lost;
+uint64_t fake_fs_losses, fake_fs_heard;
 static uint64_t sealed; // what this channel's handles have more than their node's number
 static unsigned in_flight;
 
@@ -144,6 +145,7 @@ static enum error names(struct client_request *r)
 		r->completion.result[0] = target(old);
 		r->completion.result[1] = nodes[target(old)].mode;
 		r->completion.result[2] = nodes[target(old)].size;
+		r->completion.result[3] = fake_fs_heard;
 		return ERR_OK;
 	case FS_OP_CREATE:
 	case FS_OP_MKDIR:
@@ -227,8 +229,9 @@ static enum error perform(struct client_request *r)
 		n->mode = (n->mode & FS_MODE_TYPE) | (uint32_t)r->arg[1];
 		return ERR_OK;
 	case FS_OP_FSYNC:
-		fake_fs_synced = r->arg[0] << 1 | r->arg[1];
-		return ERR_OK;
+		fake_fs_synced = r->arg[0] << 1 | (r->arg[1] & FS_FSYNC_DATA);
+		r->completion.result[1] = fake_fs_losses;
+		return r->arg[1] & FS_FSYNC_SINCE && fake_fs_losses > r->arg[2] ? ERR_LOST : ERR_OK;
 	case FS_OP_SYNC:
 		return ERR_OK;
 	case FS_OP_STATFS:

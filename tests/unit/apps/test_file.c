@@ -348,6 +348,36 @@ static void test_names(void **state)
 	file_close(&file);
 }
 
+// Each open file is told of what was lost since it was opened, once, and of what nobody has heard of before.
+static void test_losses(void **state)
+{
+	(void)state;
+	struct file first, second, third, made;
+	make_file("/m", "");
+	fake_fs_losses = 4;
+	fake_fs_heard = 3;
+	ok(file_open(&first, "/m", FILE_WRITE));
+	fails(LOST, file_fsync(&first, false));
+	ok(file_fsync(&first, true));
+	fake_fs_heard = 4;
+	ok(file_open(&second, "/m", FILE_WRITE));
+	ok(file_fsync(&second, false));
+	fake_fs_losses = 6;
+	fails(LOST, file_fsync(&second, true));
+	fails(LOST, file_fsync(&first, false));
+	ok(file_fsync(&second, false));
+	ok(file_open(&third, "/m", FILE_WRITE));
+	fails(LOST, file_fsync(&third, false));
+	fake_fs_losses = 0;
+	ok(file_open(&made, "/d", FILE_WRITE | FILE_CREATE));
+	assert_int_equal(made.losses, 0);
+	fake_fs_heard = 0;
+	file_close(&first);
+	file_close(&second);
+	file_close(&third);
+	file_close(&made);
+}
+
 static void test_text(void **state)
 {
 	(void)state;
@@ -381,6 +411,7 @@ int main(void)
 		cmocka_unit_test_setup(test_no_space, begin),
 		cmocka_unit_test_setup(test_directories, begin),
 		cmocka_unit_test_setup(test_names, begin),
+		cmocka_unit_test_setup(test_losses, begin),
 		cmocka_unit_test_setup(test_text, begin),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);

@@ -551,7 +551,8 @@ static void forget_incarnation(void)
 	closing_count = 0;
 	replays_done = false;
 	memset(content_serial, 0, sizeof(content_serial));
-	count = next = 0; // of poison.c
+	memset(own, 0xa5, sizeof(own)); // of poison.c
+	losses = own;
 	memset(volume_host.image.cache, 0xa5, volume_host.image.cache_bytes);
 	memset(volume_host.volume, 0xa5, sizeof(*volume_host.volume));
 }
@@ -876,6 +877,81 @@ static void lost_append(void **state)
 	end();
 }
 
+static bool fsync_since(unsigned who, uint64_t *since)
+{
+	enum error e = host_call(&workers[who].host, FS_OP_FSYNC, others, FS_FSYNC_SINCE, *since, 0, 0, 0);
+	assert_true(e == ERR_OK || e == ERR_LOST);
+	if (e == ERR_LOST)
+		*since = workers[who].host.result[1];
+	return e == ERR_LOST;
+}
+
+static unsigned lost_life; // incarnations since the loss
+
+// Each client that meets the loss hears of it once, however many incarnations later, and each open file's fsync too. Who opens
+// the file when nobody has heard of it is told, later ones are not.
+static void lost_for_many_main(void *argument)
+{
+	static uint64_t early, late;
+	(void)argument;
+	if (lost_life == 0) {
+		assert_int_equal(call(0, FS_OP_LOOKUP, ROOT, 0, "others"), ERR_OK);
+		early = late = workers[0].host.result[3];
+		assert_int_equal(early, 0);
+		assert_true(fsync_since(0, &early));
+		assert_false(fsync_since(0, &early));
+		assert_int_equal(ring_committed, ring_serial); // the others' operations are on the medium all the same
+		assert_int_equal(call(0, FS_OP_READ, others, 0, 0), ERR_OK); // this client has heard of it
+		assert_int_equal(call(0, FS_OP_LOOKUP, ROOT, 0, "others"), ERR_OK);
+		uint64_t new = workers[0].host.result[3];
+		assert_int_equal(new, early);
+		assert_false(fsync_since(0, &new));
+	}
+	for (unsigned who = 1; who <= lost_life; who++)
+		assert_int_equal(call(who, FS_OP_READ, others, 0, 0), ERR_OK);
+	assert_int_equal(call(lost_life + 1, FS_OP_READ, others, 0, 0), ERR_LOST);
+	assert_int_equal(call(lost_life + 1, FS_OP_READ, others, 0, 0), ERR_OK);
+	assert_false(fsync_since(0, &early));
+	if (lost_life == 2)
+		assert_true(fsync_since(0, &late)); // it was open, and had not asked
+	assert_false(lost_life == 2 && fsync_since(0, &late));
+}
+
+static void listeners_outlive_the_server(void **state)
+{
+	(void)state;
+	begin_roomy(52, EXT3);
+	one(append_main);
+	for (lost_life = 0; lost_life < 3; lost_life++) {
+		assert_true(incarnate());
+		serial_to_lose = 0;
+		one(lost_for_many_main);
+	}
+	poison_forget(1); // another client is in its slot
+	assert_true(incarnate());
+	lost_life = 0;
+	assert_int_equal(losses[1].told & 2, 0);
+	losses[1].number ^= 8; // a dying server's wild store
+	fixture_logs = 0;
+	assert_true(incarnate());
+	assert_int_equal(fixture_logs, 1);
+	assert_int_equal(poison_newest(others, false), 0);
+	end();
+}
+
+static void no_room_for_losses(void **state)
+{
+	(void)state;
+	begin_roomy(53, EXT2);
+	for (uint64_t serial = 1; serial <= LOSSES + 3; serial++)
+		poison_add(others, serial);
+	poison_add(others, LOSSES + 2); // found again
+	assert_int_equal(poison_newest(others, false), LOSSES + 3);
+	assert_int_equal(poison_newest(others, true), 0);
+	memset(commit_losses(volume->disk), 0, sizeof(struct loss[LOSSES]));
+	end();
+}
+
 // ---- fsync and fdatasync ----
 
 static void assert_synced(uint64_t handle, uint64_t flags, bool commits)
@@ -918,7 +994,7 @@ static void fsync_main(void *argument)
 	assert_synced(file, FS_FSYNC_DATA, true);
 	assert_int_equal(call(0, FS_OP_UNLINK, ROOT, 0, "second"), ERR_OK);
 	assert_synced(ROOT, FS_FSYNC_DATA, true);
-	assert_int_equal(call(1, FS_OP_FSYNC, file, 2, 0), ERR_INVALID);
+	assert_int_equal(call(1, FS_OP_FSYNC, file, 4, 0), ERR_INVALID);
 	assert_int_equal(call(1, FS_OP_FSYNC, file + (1ull << 32), 0, 0), ERR_STALE);
 }
 
@@ -1433,11 +1509,16 @@ static void refuse_commits(bool in_place)
 	inode_put(volume, &root);
 }
 
-// An incarnation after the one that gave up: nothing is forgotten that clients have seen, nothing is changed any more.
+static unsigned abort_heard; // by how many clients
+
+// An incarnation after the one that gave up: nothing is forgotten that clients have seen, nor who has heard of it; nothing is changed.
 static void after_abort_main(void *argument)
 {
 	(void)argument;
-	assert_int_equal(call(0, FS_OP_LOOKUP, ROOT, 0, "new"), ERR_LOST);
+	for (unsigned who = 0; who < abort_heard; who++)
+		assert_int_equal(call(who, FS_OP_LOOKUP, ROOT, 0, "a"), ERR_OK);
+	assert_int_equal(call(abort_heard, FS_OP_LOOKUP, ROOT, 0, "a"), ERR_LOST);
+	abort_heard++;
 	assert_int_equal(call(0, FS_OP_LOOKUP, ROOT, 0, "new"), ERR_OK);
 	assert_int_equal(call(0, FS_OP_LOOKUP, ROOT, 0, "a"), ERR_OK);
 	assert_int_equal(call(0, FS_OP_CREATE, ROOT, 0644, "other"), ERR_READ_ONLY);
@@ -1457,10 +1538,9 @@ static void make_escaped(void *argument)
 static void read_escaped(void *argument)
 {
 	(void)argument;
-	assert_int_equal(call(1, FS_OP_LOOKUP, ROOT, 0, "magic"), ERR_LOST);
-	assert_int_equal(call(1, FS_OP_LOOKUP, ROOT, 0, "magic"), ERR_OK);
-	assert_int_equal(host_call(&workers[1].host, FS_OP_READLINK, workers[1].host.result[0], 0, 0, 0, 0, 4096), ERR_OK);
-	assert_memory_equal(workers[1].host.in, escaped + 6, sizeof(escaped) - 7);
+	assert_int_equal(call(0, FS_OP_LOOKUP, ROOT, 0, "magic"), ERR_OK);
+	assert_int_equal(host_call(&workers[0].host, FS_OP_READLINK, workers[0].host.result[0], 0, 0, 0, 0, 4096), ERR_OK);
+	assert_memory_equal(workers[0].host.in, escaped + 6, sizeof(escaped) - 7);
 }
 
 // A block of the journal, or one in place, cannot be written: the commit is given up, and both superblocks say so.
@@ -1484,6 +1564,7 @@ static void aborted_journal(void **state)
 	assert_int_equal(s->first_error_code, EXT4_ERROR_DEVICE);
 	assert_string_equal(s->last_error_function, "flag_error");
 	uint64_t refused = bad_from;
+	abort_heard = 0;
 	for (unsigned i = 0; i < 3; i++) {
 		bad_from = i ? refused : bad_to; // it takes writes again: not before the next boot
 		assert_true(incarnate());
@@ -1524,6 +1605,7 @@ static void deaths_while_giving_up(void **state)
 			fixture_die_at = 0;
 		fixture_die_at = 0;
 		wait_for_failure();
+		abort_heard = 0;
 		one(after_abort_main);
 		assert_int_equal(replays_different, 0);
 		bad_from = bad_to = 0;
@@ -1548,6 +1630,8 @@ int main(void)
 		CASE(lost_creation_ext2, lost_creation, EXT2),
 		CASE(lost_creation_ext4, lost_creation, EXT4),
 		cmocka_unit_test(lost_append),
+		cmocka_unit_test(listeners_outlive_the_server),
+		cmocka_unit_test(no_room_for_losses),
 		CASE(fsync_commits_what_is_needed_ext2, fsync_commits_what_is_needed, EXT2),
 		CASE(fsync_commits_what_is_needed_ext3, fsync_commits_what_is_needed, EXT3),
 		CASE(fsync_is_shared_ext2, fsync_is_shared, EXT2),
