@@ -112,8 +112,8 @@ void file_close(struct file *file)
 {
 	if (file->handle == 0)
 		return;
-	struct fs_session *session = client_session(fs_client);
-	if (session->handle[file->session] == file->handle) // another channel than it was opened by has not got it
+	struct fs_session *session = fs_client ? client_session(fs_client) : 0; // 0: given up, and not to be had since
+	if (session && session->handle[file->session] == file->handle) // another channel than it was opened by has not got it
 		store64(&session->handle[file->session], 0);
 	file->handle = 0;
 }

@@ -7,6 +7,7 @@
 // performed again from the client's ring. The one static text here is scratch of the operation under way.
 #include "servers/fs/ops.h"
 #include "runtime/inject.h"
+#include "runtime/runtime.h"
 #include <string.h>
 
 #define NEED_NAMES 48u // blocks of any operation on names: directory, bitmaps, tables, descriptors, superblock
@@ -567,6 +568,7 @@ enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
 {
 	enum error error;
 	*count = 0;
+	invariant(volume_is_guarded(v));
 	damage_note(v);
 	if (RECOVERABLE && v->has_mark && !v->read_only && (v->cache.dirty.count || mark != v->mark)) {
 		error = mark_write(v, mark);

@@ -452,6 +452,7 @@ static enum error open_volume(struct volume *v, struct disk *disk, const struct 
 		return REFUSE(error, "the root directory (inode 2) cannot be read: error %d", (int)error);
 	bool directory = inode_is(&root, FS_MODE_DIRECTORY);
 	inode_put(v, &root);
+	volume_guard(v);
 	return directory ? ERR_OK : REFUSE(ERR_CORRUPT, "inode 2 is not a directory");
 }
 

@@ -116,6 +116,7 @@ struct volume {
 	uint32_t held_groups[2]; // how many there are
 	bool has_mark;           // the root directory's inode keeps the mark of serials
 	uint64_t mark;           // as it stands there
+	uint64_t guard;          // sum of what does not change (guard.c)
 	bool before_replay;      // a journal that is to be replayed may be so
 	bool unreplayed;         // the journal is to be replayed first: blocks may be torn, counts and checksums need not fit
 	char reason[200]; // why it could not be mounted, a sentence
@@ -172,6 +173,7 @@ bool volume_block_is_data(const struct volume *v, uint32_t block);
 
 struct inode;
 uint32_t checksum_crc32c(uint32_t crc, const void *bytes, size_t length);
+bool checksum_tables_hold(void); // no bit of them was flipped, as far as their sums tell
 bool checksum_super_good(const struct ext2_super *super);
 void checksum_super_seal(struct ext2_super *super);
 void checksum_open(struct volume *v, const struct ext2_super *super);
@@ -202,6 +204,12 @@ enum error alloc_free_inode(struct volume *v, uint32_t number, bool directory);
 // ERR_AGAIN from alloc_block: what is free was freed by operations that are not durable yet.
 void alloc_commit_begun(struct volume *v);   // what was freed before belongs to the commit
 void alloc_commit_durable(struct volume *v); // and may be used again
+
+// ---- guard.c ----
+
+// From volume_open on nothing of the geometry changes; false: something has, by a fault.
+void volume_guard(struct volume *v);
+bool volume_is_guarded(const struct volume *v);
 
 // ---- mount.c: with the journal ----
 

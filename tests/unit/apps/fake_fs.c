@@ -33,6 +33,7 @@ bool fake_fs_unlinked;
 uint64_t fake_fs_synced;
 bool fake_fs_lost;
 uint64_t fake_fs_losses, fake_fs_heard;
+bool fake_fs_gone; // and it does not come back
 static uint64_t sealed; // what this channel's handles have more than their node's number
 static unsigned in_flight;
 
@@ -246,7 +247,7 @@ static enum error perform(struct client_request *r)
 
 void *client_session(struct client *client)
 {
-	(void)client;
+	assert_non_null(client);
 	return &fake_fs_session;
 }
 
@@ -267,6 +268,8 @@ enum error client_open(struct client **client, const char *service, const struct
 	(void)service;
 	if (options->slots == 64)
 		return ERR_QUOTA; // so that the smaller size is tried
+	if (fake_fs_gone)
+		return ERR_PEER_LOST;
 	*client = (struct client *)&dummy;
 	sealed += fake_fs_lost ? NODES : 0;
 	fake_fs_lost = false;

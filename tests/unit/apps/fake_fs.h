@@ -13,3 +13,4 @@ extern bool fake_fs_unlinked;           // the next STAT or TRUNCATE finds that 
 extern unsigned fake_fs_calls;
 extern uint64_t fake_fs_losses, fake_fs_heard; // number of the last loss, and of the last one that anybody has been told
 extern bool fake_fs_lost; // the channel is; its handles are no good on the next one
+extern bool fake_fs_gone; // and it does not come back

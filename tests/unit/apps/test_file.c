@@ -211,6 +211,26 @@ static void test_channel_opened_anew(void **state)
 	ok(path_change_directory("/"));
 }
 
+// The service was given up for good: every call says so, and what is open can still be closed.
+static void test_channel_gone(void **state)
+{
+	(void)state;
+	struct file file;
+	size_t done;
+	char text[4];
+	make_file("/f", "here");
+	ok(file_open(&file, "/f", FILE_READ));
+	fake_fs_lost = fake_fs_gone = true;
+	fails(PEER_LOST, file_read(&file, text, sizeof(text), &done));
+	file_close(&file);
+	assert_int_equal(file.handle, 0);
+	fails(PEER_LOST, file_open(&file, "/f", FILE_READ));
+	file_close(&file);
+	fake_fs_gone = false;
+	expect_text("/f", "here");
+	ok(file_unlink("/f"));
+}
+
 static void test_open_flags(void **state)
 {
 	(void)state;
@@ -405,6 +425,7 @@ int main(void)
 		cmocka_unit_test_setup(test_loop, begin),
 		cmocka_unit_test_setup(test_current_directory, begin),
 		cmocka_unit_test_setup(test_channel_opened_anew, begin),
+		cmocka_unit_test_setup(test_channel_gone, begin),
 		cmocka_unit_test_setup(test_open_flags, begin),
 		cmocka_unit_test_setup(test_large_transfers, begin),
 		cmocka_unit_test_setup(test_append_in_pieces, begin),

@@ -1,0 +1,87 @@
+// Guard: each bit of what a mounted volume must not change, and of the tables of the checksums, is missed when it is flipped.
+#include "servers/fs/crc32c.c"
+#include "tests/unit/fs/fixture.h"
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct host h;
+
+static int guard_setup(void **state)
+{
+	(void)state;
+	host_make(&h, "-t ext4 -b 1024", 24576, 0, 512 << 10, 512 << 10);
+	assert_int_equal(host_mount(&h), ERR_OK);
+	return 0;
+}
+
+static int guard_teardown(void **state)
+{
+	(void)state;
+	host_free(&h);
+	return 0;
+}
+
+static void every_bit_is_missed(void *from, size_t bytes)
+{
+	uint8_t *p = from;
+	for (size_t bit = 0; bit < 8 * bytes; bit++) {
+		p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		assert_false(volume_is_guarded(h.volume));
+		p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	assert_true(volume_is_guarded(h.volume));
+}
+
+static void geometry_is_guarded(void **state)
+{
+	(void)state;
+	struct volume *v = h.volume;
+	every_bit_is_missed(&v->super, sizeof(v->super));
+	every_bit_is_missed(&v->descriptors[0], sizeof(v->descriptors[0]));
+	every_bit_is_missed(&v->block_size, offsetof(struct volume, checksum_seed) - offsetof(struct volume, block_size));
+	every_bit_is_missed(&v->checksum_seed, sizeof(v->checksum_seed));
+	for (uint32_t g = 0; g < v->groups; g++)
+		every_bit_is_missed(&v->places[g], offsetof(struct group_place, bad_blocks));
+	every_bit_is_missed(&v->run_count, sizeof(v->run_count));
+	every_bit_is_missed(v->runs, v->run_count * sizeof(v->runs[0]));
+}
+
+static void tables_are_guarded(void **state)
+{
+	(void)state;
+	every_bit_is_missed(crc_table, sizeof(crc_table));
+	every_bit_is_missed(far_table, sizeof(far_table));
+	every_bit_is_missed(&far_ones, sizeof(far_ones));
+}
+
+// What operations, commits and deaths change is none of it.
+static void work_changes_nothing(void **state)
+{
+	(void)state;
+	uint64_t root = host_root(&h);
+	uint64_t guard = h.volume->guard;
+	for (unsigned i = 0; i < 300; i++) {
+		char name[16];
+		int length = snprintf(name, sizeof(name), "f%u", i);
+		assert_int_equal(host_call(&h, FS_OP_CREATE, root, FS_MODE_FILE | 0644, 0, name, (uint32_t)length, 0), ERR_OK);
+		assert_int_equal(host_write_all(&h, h.result[0], 0, name, sizeof(name)), ERR_OK);
+		if (i % 50 == 0)
+			assert_int_equal(host_commit(&h), ERR_OK);
+	}
+	assert_int_equal(guard, h.volume->guard);
+	assert_true(volume_is_guarded(h.volume));
+	assert_int_equal(host_reincarnate(&h), 0);
+	assert_true(volume_is_guarded(h.volume));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(geometry_is_guarded, guard_setup, guard_teardown),
+		cmocka_unit_test_setup_teardown(tables_are_guarded, guard_setup, guard_teardown),
+		cmocka_unit_test_setup_teardown(work_changes_nothing, guard_setup, guard_teardown),
+	};
+	return cmocka_run_group_tests(tests, 0, 0);
+}
