@@ -351,8 +351,11 @@ static bool log_holds(const char *text)
 	while (got > 0 && supervision_log(log_seen, piece, sizeof(piece), &got, &log_seen) == ERR_OK) {
 		for (size_t i = 0; i < got && text; i++) {
 			matched = piece[i] == text[matched] ? matched + 1 : piece[i] == text[0];
-			if (!text[matched])
+			if (!text[matched]) {
+				matched = 0; // the next text is looked for from here on
+				log_seen -= got - i - 1;
 				return true;
+			}
 		}
 	}
 	return false;

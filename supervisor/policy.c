@@ -99,7 +99,7 @@ void policy_remember(struct policy_history *history, const struct policy_event *
 	history->complaints = 0;
 	if (event->was_ready)
 		history->futile = 0;
-	else if (event->kind != FAULT_KILLED)
+	else if (event->kind != FAULT_KILLED && event->kind != FAULT_CORE)
 		history->futile++;
 	if (decision->counted)
 		policy_count(history, policy_bucket(rule, event->now_ms));

@@ -357,7 +357,7 @@ const struct command commands_faults[] = {
 	{"crash", "SERVICE [HOW]",
 	 "let it die and come back; HOW: illegal wild stack assert exit reply error hang kill", command_crash},
 	{"crash core", "N[,N] [HOW [STEP [TIMES]]]",
-	 "let the kernels of cores die and come back; HOW: panic jump store hang nap; STEP, at which they die again: claim meet finish online hang",
+	 "let the kernels of cores die and come back; HOW: panic jump store hang nap; STEP, at which they die again: claim meet finish online hang young",
 	 command_crash},
 	{"hang", "SERVICE", "let a service stop answering, and wait until it is back", command_hang},
 	{"restart", "SERVICE", "restart it and forget its history", command_restart},

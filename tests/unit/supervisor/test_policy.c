@@ -148,6 +148,12 @@ static void test_policy_futile_starts_end(void **state)
 	assert_int_equal(d.action, POLICY_RESTART);
 	policy_remember(&history, &served, &d, &rule);
 	assert_int_equal(history.futile, 0);
+	struct policy_event core = {FAULT_CORE, 0, false}; // its kernel died: no sign of a fault in the service
+	history.futile = POLICY_FUTILE - 1;
+	d = policy_decide(&core, &history, &rule);
+	policy_remember(&history, &core, &d, &rule);
+	assert_int_equal(d.action, POLICY_RESTART);
+	assert_int_equal(history.futile, POLICY_FUTILE - 1);
 }
 
 // Against a plain list of times: never more than `burst` restarts in any window, never held below 15/16 of the burst.
