@@ -2,7 +2,7 @@
 //
 // It must never believe more than it can check: the last kernel may have died of what stands in them. Kept are shape and
 // memory of domains and the channel ends; every frame is claimed in a fresh frame table, where nothing can be claimed twice.
-// Frames of a record that does not check out stay out of use. A domain goes on where it was, if it had no device and all that
+// What was claimed for a record when it turned out wrong stays out of use. A domain goes on where it was, if it had no device and all that
 // can be checked is right (may_go_on, is_intact); the content of what it can write cannot. Every other one is stopped, and its
 // memory restored before it runs again. If this kernel dies here, the next one reads the same records: each is replaced in
 // one piece, by one that checks out as well.

@@ -434,45 +434,45 @@ void call_of_kernel(struct core *core, unsigned from, const struct mesh_message 
 
 // ---- notices
 
-static struct domain *supervisor_at(struct core *core, uint64_t index)
+static struct domain *supervisor_here(const struct core *core)
 {
-	struct domain *d = index < DOMAIN_MAX ? core->domains[index] : 0;
-	return d && d->supervisor ? d : 0;
+	for (unsigned i = 0; i < DOMAIN_MAX; i++)
+		if (core->domains[i] && core->domains[i]->supervisor)
+			return core->domains[i];
+	return 0;
 }
 
 void call_notice_domain(struct core *core, unsigned from, const uint64_t word[6])
 {
-	struct domain *d = supervisor_at(core, word[0]);
-	if (!d || word[1] >= DOMAIN_MAX)
+	struct domain *d = supervisor_here(core);
+	if (!d || word[0] >= DOMAIN_MAX)
 		return;
-	d->event_domain[from] |= 1u << word[1];
+	d->event_domain[from] |= 1u << word[0];
 	domain_ring(d, IDENTITY_EVENT);
 }
 
 void call_notice_complaint(struct core *core, const uint64_t word[6])
 {
-	struct domain *d = supervisor_at(core, word[0]);
+	struct domain *d = supervisor_here(core);
 	struct complaint_record *place = 0;
 	for (unsigned i = 0; i < COMPLAINT_RECORDS; i++) {
 		struct complaint_record *r = &core->complaints[i];
-		if (r->pending && r->subject == word[1] && r->reason == word[3])
+		if (r->pending && r->subject == word[0] && r->reason == word[2])
 			return;
 		if (!r->pending)
 			place = r;
 	}
 	if (!d || !place) // the client complains again after its next deadline
 		return;
-	*place = (struct complaint_record){word[1], (uint32_t)word[2], (uint32_t)word[3], true};
+	*place = (struct complaint_record){word[0], (uint32_t)word[1], (uint32_t)word[2], true};
 	domain_ring(d, IDENTITY_EVENT);
 }
 
 void call_notice_core(struct core *core, unsigned subject)
 {
-	for (unsigned i = 0; i < DOMAIN_MAX; i++) {
-		struct domain *d = supervisor_at(core, i);
-		if (!d)
-			continue;
-		d->event_core |= 1ul << subject;
-		domain_ring(d, IDENTITY_EVENT);
-	}
+	struct domain *d = supervisor_here(core);
+	if (!d)
+		return;
+	d->event_core |= 1ul << subject;
+	domain_ring(d, IDENTITY_EVENT);
 }

@@ -548,9 +548,8 @@ enum error call_channel_complain(struct invocation *c)
 	enum error error = complaint_judge(e, c->arg[1], COMPLAINT_AGE_MS * d->core->plan->timebase / 1000);
 	if (error != ERR_OK)
 		return error;
-	uint64_t chief = d->core->chief;
-	uint64_t word[6] = {(uint16_t)chief, (uint64_t)e->peer_core << 32 | e->peer_domain, c->arg[0], c->arg[1]};
-	return mesh_notice(d->core, chief_core(chief), NOTICE_COMPLAINT, word) ? ERR_OK : ERR_AGAIN;
+	uint64_t word[6] = {(uint64_t)e->peer_core << 32 | e->peer_domain, c->arg[0], c->arg[1]};
+	return mesh_notice(d->core, chief_core(d->core->chief), NOTICE_COMPLAINT, word) ? ERR_OK : ERR_AGAIN;
 }
 
 // ---- between the kernels
@@ -638,7 +637,7 @@ bool channel_notices_send(struct domain *d)
 	if (core->domains[index] != d) // it was dying, and that was the last one
 		return true;
 	if (d->report) {
-		uint64_t word[6] = {(uint16_t)core->chief, d->index, d->epoch};
+		const uint64_t word[6] = {d->index};
 		if (mesh_notice(core, chief_core(core->chief), NOTICE_DOMAIN, word))
 			d->report = false;
 		else

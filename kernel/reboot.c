@@ -205,12 +205,15 @@ enum error call_core_crash(struct invocation *c)
 {
 	struct core *core = c->core;
 	const volatile uint64_t nowhere = PAGE_SIZE;
-	if (c->arg[1] > CORE_CRASH_NAP || c->arg[2] % 8 >= DOOM_STEPS)
+	if (c->arg[1] >= CORE_CRASH_KINDS || c->arg[2] % 8 >= DOOM_STEPS)
 		return ERR_INVALID;
 	core->doom = (uint32_t)c->arg[2];
 	if (!c->caller) // who asks gets an answer all the same
 		mesh_answer(core, c->origin, ERR_OK, call_nothing);
-	if (c->arg[1] == CORE_CRASH_PANIC)
+	for (unsigned i = 0; i < DOMAIN_MAX && c->arg[1] == CORE_CRASH_SPOIL; i++)
+		if (core->domains[i])
+			core->domains[i]->generation++;
+	if (c->arg[1] == CORE_CRASH_PANIC || c->arg[1] == CORE_CRASH_SPOIL)
 		kernel_panic(core, "it was asked to");
 	if (c->arg[1] == CORE_CRASH_JUMP)
 		((void (*)(void))nowhere)();

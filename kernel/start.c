@@ -313,13 +313,14 @@ static void wait_for_others(struct core *core)
 	}
 }
 
-// At boot; or when the record of the one that was here did not check out.
+// At boot; or when the record of the one that was here did not check out: then it must know that it is not the first, or it
+// would start all services once more.
 static void supervisor_ensure(struct core *core)
 {
 	bool any = chief_core(core->chief) != core->id;
 	for (unsigned i = 0; i < DOMAIN_MAX; i++)
 		any |= core->domains[i] && core->domains[i]->supervisor;
-	enum error error = any ? ERR_OK : first_domain_start(core, 0);
+	enum error error = any ? ERR_OK : first_domain_start(core, core->incarnation - 1);
 	if (error != ERR_OK)
 		kernel_panic(core, "the supervisor cannot be made: error %d", error);
 }

@@ -327,7 +327,7 @@ static void requests_pokes(struct server_request *r)
 static void requests_core_crash(struct server_request *r)
 {
 	uint64_t cores = r->copy.arg[0], how = r->copy.arg[1], doom = r->copy.arg[2];
-	enum error error = cores && cores >> (services_cores() - 1) < 2 && how <= CORE_CRASH_NAP ? ERR_OK : ERR_INVALID;
+	enum error error = cores && cores >> (services_cores() - 1) < 2 && how < CORE_CRASH_KINDS ? ERR_OK : ERR_INVALID;
 	for (unsigned core = 0; core < services_cores() && !error; core++)
 		if ((cores >> core & 1) && cores_state(core) != CORE_ONLINE)
 			error = ERR_CORE_LOST;

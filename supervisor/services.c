@@ -325,7 +325,8 @@ static bool services_can_start(struct service *s, struct image_program *program)
 	return true;
 }
 
-// Who uses a service that was started on another core, as another domain, has lost its channel: it begins anew too.
+// Who uses a service that was started again as another domain (on another core, or because its kernel could not keep its record) has
+// lost its channel: it begins anew too.
 static void services_follow(const struct service *moved)
 {
 	for (unsigned i = 0; i < services.count; i++) {
@@ -345,7 +346,7 @@ void services_start(struct service *s)
 		return;
 	if (!s->domain.handle && s->phase == PHASE_HELD)
 		services_publish(s, SERVICE_NONE); // the line that was in our own name
-	bool moved = s->fenced;
+	bool moved = s->fenced || s->epoch > 0;
 	s->fenced = false;
 	enum error error = loader_create(services.image, s->record, &program, services_choose_core(s->record),
 					 &s->domain);

@@ -93,7 +93,7 @@ static void create_validates(void)
 	FAILS(ERR_INVALID, CALL_domain_create, ~0ul, name, 0, 100, 1ul << 32);
 	FAILS(ERR_INVALID, CALL_core_ping, test_cores);
 	FAILS(ERR_INVALID, CALL_core_crash, test_cores, CORE_CRASH_PANIC);
-	FAILS(ERR_INVALID, CALL_core_crash, test_cores - 1, CORE_CRASH_NAP + 1);
+	FAILS(ERR_INVALID, CALL_core_crash, test_cores - 1, CORE_CRASH_KINDS);
 	FAILS(ERR_INVALID, CALL_core_crash, test_cores - 1, CORE_CRASH_PANIC, DOOM_STEPS);
 	FAILS(ERR_INVALID, CALL_core_reboot, test_cores);
 	FAILS(ERR_INVALID, CALL_core_reboot, 0); // this one

@@ -188,13 +188,13 @@ static enum error crash_await(uint64_t cores, bool hang)
 // crash core N[,N] [HOW [STEP [TIMES]]]
 static int crash_core(int argc, char **argv)
 {
-	static const char *const words[] = {"panic", "jump", "store", "hang", "nap"};
+	static const char *const words[] = {"panic", "jump", "store", "hang", "nap", "spoil"};
 	static const char *const steps[] = {"", "claim", "meet", "finish", "online", "hang", "young"};
 	uint64_t cores, state, times = 1;
 	enum error e = ERR_OK;
 	char text[24];
-	unsigned how = argc > 1 ? word_find(words, 5, argv[1]) : 0, step = argc > 2 ? word_find(steps, DOOM_STEPS, argv[2]) : 0;
-	if (!cores_parse(argv[0], &cores) || how == 5 || step == DOOM_STEPS || (argc > 3 && !number_parse(argv[3], &times)))
+	unsigned how = argc > 1 ? word_find(words, CORE_CRASH_KINDS, argv[1]) : 0, step = argc > 2 ? word_find(steps, DOOM_STEPS, argv[2]) : 0;
+	if (!cores_parse(argv[0], &cores) || how == CORE_CRASH_KINDS || step == DOOM_STEPS || (argc > 3 && !number_parse(argv[3], &times)))
 		return STATUS_USAGE;
 	for (unsigned core = 0; core < CORE_MAX; core++) {
 		if (!(cores >> core & 1))
@@ -357,7 +357,7 @@ const struct command commands_faults[] = {
 	{"crash", "SERVICE [HOW]",
 	 "let it die and come back; HOW: illegal wild stack assert exit reply error hang kill", command_crash},
 	{"crash core", "N[,N] [HOW [STEP [TIMES]]]",
-	 "let the kernels of cores die and come back; HOW: panic jump store hang nap; STEP, at which they die again: claim meet finish online hang young",
+	 "let the kernels of cores die and come back; HOW: panic jump store hang nap spoil; STEP, at which they die again: claim meet finish online hang young",
 	 command_crash},
 	{"hang", "SERVICE", "let a service stop answering, and wait until it is back", command_hang},
 	{"restart", "SERVICE", "restart it and forget its history", command_restart},

@@ -252,6 +252,38 @@ def dies_in_its_rebirth(t, step):
     t.image_is_sound(image)
 
 
+@case(core=[1, 2])
+def reboot_without_a_record(t, core):
+    """What the dead kernel left of blk, or of fs, does not check out: it is made anew, and whoever had a channel to it finds its way."""
+    image = t.disk()
+    machine = t.boot(disk=image, boot=system(t, shell=0), cores=4)
+    t.run(machine, "write /kept before; sync")
+    machine.command(f"crash core {core} spoil")
+    t.check(f"core {core}: the record of domain 0 does not check out" in t.run(machine, "log"), "the log does not say so")
+    all_up(t, machine)
+    t.run(machine, f"crash core {core}")  # and the new record does
+    t.run(machine, "append /kept after; sync")
+    t.equal(words(t, machine, "/kept"), ["before", "after"], "/kept")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    t.image_is_sound(image)
+
+
+@case
+def reboot_without_the_supervisors_record(t):
+    """The supervisor itself: a new one adopts what runs, instead of starting a second file system on the same disk."""
+    image = t.disk()
+    machine = t.boot(disk=image, boot=system(t, console=2, shell=3), cores=4)
+    t.run(machine, "write /kept before")
+    machine.type("crash core 0 spoil\n")
+    machine.expect(r"supervisor: (\d+) domains adopted", seconds=60)
+    machine.type("\n")
+    machine.prompt()
+    t.run(machine, "append /kept after; sync")
+    t.equal(words(t, machine, "/kept"), ["before", "after"], "/kept")
+    machine.kill()
+    t.image_is_sound(image)
+
+
 @case
 def reboot_restarts_all_after_short_lives(t):
     """A kernel may die of a domain that goes on: after eight lives in a row that ended as soon as it was online, it lets none go on. So

@@ -611,6 +611,7 @@ static void test_core_is_back_without_records(void **state)
 	fake_reborn(1, false);
 	watch_event(EVENT_CORE, 1, 0, 0);
 	assert_non_null(strstr(fake_trace, "off:disk create:blk attach:blk"));
+	assert_non_null(strstr(fake_trace, "stop:fs")); // it has lost its channel to the disk
 	boot_is_ready("blk");
 	assert_int_equal(fake_published("block0"), SERVICE_UP);
 }
