@@ -287,15 +287,14 @@ def reboot_without_the_supervisors_record(t):
 @case
 def reboot_restarts_all_after_short_lives(t):
     """A kernel may die of a domain that goes on: after eight lives in a row that ended as soon as it was online, it lets none go on. So
-    many are no reason to give it up. (On a busy host one of the lives may be longer: hence more than eight.)"""
+    many are no reason to give it up. (The life before may have been short, too: hence six. On a busy host one may be longer: hence 16.)"""
     machine = t.boot(boot=system(t, shell=0), cores=4)
-    for lives, goes_on in ((7, True), (16, False)):
+    for lives, goes_on in ((6, True), (16, False)):
         before = cores(t, machine)[2][1]
         t.run(machine, f"crash core 2 panic young {lives}")
         t.equal(cores(t, machine)[2], ("online", before + lives + 1), "core 2")
         all_up(t, machine)
         t.equal(t.services(machine)["fs"]["epoch"] == 1, goes_on, "fs went on")
-    t.run(machine, "crash core 2")  # a long life: it goes on again
     t.run(machine, "cat /empty")
 
 
