@@ -3,9 +3,11 @@
 // Owns: one extended attribute, trusted.planaria.mark (8 bytes, little-endian), inside the inode of the root directory. It
 // changes in the same transaction as what it speaks of, so that recovery can believe the disk alone. Volumes without a
 // journal and inodes of 128 bytes have none: there the log area's mark counts (commit.c). Attributes of others in that
-// inode are kept; where they leave no room there is no mark either.
+// inode are kept; where they leave no room there is no mark either. Its place is found at mount, and the inode's block stays in
+// memory from then on: a commit cannot fail for the mark's sake, and has nothing to look for.
 // Source of the layout: "Extended Attributes" in filesystems/ext4 of the Linux kernel's documentation. The hash is 0, as
 // Linux has it for attributes inside inodes.
+#include "runtime/runtime.h"
 #include "servers/fs/volume.h"
 #include <string.h>
 
@@ -13,6 +15,7 @@
 #define MARK_NAMESPACE 4u // "trusted."
 #define MARK_ENTRY 32u    // bytes of its entry: 16 and the name, padded to 4
 #define INODE_BASE 128u
+#define MARK_MOST (1ull << 62) // more operations than any volume sees
 
 struct attribute { // of an inode or an attribute block; the name follows
 	uint8_t name_length;
@@ -96,45 +99,50 @@ static void make_mark(struct attributes *all)
 	};
 	memcpy(all->mark + 1, MARK_NAME, sizeof(MARK_NAME) - 1);
 	memset(all->first + all->end + MARK_ENTRY, 0, 4);
+	memset(all->first + all->mark->value_offset, 0, sizeof(uint64_t));
 	memcpy(all->first - 4, &magic, 4);
+}
+
+// A number that cannot be would be the end of all serials.
+static void mark_read(struct volume *v, uint64_t *mark)
+{
+	uint64_t found;
+	memcpy(&found, v->mark_place, sizeof(found));
+	if (found > MARK_MOST) {
+		log_line("fs: the mark of serials, %llu, cannot be, and is not believed", (unsigned long long)found);
+		return;
+	}
+	*mark = v->mark = found;
 }
 
 enum error mark_find(struct volume *v, uint64_t *mark)
 {
 	struct inode root;
 	struct attributes all;
-	v->has_mark = false;
 	enum error error = inode_get(v, EXT2_ROOT_INODE, &root);
 	if (error != ERR_OK)
 		return error;
-	if (attributes_of(v, &root, &all)) {
-		v->has_mark = all.mark || has_room(&all);
-		if (all.mark) {
-			memcpy(&v->mark, all.first + all.mark->value_offset, sizeof(v->mark));
-			*mark = v->mark;
-		}
+	if (!attributes_of(v, &root, &all) || (!all.mark && !has_room(&all))) {
+		inode_put(v, &root);
+		return ERR_OK;
 	}
-	inode_put(v, &root);
+	bool fresh = !all.mark;
+	if (fresh)
+		make_mark(&all); // in memory only, until the first commit
+	v->mark_place = all.first + all.mark->value_offset;
+	if (!fresh)
+		mark_read(v, mark);
 	return ERR_OK;
 }
 
-enum error mark_write(struct volume *v, uint64_t mark)
+void mark_write(struct volume *v, uint64_t mark)
 {
 	struct inode root;
-	struct attributes all;
 	enum error error = inode_get(v, EXT2_ROOT_INODE, &root);
-	if (error != ERR_OK)
-		return error;
-	if (checksum_inode_good(v, &root) && attributes_of(v, &root, &all) && (all.mark || has_room(&all))) {
-		if (!all.mark)
-			make_mark(&all);
-		memcpy(all.first + all.mark->value_offset, &mark, sizeof(mark));
-		v->mark = mark;
-		checksum_inode_stale(v, &root);
-		cache_mark_dirty(&v->cache, root.buffer);
-	} else {
-		error = volume_corrupt(v, EXT2_ROOT_INODE, 0, "the root directory's inode is damaged, or has lost its attributes");
-	}
+	invariant(error == ERR_OK); // it is in memory
+	memcpy(v->mark_place, &mark, sizeof(mark));
+	v->mark = mark;
+	checksum_inode_stale(v, &root);
+	cache_mark_dirty(&v->cache, root.buffer);
 	inode_put(v, &root);
-	return error;
 }

@@ -566,15 +566,11 @@ void fsop_retire(struct volume *v, uint64_t handle, uint64_t now)
 
 enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
 {
-	enum error error;
 	*count = 0;
 	invariant(volume_is_guarded(v));
 	damage_note(v);
-	if (RECOVERABLE && v->has_mark && !v->read_only && (v->cache.dirty.count || mark != v->mark)) {
-		error = mark_write(v, mark);
-		if (error != ERR_OK)
-			return error;
-	}
+	if (RECOVERABLE && v->mark_place && !v->read_only && (v->cache.dirty.count || mark != v->mark))
+		mark_write(v, mark);
 	if (v->cache.dirty.count == 0) {
 		if (v->read_only)
 			return ERR_OK;
@@ -588,7 +584,7 @@ enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
 		cache_mark_dirty(&v->cache, v->super_buffer);
 	}
 	checksum_seal(v);
-	error = commit_copy(&v->log, &v->cache, mark, v->now, count);
+	enum error error = commit_copy(&v->log, &v->cache, mark, v->now, count);
 	if (error == ERR_OK)
 		alloc_commit_begun(v);
 	return error;

@@ -114,7 +114,7 @@ struct volume {
 	struct block_run runs[VOLUME_RUNS_MAX]; // of metadata, in order
 	struct buffer *held[2][VOLUME_GROUPS_MAX]; // maps of blocks freed in this transaction and in the one being written
 	uint32_t held_groups[2]; // how many there are
-	bool has_mark;           // the root directory's inode keeps the mark of serials
+	uint8_t *mark_place;     // of the mark of serials, in the root directory's inode, pinned; 0: the volume has none
 	uint64_t mark;           // as it stands there
 	uint64_t guard;          // sum of what does not change (guard.c)
 	bool before_replay;      // a journal that is to be replayed may be so
@@ -238,8 +238,8 @@ enum error journal_replay(struct volume *v, const struct journal_area *area, uin
 
 // Finds its place in the root directory's inode, or that there is none. *mark stays as it is if none was written yet.
 enum error mark_find(struct volume *v, uint64_t *mark);
-// In the commit that is being made. Needs v->has_mark.
-enum error mark_write(struct volume *v, uint64_t mark);
+// In the commit that is being made. Needs v->mark_place.
+void mark_write(struct volume *v, uint64_t mark);
 
 // ---- inode.c ----
 

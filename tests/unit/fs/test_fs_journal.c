@@ -347,6 +347,42 @@ static void mark_is_on_the_disk(void **state)
 	close_image();
 }
 
+// A number that would be the end of serials is taken for none; the log area's counts then.
+static void mark_that_cannot_be(void **state)
+{
+	(void)state;
+	open_image("-b 1024 -I 256 -O has_journal -J size=1", 6000);
+	host_power_on(&h, pristine);
+	assert_true(host_change(&h, "e2fsck -fy -E journal_only $f > /dev/null 2>&1; printf '\\376\\377\\377\\377\\377\\377\\377\\377' > $f.log; "
+				    "debugfs -w -R \"ea_set -f $f.log / trusted.planaria.mark\" $f 2> /dev/null"));
+	assert_int_equal(host_mount(&h), ERR_OK);
+	assert_non_null(strstr(fixture_last_log, "18446744073709551614, cannot be"));
+	assert_int_equal(h.serial, 0);
+	assert_int_equal(host_call(&h, FS_OP_CHMOD, host_root(&h), 0755, 0, 0, 0, 0), ERR_OK);
+	assert_int_equal(host_commit(&h), ERR_OK);
+	assert_int_equal(host_reincarnate(&h), 0);
+	assert_int_equal(h.serial, 1);
+	assert_true(host_clean(&h));
+	close_image();
+}
+
+// What harms the attributes in memory does not keep operations from being committed.
+static void commit_needs_no_attributes(void **state)
+{
+	struct inode root;
+	(void)state;
+	open_image("-b 1024 -I 256 -O has_journal -J size=1", 6000);
+	host_power_on(&h, pristine);
+	assert_int_equal(host_mount(&h), ERR_OK);
+	assert_int_equal(inode_get(h.volume, EXT2_ROOT_INODE, &root), ERR_OK);
+	root.raw->extra_isize = 0;
+	inode_put(h.volume, &root);
+	assert_int_equal(host_call(&h, FS_OP_CHMOD, host_root(&h), 0700, 0, 0, 0, 0), ERR_OK);
+	assert_int_equal(host_commit(&h), ERR_OK);
+	assert_int_equal(h.volume->cache.dirty.count, 0);
+	close_image();
+}
+
 static void checksum_is_crc32c(void **state)
 {
 	(void)state;
@@ -387,7 +423,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(checksum_is_crc32c), cmocka_unit_test(checksum_of_anything), cmocka_unit_test(as_e2fsck_does), cmocka_unit_test(as_e2fsck_does_4k),
 		cmocka_unit_test(damage_is_refused),  cmocka_unit_test(refusals),	cmocka_unit_test(of_debugfs),
-		cmocka_unit_test(mark_is_on_the_disk), cmocka_unit_test(damaged_is_not_torn),
+		cmocka_unit_test(mark_is_on_the_disk), cmocka_unit_test(mark_that_cannot_be), cmocka_unit_test(commit_needs_no_attributes), cmocka_unit_test(damaged_is_not_torn),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }

@@ -291,7 +291,7 @@ static void power_cuts(void **state)
 	h.image.whole_super = strstr(c->options, "ext4"); // CAVEATS: e2fsck gives a superblock with a wrong checksum up
 	h.committing = note_state;
 	assert_int_equal(host_mount(&h), ERR_OK);
-	assert_true(h.volume->has_mark);
+	assert_non_null(h.volume->mark_place);
 	record_run(&h, c->ops, c->commit_every, c->lifetime);
 	h.image.trace = 0;
 	h.committing = 0;
