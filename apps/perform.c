@@ -6,7 +6,8 @@
 // acknowledgement, and not before, `SCRIPT:LINE ok [figures]` is printed, or the error's sentence. Whoever reads that knows
 // what a client was promised and nothing else; what the tree must be then is the reader's affair (tests/fault/test_replay.py).
 // It must never check by itself. Owns a second channel to the file system for operations that are under way together. If
-// this domain dies, its jobs go on, and what it had not printed nobody knows of.
+// this domain dies, its jobs go on, and what it had not printed nobody knows of. As a service it is restarted (its script is the
+// argument in the manifest), and goes on with what the script says for that life.
 #include "abi/fault.h"
 #include "runtime/client.h"
 #include "runtime/console.h"
@@ -371,6 +372,25 @@ static enum error do_await(char **word)
 	return ERR_OK;
 }
 
+// Until that service has been restarted, in this boot.
+static enum error do_back(char **word)
+{
+	struct supervisor_service service;
+	enum error e;
+	while ((e = supervision_find(word[0], &service)) == ERR_OK && service.epoch == 1)
+		fiber_sleep_us(LOG_PAUSE_US);
+	return e;
+}
+
+// A service has nothing more to do, and does not end.
+static _Noreturn enum error do_stay(char **word)
+{
+	(void)word;
+	console_flush();
+	for (;;)
+		fiber_sleep_us(LOG_PAUSE_US);
+}
+
 static enum error do_die(char **word)
 {
 	(void)word;
@@ -391,11 +411,11 @@ static const struct {
 	{"symlink", 2, do_symlink, false}, {"truncate", 2, do_truncate, false}, {"write", 4, do_write, true},
 	{"sync", 0, do_sync, false},	 {"hold", 2, do_hold, false},	    {"put", 4, do_put, true},
 	{"get", 1, do_get, true},	 {"drop", 1, do_drop, false},	    {"pour", 4, do_pour, false},
-	{"fsync", 1, do_fsync, false},
-	{"throw", 4, do_throw, false},	 {"forge", 1, do_forge, false},	    {"deaths", 1, do_deaths, false},
-	{"settle", 0, do_settle, true},	 {"await", 1, do_await, false},	    {"die", 0, do_die, false},
-	{"meet", 1, do_meet, false},	 {"tell", 2, do_tell, false},	    {"borrow", 1, do_borrow, false},
-	{"guess", 1, do_guess, false},
+	{"fsync", 1, do_fsync, false},	 {"throw", 4, do_throw, false},	    {"forge", 1, do_forge, false},
+	{"deaths", 1, do_deaths, false}, {"settle", 0, do_settle, true},    {"await", 1, do_await, false},
+	{"die", 0, do_die, false},
+	{"stay", 0, do_stay, false},	 {"meet", 1, do_meet, false},	    {"tell", 2, do_tell, false},
+	{"borrow", 1, do_borrow, false}, {"guess", 1, do_guess, false},	    {"back", 1, do_back, false},
 };
 
 static void perform_line(char *line)
@@ -435,14 +455,19 @@ static bool script_read(const char *path)
 	return e == ERR_OK;
 }
 
+// Behind `life N` stands what the N-th incarnation of a service does, and no other.
 static void script_perform(void)
 {
+	bool ours = true;
 	for (char *line = script; *line;) {
 		char *end = strchr(line, '\n');
 		if (end)
 			*end = 0;
 		script_line++;
-		perform_line(line);
+		if (strncmp(line, "life ", 5) == 0)
+			ours = number(line + 5) == self_epoch();
+		else if (ours)
+			perform_line(line);
 		if (!end)
 			return;
 		line = end + 1;

@@ -99,7 +99,7 @@ class Client:
 class System:
     """A machine whose disk holds the scripts, and the folder /w that they work in."""
 
-    def __init__(self, t, kind, clients, files=()):
+    def __init__(self, t, kind, clients, files=(), services=""):
         self.t, self.kind, self.clients = t, kind, clients
         tree = t.folder / "tree"
         (tree / "w").mkdir(parents=True)
@@ -114,7 +114,7 @@ class System:
                       (ROOT / "systems/default.toml").read_text())
         text = re.sub('(name = "fs"\n(?:.+\n)*?watch = {) hang_ms = 4000', r"\1 hang_ms = 0", text)
         text = text.replace('name = "fs"\n', 'name = "fs"\nargument = "commit=600000"\n', 1)
-        self.machine = t.boot(disk=self.image, boot=str(t.image(text)))
+        self.machine = t.boot(disk=self.image, boot=str(t.image(text + services)))
 
     def perform(self):
         output = self.t.run(self.machine, "run perform " + " ".join("/" + c.name for c in self.clients), seconds=600)
@@ -403,6 +403,50 @@ def replay_client_dies_in_recovery(t):
     t.check(len(set(last)) == len(last) and thrown.issuperset(last), "what was recorded and not acknowledged is there twice, or in part")
     model.apply("create /w/torn")
     model.find("/w/torn", "file").data = b"".join(there[o] for o in sorted(there)) + b"".join(last)
+    system.compare(tree, model)
+
+
+@case
+def replay_client_restarted_in_recovery(t):
+    """The client is a service that dies while the file system replays its operations, and its next life is killed while it waits for
+    what the first had under way. Then the file system dies too. All that was submitted is performed, once, before what the third life does."""
+    length, count, more, late = 256, 60, 30, 20
+    model = Tree()
+    client, waiter = Client("s0", model), Client("s1", model)
+    for text in ("life 1", "back blk", "sync", f"pour /w/f {count} {length} 1", "deaths fs.record:illegal:11 fs.replay:hang:40",
+                 f"throw /w/f {more} {length} {1 + count}", "await fs.replay", "die", "life 2", "create /w/never", "stay",
+                 "life 3", f"pour /w/f {late} {length} {1 + count + more}", "sync", "create /w/done", "stay"):
+        client.line(text)
+    waiter.line("meet /w/done")
+    system = System(t, "ext4", [client, waiter], ["f"], services="""
+[[service]]
+name = "client"
+image = "perform"
+uses = ["console", "fs", "supervisor"]
+argument = "/s0"
+watch = { hang_ms = 0, request_ms = 0 }
+""")
+    machine = system.machine
+    mark = machine.mark
+    t.run(machine, "restart blk")  # it begins
+    machine.mark = mark  # what came before this prompt counts
+    machine.expect("client is back as epoch 2", 180)
+    before = t.services(machine)["fs"]
+    t.check(before["state"] != "up", "the file system did not wait in its recovery when the client died")
+    t.run(machine, "crash client kill")
+    t.equal(t.services(machine)["client"]["epoch"], 3, "life of the client")
+    t.run(machine, "crash fs kill")
+    t.run(machine, "run perform /s1")
+    t.equal(t.services(machine)["fs"]["epoch"], before["epoch"] + 1, "epoch of the file system")
+    tree = system.stop()
+    data, first = tree["/w/f"][3], 0
+    for number, what in ((count, "acknowledged to the first life"), (more, "under way when it died"), (late, "done by the third life")):
+        there = [data[at:at + length] for at in range(first * length, (first + number) * length, length)]
+        t.equal(sorted(there), sorted(content(length, 1 + first + i) for i in range(number)), f"appends that were {what}")
+        first += number
+    model.apply("create /w/f")
+    model.apply("create /w/done")
+    model.find("/w/f", "file").data = data[:first * length]
     system.compare(tree, model)
 
 
