@@ -346,7 +346,7 @@ void services_start(struct service *s)
 		return;
 	if (!s->domain.handle && s->phase == PHASE_HELD)
 		services_publish(s, SERVICE_NONE); // the line that was in our own name
-	bool moved = s->fenced || s->epoch > 0;
+	bool moved = s->fenced || s->epoch > 0 || self_restarted(); // our former incarnation had it, and its record is lost
 	s->fenced = false;
 	enum error error = loader_create(services.image, s->record, &program, services_choose_core(s->record),
 					 &s->domain);

@@ -720,6 +720,26 @@ static void test_restarted_waits_for_cores(void **state)
 	}
 }
 
+// Its record was lost with the kernel: nobody but those who use it could tell that it was there before.
+static void test_restarted_and_a_record_is_lost(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	boot_whole(s);
+	fake_lost[1] = true;
+	boot_supervisor_dies();
+	cores_begin();
+	fake_reborn(1, false);
+	watch_event(EVENT_CORE, 1, 0, 0);
+	services_advance();
+	assert_non_null(strstr(fake_trace, "create:blk attach:blk"));
+	assert_non_null(strstr(fake_trace, "stop:fs"));
+	boot_is_ready("blk");
+	boot_is_ready("fs");
+	assert_int_equal(fake_published("fs"), SERVICE_UP);
+}
+
 // It dies between two calls of the adoption: what was adopted is restarted, the rest is adopted then, and nothing is destroyed.
 static void test_core_dies_while_it_is_adopted(void **state)
 {
@@ -1066,6 +1086,7 @@ int main(void)
 		cmocka_unit_test_setup(test_core_is_silent_with_a_device, boot_setup),
 		cmocka_unit_test_setup(test_moved, boot_setup),
 		cmocka_unit_test_setup(test_restarted_waits_for_cores, boot_setup),
+		cmocka_unit_test_setup(test_restarted_and_a_record_is_lost, boot_setup),
 		cmocka_unit_test_setup(test_core_dies_while_it_is_adopted, boot_setup),
 		cmocka_unit_test_setup(test_restarted_and_a_core_is_fenced_off, boot_setup),
 		cmocka_unit_test_setup(test_restarted_does_not_wait_for_ever, boot_setup),
