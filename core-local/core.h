@@ -111,6 +111,18 @@ static inline unsigned chief_core(uint64_t chief)
 	return chief >> 16 & 0xffff;
 }
 
+// Requests to other kernels are numbered anew by each incarnation, above all numbers of the one before.
+static inline uint32_t core_first_number(const struct core *core)
+{
+	return core->incarnation << 24;
+}
+
+// False: a former life has asked, and nobody waits.
+static inline bool core_has_asked(const struct core *core, uint32_t request)
+{
+	return request - core_first_number(core) <= core->call_number - core_first_number(core);
+}
+
 // Where the supervisor is said to be. What a dead kernel left can be anything, so a core that does not exist is not believed.
 static inline void chief_hear(struct core *core, uint64_t chief)
 {

@@ -209,6 +209,8 @@ static void message_take(struct core *core, unsigned from, const struct mesh_mes
 		return;
 	p->heard = true;
 	if (m->is_reply) {
+		if (!core_has_asked(core, m->request)) // late, to a former life: not one of those that are outstanding
+			return;
 		if (p->outstanding > 0)
 			p->outstanding--;
 		answer_local(core, from, m->request, m->error < ERROR_COUNT ? m->error : ERR_PROTOCOL, m->word);

@@ -162,7 +162,7 @@ uint64_t core_start(uint64_t hart, paddr_t partition)
 	core->id = (core_id_t)core_number(plan, partition);
 	core->core_count = plan->core_count;
 	core->incarnation = incarnation_next(plan, core->id);
-	core->call_number = core->incarnation << 24; // late answers to a former life meet nobody
+	core->call_number = core_first_number(core);
 	core->partition = partition;
 	core->imsic = plan->cores[core->id].imsic;
 	core->info = partition_info(partition);

@@ -1,4 +1,4 @@
-// struct core: what a kernel believes of the supervisor's place.
+// struct core: what a kernel believes of the supervisor's place, and which answers are its own.
 #include "check.h"
 #include "core-local/core.h"
 
@@ -20,10 +20,28 @@ static void place_of_the_supervisor(void **state)
 	assert_int_equal(core.chief, moved);
 }
 
+static void answers_to_a_former_life(void **state)
+{
+	static struct core former = {.incarnation = 255}, core = {.incarnation = 256}; // the numbers go round
+	(void)state;
+	former.call_number = core_first_number(&former) + 5000;
+	core.call_number = core_first_number(&core);
+	assert_false(core_has_asked(&core, former.call_number));
+	assert_false(core_has_asked(&core, core_first_number(&core) + 1)); // not yet
+	core.call_number += 3;
+	for (uint32_t n = 1; n <= 3; n++)
+		assert_true(core_has_asked(&core, core_first_number(&core) + n));
+	assert_false(core_has_asked(&core, former.call_number));
+	core.call_number = core_first_number(&core) + (1u << 30); // a long life, beyond the first numbers of later ones
+	assert_true(core_has_asked(&core, core.call_number));
+	assert_true(core_has_asked(&core, 1u << 29));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(place_of_the_supervisor),
+		cmocka_unit_test(answers_to_a_former_life),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }
