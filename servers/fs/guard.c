@@ -1,9 +1,9 @@
 // Guard: what a volume knows of itself and must not change while it is mounted is summed up when it is opened and looked at before each
-// commit, and so are the tables of the checksums.
+// commit, and so are the tables and the code of CRC-32C.
 //
 // Owns: volume->guard. Must never repair: the server dies (an invariant), its successor has memory as the boot image has it, reads
 // the disk again and performs again what was not committed, so nothing is lost. Right because it comes before the checksums of
-// the commit are made: without it, a bit that is flipped in a table or in the seed seals damage into everything that is
+// the commit are made: without it, a bit that is flipped in a table, in the seed or in that code seals damage into everything that is
 // written, and no later check can tell (campaigns of faults found that in each volley into the data of fs).
 #include "abi/channel.h"
 #include "servers/fs/volume.h"
@@ -41,5 +41,5 @@ void volume_guard(struct volume *v)
 bool volume_is_guarded(const struct volume *v)
 {
 	return v->groups <= VOLUME_GROUPS_MAX && v->run_count <= VOLUME_RUNS_MAX && v->guard == guard_sum(v) &&
-	       checksum_tables_hold();
+	       checksum_holds();
 }

@@ -173,7 +173,7 @@ bool volume_block_is_data(const struct volume *v, uint32_t block);
 
 struct inode;
 uint32_t checksum_crc32c(uint32_t crc, const void *bytes, size_t length);
-bool checksum_tables_hold(void); // no bit of them was flipped, as far as their sums tell
+bool checksum_holds(void); // neither its tables nor its code were changed, as far as sums tell
 bool checksum_super_good(const struct ext2_super *super);
 void checksum_super_seal(struct ext2_super *super);
 void checksum_open(struct volume *v, const struct ext2_super *super);
