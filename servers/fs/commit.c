@@ -478,15 +478,21 @@ static enum error move_tail(struct disk *disk, struct journal_area *area)
 	return error == ERR_OK ? flush_disk(disk) : error;
 }
 
+// In no order among themselves: all of it is one wait.
+static enum error write_all_but_last(struct disk *disk, const struct journal_area *area)
+{
+	const struct commit_header *h = header_of(disk);
+	enum error error = write_in_place(disk, 0, h->in_place);
+	return error == ERR_OK ? write_journal(disk, area, h->in_place, h->count - 1) : error;
+}
+
 // INV-59: each flush stands between what has to be there and what says so.
 static enum error write_transaction(struct disk *disk, struct journal_area *area)
 {
 	struct commit_header *h = header_of(disk);
 	enum error error = h->move_tail ? move_tail(disk, area) : ERR_OK;
 	if (error == ERR_OK)
-		error = wait_for(disk, write_in_place(disk, 0, h->in_place));
-	if (error == ERR_OK)
-		error = wait_for(disk, write_journal(disk, area, h->in_place, h->count - 1));
+		error = wait_for(disk, write_all_but_last(disk, area));
 	if (error == ERR_OK)
 		error = flush_disk(disk); // all of it before the block that says so
 	if (error == ERR_OK)

@@ -20,6 +20,7 @@
 
 #define COMMIT_TRIES 5u
 #define COMMIT_RETRY_US 20000u // between two tries after errors of the device
+#define COMMIT_PART 4u // of the log area, that is dirty: a commit; the next can gather while this one is written
 #define CONTENT_SLOTS 256u
 #define CLOSING_MAX 64u        // channels waiting for their last commit; more are released with the next one
 
@@ -250,7 +251,7 @@ void serve_closed(struct server_channel *channel)
 static void schedule_commit(void)
 {
 	unsigned dirty = volume->cache.dirty.count;
-	if (dirty * 2 >= volume_dirty_limit(volume))
+	if (dirty * COMMIT_PART >= volume_dirty_limit(volume))
 		want_commit();
 	else if (!commit_timer.armed)
 		timer_arm(&commit_timer, time_now() + time_ticks_from_us(commit_delay_us));
