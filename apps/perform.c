@@ -188,6 +188,18 @@ static enum error do_fsync(char **word)
 	return file_fsync(held_file(word[0]), false);
 }
 
+// Until an open file is so long.
+static enum error do_grown(char **word)
+{
+	struct fs_stat status = {0};
+	enum error e = file_status(held_file(word[0]), &status);
+	while (e == ERR_OK && status.size < number(word[1])) {
+		fiber_sleep_us(LOG_PAUSE_US);
+		e = file_status(held_file(word[0]), &status);
+	}
+	return e;
+}
+
 static enum error do_drop(char **word)
 {
 	file_close(held_file(word[0]));
@@ -416,6 +428,7 @@ static const struct {
 	{"die", 0, do_die, false},
 	{"stay", 0, do_stay, false},	 {"meet", 1, do_meet, false},	    {"tell", 2, do_tell, false},
 	{"borrow", 1, do_borrow, false}, {"guess", 1, do_guess, false},	    {"back", 1, do_back, false},
+	{"grown", 2, do_grown, false},
 };
 
 static void perform_line(char *line)

@@ -27,6 +27,8 @@ enum error file_system_open(void)
 	};
 	static struct fiber_mutex opening;
 	enum error e = ERR_OK;
+	if (fs_client && (fs_users || !client_lost(fs_client)))
+		return ERR_OK;
 	fiber_mutex_lock(&opening);
 	if (fs_client && fs_users == 0 && client_lost(fs_client)) { // it was given up; perhaps it was started again since
 		client_close(fs_client);

@@ -335,6 +335,16 @@ static enum error move_border(struct volume *v, uint32_t group, uint32_t i, bool
 	return ERR_OK;
 }
 
+// As an index in the group; none: inodes_per_group. One whose freeing another client can still lose is left alone.
+static uint32_t find_free_inode(struct volume *v, uint32_t group, const uint8_t *map, uint32_t from)
+{
+	const uint8_t *const maps[3] = {map, 0, 0};
+	uint32_t i = bit_find_zero(maps, from, v->inodes_per_group);
+	while (i < v->inodes_per_group && v->may_use && !v->may_use(group * v->inodes_per_group + i + 1, false))
+		i = bit_find_zero(maps, i + 1, v->inodes_per_group);
+	return i;
+}
+
 // Takes a free inode of the group, at or after `from` (an index in the group).
 static enum error take_inode(struct volume *v, uint32_t group, uint32_t from, bool directory, uint32_t *number, bool *fresh)
 {
@@ -344,8 +354,7 @@ static enum error take_inode(struct volume *v, uint32_t group, uint32_t from, bo
 		error = get_bitmap(v, group, true, &b);
 	if (error != ERR_OK)
 		return error == ERR_CORRUPT ? ERR_NO_SPACE : error;
-	const uint8_t *const maps[3] = {b->data, 0, 0};
-	uint32_t i = bit_find_zero(maps, from, v->inodes_per_group);
+	uint32_t i = find_free_inode(v, group, b->data, from);
 	error = i < v->inodes_per_group ? change_inode_bit(v, group, b, i, -1, directory) : ERR_NO_SPACE;
 	if (error == ERR_OK)
 		error = move_border(v, group, i, fresh);
@@ -371,7 +380,7 @@ enum error alloc_inode(struct volume *v, uint32_t parent, bool directory, uint32
 		if (error != ERR_NO_SPACE)
 			return error;
 	}
-	return ERR_NO_SPACE;
+	return v->may_use ? ERR_AGAIN : ERR_NO_SPACE; // after a commit what was left alone may be taken
 }
 
 enum error alloc_free_inode(struct volume *v, uint32_t number, bool directory)

@@ -8,7 +8,7 @@
 // digests of the channel (abi/channel.h) it is a fast mix and no cryptography. Constant work: the same rounds for each word.
 #include "servers/fs/handle.h"
 
-#define ROUNDS 6u // a bit of one half has gone through all of the other after three
+#define ROUNDS 4u // a bit of either half has gone through all of both after three
 
 static uint32_t round_mix(uint64_t key, unsigned round, uint32_t half)
 {
@@ -20,6 +20,7 @@ uint64_t handle_seal(uint64_t key, uint64_t handle)
 	uint32_t low = (uint32_t)handle, high = (uint32_t)(handle >> 32);
 	if (!handle)
 		return 0;
+#pragma GCC unroll 2
 	for (unsigned i = 0; i < ROUNDS; i += 2) {
 		high ^= round_mix(key, i, low);
 		low ^= round_mix(key, i + 1, high);
@@ -32,6 +33,7 @@ uint64_t handle_unseal(uint64_t key, uint64_t word)
 	uint32_t low = (uint32_t)word, high = (uint32_t)(word >> 32);
 	if (!word)
 		return 0;
+#pragma GCC unroll 2
 	for (unsigned i = ROUNDS; i > 0; i -= 2) {
 		low ^= round_mix(key, i - 1, high);
 		high ^= round_mix(key, i - 2, low);
@@ -81,12 +83,30 @@ static unsigned results_of(uint16_t op)
 	}
 }
 
-void handle_seal_results(uint64_t key, uint16_t op, uint64_t result[5])
+// Most of what results name was sealed before: by the client's arguments.
+void handle_seal_results(uint64_t key, const struct request *sealed, uint64_t result[5])
 {
-	unsigned handles = results_of(op);
-	for (unsigned i = 0; i < 5; i++)
-		if (handles >> i & 1)
-			result[i] = handle_seal(key, result[i]);
+	switch (sealed->op) {
+	case FS_OP_ROOT:
+	case FS_OP_LOOKUP:
+		result[0] = handle_seal(key, result[0]);
+		return;
+	case FS_OP_CREATE:
+	case FS_OP_MKDIR:
+	case FS_OP_SYMLINK:
+		result[0] = handle_seal(key, result[0]);
+		result[3] = result[3] ? result[0] : 0;
+		result[4] = sealed->arg[0];
+		return;
+	case FS_OP_RENAME:
+	case FS_OP_LINK:
+		result[3] = sealed->arg[1];
+		break;
+	default:
+		break;
+	}
+	if (results_of(sealed->op) & 16)
+		result[4] = sealed->arg[0];
 }
 
 void handle_unseal_results(uint64_t key, uint16_t op, uint64_t result[5])

@@ -78,6 +78,9 @@ static bool was_used(struct volume *v, const struct inode *inode)
 
 enum error inode_get_used(struct volume *v, uint32_t number, struct inode *inode)
 {
+	*inode = (struct inode){0};
+	if (__builtin_expect(v->may_use != 0, 0) && !v->may_use(number, true))
+		return ERR_AGAIN;
 	enum error error = inode_get(v, number, inode);
 	if (error != ERR_OK)
 		return error;
@@ -133,12 +136,25 @@ enum error inode_open_directory(struct volume *v, uint64_t handle, struct inode 
 	return error;
 }
 
+static void note_changed(struct volume *v, uint32_t number)
+{
+	unsigned listed = v->changed_count < VOLUME_CHANGED_MAX ? v->changed_count : VOLUME_CHANGED_MAX;
+	for (unsigned i = 0; i < listed; i++)
+		if (v->changed[i] == number)
+			return;
+	if (listed < VOLUME_CHANGED_MAX)
+		v->changed[listed] = number;
+	v->changed_count = listed + 1;
+}
+
 enum error inode_modify(struct volume *v, struct inode *inode)
 {
 	enum error error = cache_modify(&v->cache, inode->buffer);
-	if (error == ERR_OK)
-		checksum_inode_stale(v, inode);
-	return error;
+	if (error != ERR_OK)
+		return error;
+	checksum_inode_stale(v, inode);
+	note_changed(v, inode->number);
+	return ERR_OK;
 }
 
 // ---- the count of blocks: 32 bits, with huge_file 48, and in a flagged inode of another unit ----

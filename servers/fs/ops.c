@@ -507,6 +507,7 @@ enum error fsop_perform(struct volume *v, const struct fs_call *call, uint64_t r
 	v->forced = call->forced;
 	v->sum = call->sum;
 	v->orphaned = false;
+	v->changed_count = 0;
 	change_begin(v);
 	error = change_end(v, functions[op](v, call, result));
 	v->forced = 0;

@@ -16,6 +16,7 @@
 #include "servers/fs/lock.h"
 #include "servers/fs/ops.h"
 #include "servers/fs/poison.h"
+#include "servers/fs/share.h"
 #include <string.h>
 
 #define COMMIT_TRIES 5u
@@ -280,9 +281,30 @@ static bool is_shortage(enum error error)
 	return error == ERR_LIMIT || error == ERR_NO_MEMORY || error == ERR_AGAIN;
 }
 
+static struct share_change *change_alone; // of whoever holds the lock alone
+
+static bool may_use(uint32_t inode, bool wanted)
+{
+	if (wanted)
+		return share_enter(change_alone, inode, serial_committed);
+	return !share_foreign(change_alone->client, inode, serial_committed);
+}
+
+// The lock is held alone. ERR_AGAIN and change->wanted: something uncommitted of another client is in the way (RECOVERY rule 6).
+static enum error perform_once(const struct fs_call *call, struct share_change *change, uint64_t result[5])
+{
+	change->wanted = 0;
+	change_alone = change;
+	if (!call->forced && !share_alone(change->client, serial_committed)) // replays: it is decided
+		volume->may_use = may_use;
+	enum error error = fsop_perform(volume, call, result);
+	volume->may_use = 0;
+	return error;
+}
+
 // More became dirty than was expected: room by a commit, then by cutting the file down in pieces, each with a commit of
 // its own. The lock is held alone again at the end.
-static enum error perform_in_pieces(const struct fs_call *call, uint64_t result[5])
+static enum error perform_in_pieces(const struct fs_call *call, struct share_change *change, uint64_t result[5])
 {
 	enum error error = ERR_LIMIT;
 	for (bool shrink = false; is_shortage(error); shrink = error != ERR_AGAIN) {
@@ -290,30 +312,67 @@ static enum error perform_in_pieces(const struct fs_call *call, uint64_t result[
 			return error;
 		lock_give(&volume_lock);
 		error = commit_now();
+		fiber_yield();
 		lock_take(&volume_lock, true);
 		if (error == ERR_OK)
-			error = fsop_perform(volume, call, result);
+			error = perform_once(call, change, result);
 	}
 	return error;
 }
 
-static void perform_change(struct server_request *request, const struct fs_call *call)
+// That serial is durable, or its commit failed and failed again.
+static enum error wait_durable(uint64_t wanted)
+{
+	enum error error = sync_until(wanted);
+	for (unsigned i = 1; i < COMMIT_TRIES && error != ERR_OK && !commit_failed; i++) {
+		fiber_sleep_us(COMMIT_RETRY_US);
+		error = sync_until(wanted);
+	}
+	return error;
+}
+
+// On nothing that another client can still lose. At the end the lock is held alone, whatever the outcome.
+static enum error perform_guarded(const struct fs_call *call, struct share_change *change, uint64_t result[5])
+{
+	enum error error = ERR_OK;
+	while (error == ERR_OK || volume->read_only) {
+		error = lock_with_room(fsop_need(volume, call->request));
+		if (error != ERR_OK)
+			break;
+		error = perform_once(call, change, result);
+		if (error != ERR_AGAIN || !change->wanted) {
+			bool pieces = is_shortage(error) || (error == ERR_NO_SPACE && volume->super->last_orphan);
+			return pieces ? perform_in_pieces(call, change, result) : error;
+		}
+		lock_give(&volume_lock);
+		error = wait_durable(change->wanted);
+		fiber_yield(); // whose turn it is may be ready, and has not run
+	}
+	lock_take(&volume_lock, true);
+	return error;
+}
+
+static void note_changes(uint64_t client, uint64_t serial)
+{
+	if (volume->changed_count > VOLUME_CHANGED_MAX)
+		share_note(client, 0, serial, serial_committed);
+	for (unsigned i = 0; i < volume->changed_count && i < VOLUME_CHANGED_MAX; i++)
+		share_note(client, volume->changed[i], serial, serial_committed);
+}
+
+static void perform_change(struct server_request *request, const struct fs_call *call, uint64_t key)
 {
 	uint64_t result[5], told[5];
-	enum error error = lock_with_room(fsop_need(volume, call->request));
-	if (error != ERR_OK) {
-		server_complete(request, error, 0);
-		return;
-	}
-	error = fsop_perform(volume, call, result);
-	if (is_shortage(error) || (error == ERR_NO_SPACE && volume->super->last_orphan))
-		error = perform_in_pieces(call, result);
+	struct share_change change = {.client = server_channel_peer(request->channel)};
+	enum error error = perform_guarded(call, &change, result);
+	share_done(&change);
 	if (error == ERR_OK) {
 		(void)inject("fs.record");
 		memcpy(told, result, sizeof(told));
-		handle_seal_results(server_channel_key(request->channel), call->request->op, told);
+		handle_seal_results(key, &request->copy, told);
 		serial_performed = server_record(request, told);
 		note_content(call->request, result, serial_performed);
+		note_changes(change.client, serial_performed);
 	}
 	lock_give(&volume_lock);
 	server_complete(request, error, error == ERR_OK ? told : 0);
@@ -321,15 +380,30 @@ static void perform_change(struct server_request *request, const struct fs_call 
 		schedule_commit();
 }
 
-static void perform_read(struct server_request *request, const struct fs_call *call)
+// The highest serial of others that the client meets by this reading operation, also when it failed.
+static uint64_t met_by_reading(uint64_t client, const struct request *request, const uint64_t result[5])
+{
+	if (share_alone(client, serial_committed))
+		return 0;
+	uint64_t serial = share_foreign(client, FS_HANDLE_INODE(request->arg[0]), serial_committed);
+	uint64_t found = request->op == FS_OP_LOOKUP ? share_foreign(client, FS_HANDLE_INODE(result[0]), serial_committed) : 0;
+	return found > serial ? found : serial;
+}
+
+static void perform_read(struct server_request *request, const struct fs_call *call, uint64_t key)
 {
 	uint64_t result[5];
 	lock_take(&volume_lock, false);
 	enum error error = fsop_perform(volume, call, result);
+	uint64_t met = met_by_reading(server_channel_peer(request->channel), call->request, result);
 	lock_give(&volume_lock);
+	if (met) {
+		enum error durable = wait_durable(met);
+		error = durable == ERR_OK ? error : durable;
+	}
 	if (error == ERR_OK && call->request->op == FS_OP_LOOKUP)
 		result[3] = poison_newest(result[0], true);
-	handle_seal_results(server_channel_key(request->channel), call->request->op, result);
+	handle_seal_results(key, &request->copy, result);
 	server_complete(request, error, error == ERR_OK ? result : 0);
 	if (volume->damages)
 		schedule_commit(); // e2fsck is to know of it
@@ -376,9 +450,9 @@ void serve_request(struct server_request *request)
 	else if (plain.op == FS_OP_FSYNC)
 		perform_sync(request, &plain);
 	else if (fsop_changes(plain.op))
-		perform_change(request, &call);
+		perform_change(request, &call, key);
 	else
-		perform_read(request, &call);
+		perform_read(request, &call, key);
 }
 
 // What was recorded has been replayed, or is lost: both are decided. A client whose ring is full asked the incarnation
@@ -409,7 +483,7 @@ void serve_lost(const struct server_request *request)
 static bool session_has(const struct server_channel *client, const void *session, uint64_t handle)
 {
 	const struct fs_session *s = session;
-	uint64_t used = load64(&s->used), word = handle_seal(server_channel_key(client), handle);
+	uint64_t used = load64(&s->used), word = used ? handle_seal(server_channel_key(client), handle) : 0;
 	for (uint64_t i = 0; i < used && i < FS_SESSION_FILES; i++)
 		if (load64(&s->handle[i]) == word)
 			return true;

@@ -14,6 +14,7 @@
 #define VOLUME_DESCRIPTOR_BLOCKS 256u // what that takes with 1 KiB blocks and descriptors of 64 bytes
 #define VOLUME_RUNS_MAX (4 * VOLUME_GROUPS_MAX)
 #define VOLUME_STREAMS 16u           // sequential readers followed at once
+#define VOLUME_CHANGED_MAX 8u        // a rename changes four
 #define VOLUME_WRITE_BLOCKS (FS_TRANSFER_MAX / 1024u + 1)
 
 struct group_place { // where a group's metadata is; checked at mount
@@ -104,6 +105,9 @@ struct volume {
 	uint64_t corruptions; // found since the volume was opened
 	uint32_t damages; // of them, those that the superblock does not tell yet
 	struct damage first_damage, last_damage;
+	bool (*may_use)(uint32_t inode, bool wanted); // of the change under way: ERR_AGAIN if it is not so; 0: all inodes. See share.c
+	unsigned changed_count; // inodes that it changed; above VOLUME_CHANGED_MAX: not all are listed
+	uint32_t changed[VOLUME_CHANGED_MAX];
 	uint32_t stream_clock;
 	struct stream streams[VOLUME_STREAMS];
 	struct buffer *write_set[VOLUME_WRITE_BLOCKS]; // of the write under way
@@ -252,7 +256,7 @@ struct inode {
 
 // Pins the inode of that number, whatever its state. ERR_CORRUPT for a number out of range.
 enum error inode_get(struct volume *v, uint32_t number, struct inode *inode);
-// The same for an inode that is in use and sound. ERR_STALE: not in use.
+// The same for an inode that is in use and sound. ERR_STALE: not in use. ERR_AGAIN: not yet, see may_use.
 enum error inode_get_used(struct volume *v, uint32_t number, struct inode *inode);
 // By a client's handle: ERR_STALE also when the generation differs, ERR_HANDLE: there can be no such inode.
 enum error inode_open(struct volume *v, uint64_t handle, struct inode *inode);

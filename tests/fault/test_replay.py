@@ -527,3 +527,32 @@ def replay_handles(t):
         said = re.search(rf"^s1:{line} (.*)$", output, re.M)
         t.check(said and said[1] in NO_HANDLE, f"'{other.lines[line - 1]}': {said and said[0]!r}")
     system.end(model)
+
+
+@case(kind=["ext4", "ext2"])
+def replay_shared(t, kind):
+    """A client forges the log of an append that another has seen: it was committed before it was seen, so nothing is lost."""
+    length = 100
+    model = Tree()
+    forger, reader = Client("s0", model), Client("s1", model)
+    forger.do("create /w/f")
+    for text in ("sync", "create /w/begin", "sync", "meet /w/holds", f"pour /w/f 1 {length} 7", "meet /w/seen", "forge 0", "deaths fs.op:illegal:1",
+                 "create /w/after"):
+        forger.line(text)
+    reader.line("meet /w/begin")
+    reader.line("hold 0 /w/f")
+    reader.line("create /w/holds")
+    reader.line(f"grown 0 {length}")
+    reader.line("create /w/seen")
+    reader.line("meet /w/after")
+    seen = reader.line("get 0")
+    system = System(t, kind, [forger, reader])
+    output = system.perform()
+    forger.judge(t, output)
+    acks = reader.judge(t, output)
+    t.equal(acks[seen].strip(), f"{length} {fnv(content(length, 7))}", "what the other client reads after the death")
+    t.check("is left out" not in t.run(system.machine, "log"), "an operation was left out")
+    for name in ("begin", "holds", "seen", "after"):
+        model.apply(f"create /w/{name}")
+    model.apply(f"write /w/f 0 {length} 7")
+    system.end(model)

@@ -5,7 +5,7 @@ FS_CORE := servers/fs/cache.c servers/fs/commit.c servers/fs/journal.c servers/f
 FS_FIXTURE := tests/unit/fs/fixture.c tests/unit/fs/model.c tests/unit/fs/deaths.c
 TEST_test_fs_random := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_attributes := $(FS_CORE) $(FS_FIXTURE)
-# serve.c, block.c and poison.c are compiled into the test itself.
+# serve.c, share.c, block.c and poison.c are compiled into the test itself.
 TEST_test_fs_serve := $(FS_CORE) servers/fs/handle.c servers/fs/lock.c $(FS_FIXTURE)
 TEST_test_fs_crash := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_tree := $(FS_CORE) $(FS_FIXTURE)
@@ -17,3 +17,5 @@ TEST_test_fs_journal := $(FS_CORE) $(FS_FIXTURE)
 # crc32c.c is compiled into the test itself.
 TEST_test_fs_guard := $(filter-out servers/fs/crc32c.c,$(FS_CORE)) $(FS_FIXTURE)
 TEST_test_fs_handle := servers/fs/handle.c
+# share.c is compiled into the test itself.
+TEST_test_fs_share :=

@@ -1,7 +1,7 @@
 // The whole server above a driver and below clients that are not there: several fibers at once, reads and writes that
 // complete in any order, commits by timer, by sync and by shortage, death at any moment, replay in serial order.
 //
-// serve.c, block.c and poison.c are compiled into this file, so that an incarnation can be ended: their statics are set to zero.
+// serve.c, share.c, block.c and poison.c are compiled into this file, so that an incarnation can be ended: their statics are set to zero.
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +15,7 @@
 #include "servers/fs/block.c"
 #include "servers/fs/poison.c"
 #include "servers/fs/serve.c"
+#include "servers/fs/share.c"
 
 #define FIBERS 5
 #define STACK 131072
@@ -283,10 +284,30 @@ static struct ring_entry *ring;
 static size_t ring_count, ring_room;
 static uint64_t ring_serial, ring_committed, acknowledged;
 static unsigned replays_different, replays;
+static struct host volume_host;
+
+// Rule 6, counted by other means than share.c's: who changed each inode last, and by which serial.
+#define SHADOW_INODES 4096u
+static struct shadow {
+	const struct server_channel *client;
+	uint64_t serial;
+} shadow[SHADOW_INODES];
+
+static void shadow_note(const struct server_request *request, uint64_t serial, bool replayed)
+{
+	const struct volume *v = volume_host.volume;
+	assert_true(v->changed_count <= VOLUME_CHANGED_MAX);
+	for (unsigned i = 0; i < v->changed_count; i++) {
+		struct shadow *s = &shadow[v->changed[i] % SHADOW_INODES];
+		assert_true(replayed || s->serial <= ring_committed || s->client == request->channel);
+		*s = (struct shadow){request->channel, serial};
+	}
+}
 
 uint64_t server_record(struct server_request *request, const uint64_t result[5])
 {
 	struct ring_entry *e = (struct ring_entry *)request;
+	shadow_note(request, request->replayed ? e->serial : ring_serial + 1, request->replayed);
 	if (request->replayed) {
 		replays++;
 		replays_different += memcmp(result, e->result, sizeof(e->result)) != 0;
@@ -340,6 +361,11 @@ bool server_session_any(bool (*has)(const struct server_channel *channel, const 
 uint64_t server_channel_key(const struct server_channel *channel)
 {
 	return ((uint64_t)(uintptr_t)channel + 1) * 0x123456789abcdefull;
+}
+
+uint64_t server_channel_peer(const struct server_channel *channel)
+{
+	return (uint64_t)(uintptr_t)channel + 1;
 }
 
 static uint64_t key_of(unsigned who)
@@ -553,6 +579,7 @@ static void forget_incarnation(void)
 	memset(content_serial, 0, sizeof(content_serial));
 	memset(own, 0xa5, sizeof(own)); // of poison.c
 	losses = own;
+	memset(&shares, 0, sizeof(shares));
 	memset(volume_host.image.cache, 0xa5, volume_host.image.cache_bytes);
 	memset(volume_host.volume, 0xa5, sizeof(*volume_host.volume));
 }
@@ -618,6 +645,7 @@ static void begin(const char *options, size_t cache, size_t log)
 	driver.resumed = false;
 	ring_count = 0;
 	ring_serial = ring_committed = acknowledged = serial_to_lose = 0;
+	memset(shadow, 0, sizeof(shadow));
 	memset(sessions, 0, sizeof(sessions));
 	memset(session_gone, 0, sizeof(session_gone));
 	assert_true(incarnate());
@@ -801,19 +829,32 @@ static enum error call(unsigned who, uint16_t op, uint64_t a0, uint64_t a1, cons
 }
 
 #define ROOT FS_HANDLE(EXT2_ROOT_INODE, 0)
-static uint64_t mine, others;
+static uint64_t mine, others, folders[2];
+
+static uint64_t made(unsigned who, uint16_t op, uint64_t directory, const char *name)
+{
+	assert_int_equal(call(who, op, directory, 0755, name), ERR_OK);
+	return workers[who].host.result[0];
+}
+
+static void make_folders(void)
+{
+	folders[0] = made(0, FS_OP_MKDIR, ROOT, "f0");
+	folders[1] = made(1, FS_OP_MKDIR, ROOT, "f1");
+	assert_int_equal(call(0, FS_OP_SYNC, 0, 0, 0), ERR_OK);
+}
 
 static void lose_main(void *argument)
 {
 	(void)argument;
-	assert_int_equal(call(0, FS_OP_CREATE, ROOT, 0644, "mine"), ERR_OK);
-	mine = workers[0].host.result[0];
+	make_folders();
+	uint64_t before = ring_committed;
+	mine = made(0, FS_OP_CREATE, folders[0], "mine");
 	serial_to_lose = ring_serial;
-	assert_int_equal(call(1, FS_OP_CREATE, ROOT, 0644, "others"), ERR_OK);
-	others = workers[1].host.result[0];
+	others = made(1, FS_OP_CREATE, folders[1], "others");
 	assert_int_equal(call(1, FS_OP_WRITE, others, FS_APPEND, "first"), ERR_OK);
-	assert_int_equal(call(2, FS_OP_WRITE, others, FS_APPEND, "second"), ERR_OK);
-	assert_int_equal(ring_committed, 0);
+	assert_int_equal(call(1, FS_OP_WRITE, others, FS_APPEND, "second"), ERR_OK);
+	assert_int_equal(ring_committed, before);
 }
 
 static void after_lost_creation(void *argument)
@@ -822,14 +863,14 @@ static void after_lost_creation(void *argument)
 	assert_int_equal(call(1, FS_OP_READ, others, 0, 0), ERR_OK); // the same handle, though a creation before it is missing
 	assert_memory_equal(workers[1].host.in, "firstsecond", 11);
 	for (unsigned who = 0; who < 3; who++) {
-		assert_int_equal(call(who, FS_OP_LOOKUP, ROOT, 0, "others"), ERR_LOST); // each user of the directory, once
-		assert_int_equal(call(who, FS_OP_LOOKUP, ROOT, 0, "others"), ERR_OK);
+		assert_int_equal(call(who, FS_OP_LOOKUP, folders[0], 0, "mine"), ERR_LOST); // each user of the directory, once
+		assert_int_equal(call(who, FS_OP_LOOKUP, folders[0], 0, "mine"), ERR_NOT_FOUND);
+		assert_int_equal(call(who, FS_OP_LOOKUP, folders[1], 0, "others"), ERR_OK);
 	}
 	assert_int_equal(call(0, FS_OP_STAT, mine, 0, 0), ERR_LOST);
 	assert_int_equal(call(0, FS_OP_STAT, mine, 0, 0), ERR_STALE);
-	assert_int_equal(call(0, FS_OP_LOOKUP, ROOT, 0, "mine"), ERR_NOT_FOUND);
-	assert_int_equal(call(3, FS_OP_LOOKUP, ROOT, 0, "others"), ERR_LOST);
-	assert_int_equal(call(3, FS_OP_CREATE, ROOT, 0644, "new"), ERR_OK);
+	assert_int_equal(call(3, FS_OP_LOOKUP, folders[0], 0, "mine"), ERR_LOST);
+	assert_int_equal(call(3, FS_OP_CREATE, folders[0], 0644, "new"), ERR_OK);
 	assert_int_equal(FS_HANDLE_INODE(workers[3].host.result[0]), FS_HANDLE_INODE(mine));
 	assert_int_not_equal(workers[3].host.result[0], mine); // or who has the lost handle would write into it
 	serial_to_lose = 0;
@@ -848,12 +889,14 @@ static void lost_creation(void **state)
 static void append_main(void *argument)
 {
 	(void)argument;
-	assert_int_equal(call(1, FS_OP_CREATE, ROOT, 0644, "others"), ERR_OK);
-	others = workers[1].host.result[0];
+	make_folders();
+	others = made(1, FS_OP_CREATE, folders[1], "others");
+	assert_int_equal(call(1, FS_OP_SYNC, 0, 0, 0), ERR_OK);
+	uint64_t before = ring_committed;
 	assert_int_equal(call(0, FS_OP_WRITE, others, FS_APPEND, "lost"), ERR_OK);
 	serial_to_lose = ring_serial;
-	assert_int_equal(call(1, FS_OP_WRITE, others, FS_APPEND, "kept"), ERR_OK);
-	assert_int_equal(ring_committed, 0);
+	assert_int_equal(call(0, FS_OP_WRITE, others, FS_APPEND, "kept"), ERR_OK);
+	assert_int_equal(ring_committed, before);
 }
 
 static void after_lost_append(void *argument)
@@ -895,14 +938,14 @@ static void lost_for_many_main(void *argument)
 	static uint64_t early, late;
 	(void)argument;
 	if (lost_life == 0) {
-		assert_int_equal(call(0, FS_OP_LOOKUP, ROOT, 0, "others"), ERR_OK);
+		assert_int_equal(call(0, FS_OP_LOOKUP, folders[1], 0, "others"), ERR_OK);
 		early = late = workers[0].host.result[3];
 		assert_int_equal(early, 0);
 		assert_true(fsync_since(0, &early));
 		assert_false(fsync_since(0, &early));
 		assert_int_equal(ring_committed, ring_serial); // the others' operations are on the medium all the same
 		assert_int_equal(call(0, FS_OP_READ, others, 0, 0), ERR_OK); // this client has heard of it
-		assert_int_equal(call(0, FS_OP_LOOKUP, ROOT, 0, "others"), ERR_OK);
+		assert_int_equal(call(0, FS_OP_LOOKUP, folders[1], 0, "others"), ERR_OK);
 		uint64_t new = workers[0].host.result[3];
 		assert_int_equal(new, early);
 		assert_false(fsync_since(0, &new));
@@ -949,6 +992,233 @@ static void no_room_for_losses(void **state)
 	assert_int_equal(poison_newest(others, false), LOSSES + 3);
 	assert_int_equal(poison_newest(others, true), 0);
 	memset(commit_losses(volume->disk), 0, sizeof(struct loss[LOSSES]));
+	end();
+}
+
+// ---- what one client has not got durable is committed before another meets it ----
+
+static uint64_t shared_file, own_file;
+
+static void share_setup(void)
+{
+	make_folders();
+	shared_file = made(0, FS_OP_CREATE, folders[0], "file");
+	own_file = made(1, FS_OP_CREATE, folders[1], "own");
+	assert_int_equal(call(0, FS_OP_SYNC, 0, 0, 0), ERR_OK);
+}
+
+// Of client 0: 0 to 3 change the file alone, the others the directory.
+static void share_change(unsigned which)
+{
+	static const char *const names[] = {"x", "x", "y", "y", "file\0moved", "moved\0file", "s\0target", "s"};
+	static const uint16_t ops[] = {FS_OP_CREATE, FS_OP_UNLINK, FS_OP_MKDIR,	  FS_OP_RMDIR,
+				       FS_OP_RENAME, FS_OP_RENAME, FS_OP_SYMLINK, FS_OP_UNLINK};
+	static const uint32_t lengths[] = {1, 1, 1, 1, 10, 10, 8, 1};
+	if (which == 0)
+		assert_int_equal(call(0, FS_OP_WRITE, shared_file, FS_APPEND, "more"), ERR_OK);
+	else if (which == 1)
+		assert_int_equal(call(0, FS_OP_TRUNCATE, shared_file, 2, 0), ERR_OK);
+	else if (which == 2)
+		assert_int_equal(call(0, FS_OP_CHMOD, shared_file, 0640, 0), ERR_OK);
+	else if (which == 3)
+		assert_int_equal(call(0, FS_OP_UTIMES, shared_file, 7, 0), ERR_OK);
+	else
+		assert_int_equal(host_call(&workers[0].host, ops[which - 4], folders[0], which < 8 ? 0755 : folders[0], 0,
+					   names[which - 4], lengths[which - 4], 0), ERR_OK);
+}
+
+#define SHARE_CHANGES 12u
+
+// Of client 1, at the file or at the directory; some change it, some fail.
+static void share_look(bool directory, unsigned which)
+{
+	static const uint16_t at_file[] = {FS_OP_STAT, FS_OP_READ, FS_OP_WRITE, FS_OP_TRUNCATE, FS_OP_CHMOD, FS_OP_UTIMES};
+	if (!directory && which < 6)
+		assert_int_equal(call(1, at_file[which], shared_file, 0, which == 2 ? "1" : 0), ERR_OK);
+	else if (!directory)
+		(void)call(1, FS_OP_LOOKUP, folders[0], 0, "file");
+	else if (which == 0)
+		assert_int_equal(call(1, FS_OP_STAT, folders[0], 0, 0), ERR_OK);
+	else if (which == 1)
+		assert_int_equal(host_call(&workers[1].host, FS_OP_READDIR, folders[0], 0, 0, 0, 0, 600), ERR_OK);
+	else if (which == 2)
+		assert_int_equal(call(1, FS_OP_LOOKUP, folders[0], 0, "none"), ERR_NOT_FOUND);
+	else if (which == 3)
+		assert_int_equal(call(1, FS_OP_UNLINK, folders[0], 0, "none"), ERR_NOT_FOUND);
+	else if (which == 4)
+		assert_int_equal(call(1, FS_OP_RMDIR, ROOT, 0, "f0"), ERR_NOT_EMPTY);
+	else
+		assert_int_equal(call(1, FS_OP_LINK, own_file, folders[0], "theirs"), ERR_OK);
+}
+
+static void every_look(void *argument)
+{
+	(void)argument;
+	share_setup();
+	for (unsigned look = 0; look < 7; look++)
+		for (unsigned change = 0; change < SHARE_CHANGES; change++) {
+			share_change(change);
+			uint64_t serial = ring_serial;
+			share_look(change >= 4, change >= 4 && look == 6 ? 0 : look);
+			assert_true(ring_committed >= serial);
+			if (change >= 4 && look == 5)
+				assert_int_equal(call(1, FS_OP_UNLINK, folders[0], 0, "theirs"), ERR_OK);
+		}
+}
+
+static void forced_before_it_is_met(void **state)
+{
+	fixture_seed(50);
+	begin(*state, 1 << 20, 512 << 10);
+	one(every_look);
+	end();
+}
+
+// Nobody else meets it: no commit. Each looks at what is its own, at what is committed, and at another's object next to it.
+static void apart_main(void *argument)
+{
+	(void)argument;
+	share_setup();
+	assert_int_equal(call(0, FS_OP_CREATE, folders[0], 0644, "doomed"), ERR_OK);
+	uint64_t doomed = workers[0].host.result[0], before;
+	assert_int_equal(call(0, FS_OP_SYNC, 0, 0, 0), ERR_OK);
+	before = ring_committed;
+	for (unsigned i = 0; i < 10; i++) {
+		assert_int_equal(call(0, FS_OP_WRITE, shared_file, FS_APPEND, "0"), ERR_OK);
+		assert_int_equal(call(1, FS_OP_WRITE, own_file, FS_APPEND, "1"), ERR_OK);
+		assert_int_equal(call(0, FS_OP_READ, shared_file, 0, 0), ERR_OK);
+		assert_int_equal(call(1, FS_OP_READ, own_file, 0, 0), ERR_OK);
+		assert_int_equal(call(1, FS_OP_STAT, folders[0], 0, 0), ERR_OK);
+		assert_int_equal(call(1, FS_OP_LOOKUP, ROOT, 0, "f0"), ERR_OK);
+	}
+	assert_int_equal(call(0, FS_OP_UNLINK, folders[0], 0, "doomed"), ERR_OK);
+	uint64_t next = made(1, FS_OP_CREATE, folders[1], "next"); // another's inode is not taken while its freeing can be lost
+	assert_int_not_equal(FS_HANDLE_INODE(next), FS_HANDLE_INODE(doomed));
+	assert_int_equal(ring_committed, before);
+	assert_int_equal(call(1, FS_OP_READ, doomed, 0, 0), ERR_STALE); // that it is gone is known now, and stays so
+	assert_int_equal(ring_committed, ring_serial);
+	next = made(1, FS_OP_CREATE, folders[1], "after");
+	assert_int_equal(FS_HANDLE_INODE(next), FS_HANDLE_INODE(doomed));
+}
+
+static void who_is_alone_pays_nothing(void **state)
+{
+	fixture_seed(51);
+	begin(*state, 1 << 20, 512 << 10);
+	one(apart_main);
+	end();
+}
+
+// The successor knows from the replay who has changed what.
+static void before_the_death(void *argument)
+{
+	(void)argument;
+	share_setup();
+	assert_int_equal(call(0, FS_OP_WRITE, shared_file, 0, "replayed"), ERR_OK);
+	assert_true(ring_committed < ring_serial);
+}
+
+static void after_the_death(void *argument)
+{
+	(void)argument;
+	uint64_t serial = ring_serial;
+	assert_int_equal(call(1, FS_OP_READ, shared_file, 0, 0), ERR_OK);
+	assert_true(ring_committed >= serial);
+}
+
+static void met_after_a_death(void **state)
+{
+	fixture_seed(52);
+	begin(*state, 1 << 20, 512 << 10);
+	one(before_the_death);
+	assert_true(incarnate());
+	assert_true(ring_committed < ring_serial);
+	assert_int_equal(share_foreign(1, FS_HANDLE_INODE(shared_file), serial_committed), 0);
+	assert_int_equal(share_foreign(2, FS_HANDLE_INODE(shared_file), serial_committed), ring_serial);
+	one(after_the_death);
+	end();
+}
+
+static void turns_main(void *argument)
+{
+	unsigned who = (unsigned)(uintptr_t)argument;
+	for (unsigned i = 0; i < 25; i++) {
+		assert_int_equal(call(who, FS_OP_WRITE, shared_file, FS_APPEND, "turn"), ERR_OK);
+		if (i % 5 == 0)
+			nothing_main((void *)(uintptr_t)(i * 3 + who));
+	}
+}
+
+static void turns_setup(void *argument)
+{
+	(void)argument;
+	share_setup();
+}
+
+static void turns_check(void *argument)
+{
+	(void)argument;
+	assert_int_equal(call(0, FS_OP_STAT, shared_file, 0, 0), ERR_OK);
+	struct fs_stat stat;
+	memcpy(&stat, workers[0].host.in, sizeof(stat));
+	assert_int_equal(stat.size, FIBERS * 25 * 4);
+}
+
+// All append to one file at once: each comes to its turn, with a commit for each change of hands.
+static void appends_in_turn(void **state)
+{
+	fixture_seed(53);
+	begin(*state, 1 << 20, 512 << 10);
+	one(turns_setup);
+	uint64_t before = volume->log.commits;
+	for (unsigned i = 0; i < FIBERS; i++)
+		fiber_create(turns_main, (void *)(uintptr_t)i, "turns");
+	assert_false(setjmp(fixture_death));
+	schedule();
+	uint64_t commits = volume->log.commits - before;
+	print_message("%u appends, %llu commits\n", FIBERS * 25, (unsigned long long)commits);
+	assert_in_range(commits, FIBERS - 1, FIBERS * 25);
+	assert_null(shares.claims);
+	one(turns_check);
+	end();
+}
+
+static bool patient_done;
+
+static void restless_main(void *argument)
+{
+	(void)argument;
+	while (!patient_done) {
+		assert_int_equal(call(0, FS_OP_WRITE, shared_file, 0, "restless"), ERR_OK);
+		nothing_main((void *)1);
+	}
+}
+
+static void patient_main(void *argument)
+{
+	(void)argument;
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(call(1, FS_OP_WRITE, shared_file, 0, "patient"), ERR_OK);
+	patient_done = true;
+}
+
+// One who changes the file without a pause cannot keep another from it: when the commit is made, it is the other's turn.
+static void nobody_is_kept_waiting(void **state)
+{
+	fixture_seed(54);
+	begin(*state, 1 << 20, 512 << 10);
+	one(turns_setup);
+	uint64_t before = volume->log.commits;
+	driver_turns = 50; // a commit takes its time
+	patient_done = false;
+	fiber_create(restless_main, 0, "restless");
+	fiber_create(patient_main, 0, "patient");
+	assert_false(setjmp(fixture_death));
+	schedule();
+	driver_turns = 3;
+	uint64_t commits = volume->log.commits - before;
+	print_message("10 turns, %llu commits\n", (unsigned long long)commits);
+	assert_in_range(commits, 1, 25); // one for each change of hands at the most, and those by time
 	end();
 }
 
@@ -1433,7 +1703,7 @@ static void shared_appends_and_chains(void **state)
 			volatile unsigned deep = 0;
 			do {
 				died++;
-				fixture_die_at = ++deep < 4 ? fixture_steps + 1 + fixture_random() % 150 : 0;
+				fixture_die_at = ++deep < 4 ? fixture_steps + 1 + fixture_random() % 60 : 0;
 			} while (!incarnate());
 			deepest = deep > deepest ? deep : deepest;
 		}
@@ -1632,6 +1902,13 @@ int main(void)
 		cmocka_unit_test(lost_append),
 		cmocka_unit_test(listeners_outlive_the_server),
 		cmocka_unit_test(no_room_for_losses),
+		CASE(forced_before_it_is_met_ext2, forced_before_it_is_met, EXT2),
+		CASE(forced_before_it_is_met_ext3, forced_before_it_is_met, EXT3),
+		CASE(who_is_alone_pays_nothing_ext2, who_is_alone_pays_nothing, EXT2),
+		CASE(met_after_a_death_ext2, met_after_a_death, EXT2),
+		CASE(appends_in_turn_ext2, appends_in_turn, EXT2),
+		CASE(appends_in_turn_ext3, appends_in_turn, EXT3),
+		CASE(nobody_is_kept_waiting_ext2, nobody_is_kept_waiting, EXT2),
 		CASE(fsync_commits_what_is_needed_ext2, fsync_commits_what_is_needed, EXT2),
 		CASE(fsync_commits_what_is_needed_ext3, fsync_commits_what_is_needed, EXT3),
 		CASE(fsync_is_shared_ext2, fsync_is_shared, EXT2),
