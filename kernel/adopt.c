@@ -29,7 +29,7 @@ static bool record_is_sound(const struct core *core, const struct domain *d, uns
 		return false;
 	return d->index == index && (d->core == former || d->core == core) && d->generation == former->generations[index] &&
 	       d->state > DOMAIN_FREE && d->state <= DOMAIN_DYING && d->priority < RUN_PRIORITIES &&
-	       d->segment_count <= SEGMENT_MAX &&
+	       d->segment_count <= SEGMENT_MAX && (d->epoch || !d->supervisor) && // a supervisor of epoch 0 would begin the system anew
 	       (d->file == 0 || (d->file <= GUEST_FILE_MAX && (core->files_free & 1ul << d->file)));
 }
 

@@ -57,11 +57,13 @@ static void fence_here(struct core *core, unsigned dead, uint64_t chief)
 	call_notice_core(core, dead);
 }
 
-// The supervisor's core is fenced off. A fresh one here adopts what runs on the others.
+// The supervisor's core is fenced off. A fresh one here adopts what runs on the others. A rebirth has cleared the page: then its
+// epoch is unknown, but it is not the first.
 static void supervisor_move(struct core *core, unsigned dead)
 {
 	const struct info_page *page = partition_info(core->plan->cores[dead].partition);
-	enum error error = first_domain_start(core, page->domains[(uint16_t)core->chief % DOMAIN_MAX].epoch);
+	epoch_t epoch = page->domains[(uint16_t)core->chief % DOMAIN_MAX].epoch;
+	enum error error = first_domain_start(core, epoch ? epoch : 1);
 	if (error == ERR_OK)
 		kernel_print(core, "core %u: the supervisor starts here", core->id);
 	else

@@ -312,6 +312,22 @@ def reboot_gives_up(t):
     t.run(machine, "crash core 3")
 
 
+@case
+def reboot_gives_up_the_supervisors(t):
+    """The same with the supervisor's kernel, whose page then tells nothing of it: the next one, elsewhere, knows that it is not the first."""
+    image = t.disk()
+    machine = t.boot(disk=image, boot=system(t, console=2, shell=3), cores=4)
+    t.run(machine, "write /kept before")
+    machine.command("crash core 0 panic meet 100", seconds=60)
+    t.check("domains adopted" in t.run(machine, "log"), "nothing was adopted")
+    t.equal(t.services(machine)["supervisor"]["core"], 1, "the supervisor's core")
+    t.run(machine, "append /kept after")
+    t.equal(words(t, machine, "/kept"), ["before", "after"], "/kept")
+    t.run(machine, "sync")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    t.image_is_sound(image)
+
+
 @case(full=True)
 def reboot_hangs_in_its_rebirth(t):
     machine = t.boot(boot=system(t, shell=0), cores=4)
