@@ -28,16 +28,11 @@ static uint16_t owner(const struct domain *d)
 // INV-10: every frame that a domain holds goes through these two.
 paddr_t domain_frames(struct domain *d, uint64_t pages, enum error *error)
 {
-	if (pages > d->frames_quota - d->frames_used) {
-		*error = ERR_QUOTA;
-		return 0;
-	}
-	paddr_t base = frames_alloc(&d->core->frames, pages, owner(d));
-	if (!base) {
-		*error = ERR_NO_MEMORY;
-		return 0;
-	}
-	d->frames_used += pages;
+	bool allowed = pages <= d->frames_quota - d->frames_used;
+	paddr_t base = allowed ? frames_alloc(&d->core->frames, pages, owner(d)) : 0;
+	if (!base)
+		*error = allowed ? ERR_NO_MEMORY : ERR_QUOTA;
+	d->frames_used += base ? pages : 0;
 	return base;
 }
 

@@ -71,14 +71,6 @@ static unsigned own_identity_take(struct core *core, struct domain *d, uint32_t 
 	return 0;
 }
 
-// Where the message goes: page and number, and the guest file for the APLIC's target.
-static enum error destination(struct domain *d, struct window *w, uint32_t identity)
-{
-	w->msi_address = d->core->imsic + d->file * PAGE_SIZE;
-	w->msi_data = d->file ? identity : own_identity_take(d->core, d, identity);
-	return w->msi_data ? ERR_OK : ERR_LIMIT;
-}
-
 static void wire(struct domain *d, const struct window *w)
 {
 	const struct plan *plan = d->core->plan;
@@ -100,10 +92,11 @@ enum error interrupt_bind(struct domain *d, unsigned index, uint32_t source)
 	uint32_t identity = domain_identity_take(d, IDENTITY_DEVICE, IDENTITY_CHANNEL - 1);
 	if (!identity)
 		return ERR_LIMIT;
-	enum error error = destination(d, w, identity);
-	if (error != ERR_OK) {
+	w->msi_address = d->core->imsic + d->file * PAGE_SIZE;
+	w->msi_data = d->file ? identity : own_identity_take(d->core, d, identity);
+	if (!w->msi_data) {
 		domain_identity_give(d, identity);
-		return error;
+		return ERR_LIMIT;
 	}
 	w->identity = identity;
 	w->source = source;

@@ -9,14 +9,12 @@
 #define CSR_SCOUNTEREN 0x106
 #define CSR_SENVCFG 0x10a
 #define CSR_SSCRATCH 0x140
-#define CSR_SEPC 0x141
 #define CSR_SCAUSE 0x142
 #define CSR_STVAL 0x143
 #define CSR_STIMECMP 0x14d
 #define CSR_SISELECT 0x150
 #define CSR_SIREG 0x151
 #define CSR_STOPEI 0x15c
-#define CSR_SATP 0x180
 #define CSR_VSSTATUS 0x200
 #define CSR_VSIE 0x204
 #define CSR_VSTVEC 0x205
