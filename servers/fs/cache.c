@@ -359,7 +359,9 @@ void cache_mark_dirty(struct cache *cache, struct buffer *b)
 
 void cache_overwritten(struct cache *cache, struct buffer *b)
 {
-	b->flags |= BUFFER_VALID | BUFFER_CONTENT;
+	if (!(b->flags & BUFFER_DIRTY)) // else it goes where the first change since the last commit wanted it to
+		b->flags |= BUFFER_CONTENT;
+	b->flags |= BUFFER_VALID;
 	forget_kind(b);
 	set_dirty(cache, b);
 }

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include "deaths.h"
+#include <stdlib.h>
 #include <string.h>
 
 void die_after(uint64_t steps)
@@ -17,6 +18,8 @@ void host_power_on(struct host *h, const uint8_t *image)
 	memcpy(h->image.bytes, image, h->image.disk.bytes);
 	memset(h->image.log, 0, h->image.disk.log_bytes);
 	h->image.pending_count = 0;
+	while (h->record_count)
+		free(h->records[--h->record_count].out);
 }
 
 bool host_start(struct host *h, bool resumed)

@@ -21,7 +21,6 @@ const char *__asan_default_options(void)
 static void restore(struct host *h, const uint8_t *pristine)
 {
 	host_power_on(h, pristine);
-	h->record_count = 0;
 	h->serial = h->mark = 0;
 	h->now = 1800000000;
 }
@@ -265,7 +264,6 @@ static void power_cut(struct host *h)
 	uint8_t *image = malloc(h->image.disk.bytes);
 	memcpy(image, h->image.bytes, h->image.disk.bytes);
 	host_power_on(h, image);
-	h->record_count = 0;
 	assert_true(host_start(h, false));
 	free(image);
 }
@@ -309,6 +307,52 @@ static void old_metadata_stays_out_of_files(void **state)
 	}
 	print_message("%u steps\n", n);
 	free(pristine);
+	host_free(&h);
+}
+
+static bool file_is(struct host *h, const char *content, uint32_t size)
+{
+	uint64_t file = host_lookup(h, host_root(h), "f");
+	assert_int_equal(host_call(h, FS_OP_READ, file, 0, 0, 0, 0, 4096), ERR_OK);
+	return h->result[0] == size && memcmp(h->in, content, size) == 0;
+}
+
+// A file is cut and then written in one transaction, all of it in one block. After a power cut it is as it was, or as it should be:
+// what was cut off is not gone while the file still has its old length.
+static void cut_and_written_as_a_whole(void **state)
+{
+	struct host h;
+	char old[1000], new[100];
+	bool died = true;
+	unsigned n, kept = 0;
+	(void)state;
+	fixture_seed(84);
+	memset(old, 'o', sizeof(old));
+	memset(new, 'o', sizeof(new));
+	memset(new, 'n', 50);
+	host_make(&h, "-b 1024 -I 256 -N 200 -O has_journal -J size=1", 3000, 0, 512 << 10, 256 << 10);
+	assert_true(host_start(&h, false));
+	assert_int_equal(host_call(&h, FS_OP_CREATE, host_root(&h), 0100644, 0, "f", 1, 0), ERR_OK);
+	assert_int_equal(host_write_all(&h, h.result[0], 0, old, sizeof(old)), ERR_OK);
+	assert_int_equal(host_commit(&h), ERR_OK);
+	uint8_t *base = malloc(h.image.disk.bytes);
+	memcpy(base, h.image.bytes, h.image.disk.bytes);
+	for (n = 1; died; n++) {
+		restore(&h, base);
+		assert_true(host_start(&h, false));
+		uint64_t file = host_lookup(&h, host_root(&h), "f");
+		assert_int_equal(host_call(&h, FS_OP_TRUNCATE, file, sizeof(new), 0, 0, 0, 0), ERR_OK);
+		assert_int_equal(host_write_all(&h, file, 0, new, 50), ERR_OK);
+		die_after(n);
+		died = !commit_may_die(&h);
+		die_after(0);
+		power_cut(&h);
+		kept += file_is(&h, old, sizeof(old));
+		if (!file_is(&h, old, sizeof(old)) && !file_is(&h, new, sizeof(new)))
+			fail_msg("died at step %u: the file is neither the old one nor the new", n);
+	}
+	assert_in_range(kept, 3, n - 3);
+	free(base);
 	host_free(&h);
 }
 
@@ -359,6 +403,7 @@ int main(void)
 		cmocka_unit_test(noted_mark_is_never_torn),
 		cmocka_unit_test(old_metadata_stays_out_of_files),
 		cmocka_unit_test(filter_is_renewed_again),
+		cmocka_unit_test(cut_and_written_as_a_whole),
 	};
 	cmocka_set_test_filter(getenv("ONLY"));
 	return cmocka_run_group_tests(tests, 0, 0);

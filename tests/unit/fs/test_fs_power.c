@@ -295,8 +295,6 @@ static void power_cuts(void **state)
 	record_run(&h, c->ops, c->commit_every, c->lifetime);
 	h.image.trace = 0;
 	h.committing = 0;
-	while (h.record_count)
-		free(h.records[--h.record_count].out);
 	uint32_t area_bytes, run;
 	const struct journal_area *area = commit_journal_area(&h.image.disk, &area_bytes);
 	uint64_t journal = (uint64_t)journal_block(area, 0, &run) * h.volume->block_size;
