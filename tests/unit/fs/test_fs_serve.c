@@ -228,6 +228,42 @@ enum error client_submit(struct client *c, struct client_request *request)
 
 static uint64_t bad_from, bad_to; // bytes of the disk that cannot be written
 
+// What reached the disk's cache, was flushed, and was acknowledged to a client, in order; for power cuts.
+struct happening {
+	enum { WRITTEN, FLUSHED, SYNCED } kind;
+	uint64_t offset; // SYNCED: client
+	uint32_t bytes;  // SYNCED: of its file
+	unsigned name;   // SYNCED: number in the name of its file
+	uint8_t *data;
+};
+
+static struct happening *happenings;
+static size_t happening_count, happening_room;
+static bool happenings_kept;
+static unsigned flushes_lost; // of so many flushes one does nothing; 0: none
+
+static void happens(struct happening h)
+{
+	if (!happenings_kept)
+		return;
+	if (happening_count == happening_room) {
+		happening_room = happening_room * 2 + 1024;
+		happenings = realloc(happenings, happening_room * sizeof(*happenings));
+	}
+	happenings[happening_count++] = h;
+}
+
+static void happens_to_disk(const struct client *c, const struct client_request *r, uint64_t at)
+{
+	if (r->op == BLOCK_OP_WRITE && happenings_kept) {
+		struct happening h = {WRITTEN, at, r->out_length, 0, malloc(r->out_length)};
+		memcpy(h.data, c->image->log + r->out_offset, r->out_length);
+		happens(h);
+	}
+	if (r->op == BLOCK_OP_FLUSH && !(flushes_lost && fixture_random() % flushes_lost == 0))
+		happens((struct happening){.kind = FLUSHED});
+}
+
 static void driver_perform(struct client *c, struct client_request *r)
 {
 	uint64_t at = r->arg[0] * SECTOR_SIZE;
@@ -238,6 +274,7 @@ static void driver_perform(struct client *c, struct client_request *r)
 		r->completion.status = ERR_DEVICE;
 		return;
 	}
+	happens_to_disk(c, r, at);
 	if (r->op == BLOCK_OP_INFO)
 		r->completion.result[0] = c->image->disk.bytes / SECTOR_SIZE;
 	else if (r->op == BLOCK_OP_READ)
@@ -1308,6 +1345,168 @@ static void fsync_is_shared(void **state)
 	end();
 }
 
+// ---- what fsync acknowledged, after a power cut ----
+
+static uint8_t cut_byte(unsigned who, uint64_t at)
+{
+	return (uint8_t)(who * 31 + at * 7 + (at >> 8) + 1);
+}
+
+static void cut_name(unsigned who, unsigned number, char name[16])
+{
+	snprintf(name, 16, "cut%u.%u", who, number);
+}
+
+static void cut_sync(unsigned who, uint64_t handle, unsigned name, uint32_t bytes)
+{
+	assert_int_equal(call(who, FS_OP_FSYNC, handle, fixture_random() & FS_FSYNC_DATA, 0), ERR_OK);
+	happens((struct happening){SYNCED, who, bytes, name, 0});
+}
+
+static void cut_rename(unsigned who, unsigned number)
+{
+	char both[40], old[16], new[16];
+	cut_name(who, number, old);
+	cut_name(who, number + 1, new);
+	unsigned length = (unsigned)snprintf(both, sizeof(both), "%s%c%s", old, 0, new);
+	assert_int_equal(host_call(&workers[who].host, FS_OP_RENAME, ROOT, ROOT, 0, both, length, 0), ERR_OK);
+}
+
+// Appends and syncs, and renames and syncs the directory.
+static void cut_main(void *argument)
+{
+	unsigned who = (unsigned)(uintptr_t)argument, number = 0;
+	uint8_t data[1500];
+	uint32_t bytes = 0;
+	char name[16];
+	cut_name(who, 0, name);
+	assert_int_equal(call(who, FS_OP_CREATE, ROOT, 0644, name), ERR_OK);
+	uint64_t handle = workers[who].host.result[0];
+	for (unsigned i = 0; i < 25; i++) {
+		uint32_t more = 1 + fixture_random() % sizeof(data);
+		for (uint32_t j = 0; j < more; j++)
+			data[j] = cut_byte(who, bytes + j);
+		assert_int_equal(host_call(&workers[who].host, FS_OP_WRITE, handle, FS_APPEND, 0, data, more, 0), ERR_OK);
+		bytes += more;
+		if (i % 5 == 4) {
+			cut_rename(who, number);
+			cut_sync(who, ROOT, ++number, 0);
+		} else if (i % 3) {
+			cut_sync(who, handle, number, bytes);
+		}
+		nothing_main((void *)(uintptr_t)(fixture_random() % 8));
+	}
+}
+
+// The image after a cut behind that many happenings: all that a flush covers, and of the rest each sector or not.
+static void cut_image(const uint8_t *base, size_t until)
+{
+	size_t flushed = 0;
+	unsigned keep = fixture_random() % 3; // nothing, each write or not, each sector or not
+	memcpy(volume_host.image.bytes, base, volume_host.image.disk.bytes);
+	for (size_t i = 0; i < until; i++)
+		flushed = happenings[i].kind == FLUSHED ? i : flushed;
+	for (size_t i = 0; i < until; i++) {
+		const struct happening *h = &happenings[i];
+		bool whole = i < flushed || (keep == 1 && fixture_random() & 1);
+		for (uint32_t at = 0; h->kind == WRITTEN && at < h->bytes; at += 512)
+			if (whole || (keep == 2 && i >= flushed && fixture_random() & 1))
+				memcpy(volume_host.image.bytes + h->offset + at, h->data + at, 512);
+	}
+}
+
+static bool cut_keeps(unsigned who, unsigned name, uint32_t bytes)
+{
+	char text[16];
+	cut_name(who, name, text);
+	uint64_t handle = host_lookup(&volume_host, ROOT, text);
+	if (!handle) {
+		cut_name(who, name + 1, text); // the rename that came next
+		handle = host_lookup(&volume_host, ROOT, text);
+	}
+	for (uint32_t at = 0; handle && at < bytes; at += 4096) {
+		if (host_call(&volume_host, FS_OP_READ, handle, at, 0, 0, 0, 4096) != ERR_OK || volume_host.result[1] < bytes)
+			return false;
+		for (uint32_t i = 0; i < 4096 && at + i < bytes; i++)
+			if (volume_host.in[i] != cut_byte(who, at + i))
+				return false;
+	}
+	return handle != 0;
+}
+
+// Of that image: nobody misses what was acknowledged to it.
+static bool cut_is_kept(size_t until)
+{
+	unsigned name[FIBERS] = {0};
+	uint32_t bytes[FIBERS] = {0};
+	bool asked[FIBERS] = {false}, kept = true;
+	for (size_t i = 0; i < until; i++) {
+		if (happenings[i].kind != SYNCED)
+			continue;
+		uint64_t who = happenings[i].offset;
+		asked[who] = true;
+		name[who] = happenings[i].name;
+		bytes[who] = happenings[i].bytes ? happenings[i].bytes : bytes[who];
+	}
+	volume_host.image.pending_count = 0;
+	volume_host.serial = volume_host.mark = 0;
+	memset(volume_host.image.log, 0, volume_host.image.disk.log_bytes);
+	if (host_mount(&volume_host) != ERR_OK)
+		return false;
+	for (unsigned who = 0; who < FIBERS; who++)
+		kept = kept && (!asked[who] || cut_keeps(who, name[who], bytes[who]));
+	return kept && volume_host.volume->corruptions == 0;
+}
+
+static void cut_record(void)
+{
+	happenings_kept = true;
+	for (unsigned i = 0; i < FIBERS; i++)
+		fiber_create(cut_main, (void *)(uintptr_t)i, "cut");
+	assert_false(setjmp(fixture_death));
+	schedule();
+	happenings_kept = false;
+	forget_incarnation();
+}
+
+// How many of the cuts lost something that was acknowledged.
+static unsigned cuts_lose(const char *options, unsigned cuts)
+{
+	unsigned losing = 0;
+	begin_roomy(54, options);
+	one(sync_main);
+	uint8_t *base = malloc(volume_host.image.disk.bytes);
+	memcpy(base, volume_host.image.bytes, volume_host.image.disk.bytes);
+	cut_record();
+	fixture_quiet = true;
+	for (unsigned i = 0; i < cuts; i++) {
+		size_t until = fixture_random() % happening_count;
+		while (i % 2 && until < happening_count && happenings[until].kind != SYNCED)
+			until++; // right behind an acknowledgement
+		until += until < happening_count;
+		cut_image(base, until);
+		losing += !cut_is_kept(until);
+	}
+	fixture_quiet = false;
+	while (happening_count)
+		free(happenings[--happening_count].data);
+	free(base);
+	forget_volume();
+	return losing;
+}
+
+// In whatever order an honest disk writes what no flush covers; and a disk whose flushes do nothing at times is found out.
+static void fsync_survives_power_cuts(void **state)
+{
+	unsigned cuts = getenv("FULL") ? 3000 : 150;
+	assert_int_equal(cuts_lose(*state, cuts), 0);
+	flushes_lost = 2;
+	unsigned losing = cuts_lose(*state, cuts);
+	flushes_lost = 0;
+	print_message("%u cuts, %u of them lose something if every second flush does nothing\n", cuts, losing);
+	assert_true(losing > cuts / 20);
+}
+
 // The successor knows nothing of who changed what, but performs it again.
 static void fsync_after_a_death(void **state)
 {
@@ -1913,6 +2112,8 @@ int main(void)
 		CASE(fsync_commits_what_is_needed_ext3, fsync_commits_what_is_needed, EXT3),
 		CASE(fsync_is_shared_ext2, fsync_is_shared, EXT2),
 		CASE(fsync_is_shared_ext3, fsync_is_shared, EXT3),
+		CASE(fsync_survives_power_cuts_ext3, fsync_survives_power_cuts, EXT3),
+		CASE(fsync_survives_power_cuts_ext4, fsync_survives_power_cuts, "-t ext4 -b 1024 -N 3000 -J size=1"),
 		cmocka_unit_test(fsync_after_a_death),
 		cmocka_unit_test(open_file_outlives_its_name),
 		CASE(chain_on_the_disk_ext2, chain_on_the_disk, EXT2),
