@@ -59,7 +59,8 @@ def counts(rows):
 
 def per_fault(hits, trials, volley):
     """(low, best, high) of the chance that one fault alone does what `hits` of so many volleys did, if the faults of a volley do it
-    independently of each other: Wilson's interval of 95 % for the volleys, and the N-th root."""
+    independently of each other: Wilson's interval of 95 % for the volleys, and the N-th root. Where volleys differ (a victim that sleeps
+    meets none of its faults), the mean chance of a fault is larger: the mean of N-th powers is at least the N-th power of the mean."""
     if trials == 0:
         return 0.0, 0.0, 1.0
     share, z = hits / trials, 1.96
@@ -225,8 +226,8 @@ def report_html(rows, batches, title):
         ("Outcomes by class", outcome_table(rows, "class") + plot_bars(rows)),
         ("Outcomes by victim", outcome_table(rows, "victim")),
         ("Damage by size of the volley", "<p>Of a volley it is known what it did, not which of its faults did it: the first that kills its "
-         "victim hides the rest. The last columns are what a single fault would do if the faults of a volley were independent "
-         "(1 - (1 - share) ^ (1 / size), with an interval of 95 %); the lines of size 1 measure it.</p>" + volley_table(rows)),
+         "victim hides the rest. The last columns (1 - (1 - share) ^ (1 / size), with an interval of 95 %) are what a single fault does on "
+         "average at least: exactly that if all victims were alike, more since some run and some sleep. The lines of size 1 measure it.</p>" + volley_table(rows)),
         ("Who noticed", detector_table(rows)),
         ("Times of those that died by their fault", time_table(rows) + plot_times(rows)),
         ("Machines", batch_table(batches)),

@@ -239,14 +239,15 @@ static void kernel_show(const struct trial *t, struct shot *s)
 {
 	uint64_t end = time_now() + time_ticks_from_us(LIMIT_US), died = 0;
 	while (!(s->online && kernel_crashed) && time_now() < end) {
-		if (!died && victim_has_died(s))
-			died = time_now();
 		if (!s->online && victim_is_reborn(s))
 			s->online = time_now();
+		if (!died && (s->online || victim_has_died(s)))
+			died = time_now();
 		fiber_sleep_us(POLL_US);
 	}
 	s->detect = died ? time_us_from_ticks(died - t->begin) : 0;
-	s->restart = s->online ? time_us_from_ticks(s->online - died) : 0;
+	s->restart = s->online > died ? time_us_from_ticks(s->online - died) : 0;
+	s->died = s->online != 0;
 }
 
 // It is never started again: what can be had is that the others give it up.

@@ -152,8 +152,8 @@ bool victim_note(struct shot *s)
 bool victim_has_died(const struct shot *s)
 {
 	const struct info_page *page = page_of(s->victim->core);
-	if (!page)
-		return s->victim->kernel;
+	if (!page) // its kernel is writing it, or has died while it did
+		return false;
 	if (s->victim->kernel)
 		return page->state != CORE_ONLINE || page->incarnation != s->epoch;
 	const struct info_domain *line = &page->domains[s->victim->domain];
@@ -230,7 +230,7 @@ enum error victim_renew(struct shot *s, uint64_t *random)
 	if (victim_is_client(s->victim))
 		return client_renew(s, random);
 	if (s->victim->kernel)
-		return victim_is_reborn(s) ? ERR_OK : ERR_CORE_LOST;
+		return s->online ? ERR_OK : ERR_CORE_LOST;
 	return s->died || harmless ? ERR_OK : service_renew(s);
 }
 
