@@ -268,11 +268,12 @@ def reboot_without_a_record(t, core):
     t.image_is_sound(image)
 
 
-@case
-def reboot_without_the_supervisors_record(t):
-    """The supervisor itself: a new one adopts what runs, instead of starting a second file system on the same disk."""
+@case(console=[0, 2])
+def reboot_without_the_supervisors_record(t, console):
+    """The supervisor itself, and the console beside it: a new one adopts what runs, instead of starting a second file system on the
+    same disk, and what has lost its channel to the console or the supervisor begins anew."""
     image = t.disk()
-    machine = t.boot(disk=image, boot=system(t, console=2, shell=3), cores=4)
+    machine = t.boot(disk=image, boot=system(t, console=console, shell=3), cores=4)
     t.run(machine, "write /kept before")
     machine.type("crash core 0 spoil\n")
     machine.expect(r"supervisor: (\d+) domains adopted", seconds=60)
@@ -280,6 +281,7 @@ def reboot_without_the_supervisors_record(t):
     machine.prompt()
     t.run(machine, "append /kept after; sync")
     t.equal(words(t, machine, "/kept"), ["before", "after"], "/kept")
+    all_up(t, machine)
     machine.kill()
     t.image_is_sound(image)
 
