@@ -9,7 +9,6 @@
 #define JBD2_MAGIC 0xc03b3998u
 #define JBD2_HEADER 12u // bytes: magic, type, sequence
 #define JBD2_SUPER_SIZE 1024u
-#define JBD2_INODE 8u // the journal's inode where the superblock does not say otherwise
 
 enum jbd2_type { JBD2_DESCRIPTOR = 1, JBD2_COMMIT, JBD2_SUPER_V1, JBD2_SUPER_V2, JBD2_REVOKE };
 
@@ -56,7 +55,6 @@ enum {
 // Commit block.
 #define JBD2_COMMIT_CHECKSUM 16u
 #define JBD2_COMMIT_SECONDS 48u
-#define JBD2_COMMIT_NANOSECONDS 56u
 
 static inline uint32_t jbd2_get(const uint8_t *p)
 {
