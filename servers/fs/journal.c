@@ -130,11 +130,11 @@ static uint64_t mix_bytes(uint64_t x, const void *data, size_t bytes)
 	return x;
 }
 
-// The superblock's start, sequence and checksum are written anew each time: they do not count.
+// The superblock's sequence, start, error and checksum are written anew each time: they do not count.
 static uint64_t area_check(const struct journal_area *area)
 {
 	uint64_t x = mix_bytes(JOURNAL_CHECK_SEED, area->super, JBD2_S_SEQUENCE);
-	x = mix_bytes(x, area->super + JBD2_S_ERROR, JBD2_S_CHECKSUM - JBD2_S_ERROR - 4);
+	x = mix_bytes(x, area->super + JBD2_S_COMPAT, JBD2_S_CHECKSUM - JBD2_S_COMPAT);
 	x = channel_mix(x, (uint64_t)area->block_size << 32 | area->length);
 	x = channel_mix(x, (uint64_t)area->first << 32 | area->incompat);
 	x = channel_mix(x, (uint64_t)area->seed << 32 | area->filter_bytes);
@@ -223,7 +223,6 @@ void journal_super_make(struct journal_area *area, uint32_t start, uint32_t sequ
 void journal_super_abort(struct journal_area *area)
 {
 	jbd2_put(area->super + JBD2_S_ERROR, JBD2_ABORTED);
-	area->check = area_check(area);
 	journal_super_make(area, jbd2_get(area->super + JBD2_S_START), jbd2_get(area->super + JBD2_S_SEQUENCE));
 }
 

@@ -366,6 +366,19 @@ static void mark_that_cannot_be(void **state)
 	close_image();
 }
 
+// The superblock's changing fields are not what the check word is over: a death in the middle of an abort leaves the area known.
+static void abort_leaves_the_area_known(void **state)
+{
+	(void)state;
+	open_image("-b 1024 -I 256 -O has_journal -J size=1", 6000);
+	assert_true(commit_journal_known(&h.image.disk));
+	jbd2_put(h.volume->log.journal.area->super + JBD2_S_ERROR, JBD2_ABORTED);
+	assert_true(commit_journal_known(&h.image.disk));
+	h.volume->log.journal.area->super[JBD2_S_COMPAT] ^= 1;
+	assert_false(commit_journal_known(&h.image.disk));
+	close_image();
+}
+
 // What harms the attributes in memory does not keep operations from being committed.
 static void commit_needs_no_attributes(void **state)
 {
@@ -423,7 +436,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(checksum_is_crc32c), cmocka_unit_test(checksum_of_anything), cmocka_unit_test(as_e2fsck_does), cmocka_unit_test(as_e2fsck_does_4k),
 		cmocka_unit_test(damage_is_refused),  cmocka_unit_test(refusals),	cmocka_unit_test(of_debugfs),
-		cmocka_unit_test(mark_is_on_the_disk), cmocka_unit_test(mark_that_cannot_be), cmocka_unit_test(commit_needs_no_attributes), cmocka_unit_test(damaged_is_not_torn),
+		cmocka_unit_test(mark_is_on_the_disk), cmocka_unit_test(mark_that_cannot_be), cmocka_unit_test(commit_needs_no_attributes),
+		cmocka_unit_test(abort_leaves_the_area_known), cmocka_unit_test(damaged_is_not_torn),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }
