@@ -27,6 +27,7 @@
 #define JOBS_MAX 4u
 #define PAYLOAD_MAX 4096u
 #define POUR_SLOTS 128u
+#define CLASH_STEP 37u
 #define LOG_PAUSE_US 5000u
 
 static char script[SCRIPT_MAX];
@@ -262,7 +263,8 @@ static enum error do_guess(char **word)
 
 // --- many at once
 
-static enum error pour_begin(char **word)
+// `step`: how far behind one another the writes begin, within as many bytes as one has; FS_APPEND: each at the end.
+static enum error pour_begin(char **word, uint64_t step)
 {
 	static const struct client_options options = {.slots = POUR_SLOTS};
 	uint64_t handle, count = number(word[1]), length = number(word[2]);
@@ -273,16 +275,16 @@ static enum error pour_begin(char **word)
 		e = path_find_by(pourer, word[0], &handle);
 	for (uint64_t i = 0; i < count && e == ERR_OK; i++) {
 		payload_fill(length, (unsigned)(number(word[3]) + i));
+		uint64_t at = step == FS_APPEND ? FS_APPEND : i * step % length;
 		poured[i] = (struct client_request){
-			.op = FS_OP_WRITE, .arg = {handle, FS_APPEND}, .out = payload, .out_length = (uint32_t)length};
+			.op = FS_OP_WRITE, .arg = {handle, at}, .out = payload, .out_length = (uint32_t)length};
 		e = client_submit(pourer, &poured[i]);
 	}
 	return e;
 }
 
-static enum error do_pour(char **word)
+static enum error pour_end(enum error e, char **word)
 {
-	enum error e = pour_begin(word);
 	for (uint64_t i = 0; i < number(word[1]) && e == ERR_OK; i++) {
 		e = client_wait(pourer, &poured[i]);
 		if (e == ERR_OK)
@@ -291,10 +293,21 @@ static enum error do_pour(char **word)
 	return e;
 }
 
+static enum error do_pour(char **word)
+{
+	return pour_end(pour_begin(word, FS_APPEND), word);
+}
+
+// Under way together, over one another.
+static enum error do_clash(char **word)
+{
+	return pour_end(pour_begin(word, CLASH_STEP), word);
+}
+
 // Under way, and nobody waits for them.
 static enum error do_throw(char **word)
 {
-	return pour_begin(word);
+	return pour_begin(word, FS_APPEND);
 }
 
 // A bit of what was poured is another from now on, in the log too.
@@ -425,7 +438,7 @@ static const struct {
 	{"get", 1, do_get, true},	 {"drop", 1, do_drop, false},	    {"pour", 4, do_pour, false},
 	{"fsync", 1, do_fsync, false},	 {"throw", 4, do_throw, false},	    {"forge", 1, do_forge, false},
 	{"deaths", 1, do_deaths, false}, {"settle", 0, do_settle, true},    {"await", 1, do_await, false},
-	{"die", 0, do_die, false},
+	{"die", 0, do_die, false},	 {"clash", 4, do_clash, false},
 	{"stay", 0, do_stay, false},	 {"meet", 1, do_meet, false},	    {"tell", 2, do_tell, false},
 	{"borrow", 1, do_borrow, false}, {"guess", 1, do_guess, false},	    {"back", 1, do_back, false},
 	{"grown", 2, do_grown, false},

@@ -39,6 +39,11 @@ def fnv(data):
     return f"{h:016x}"
 
 
+def client_acks(output, client):
+    """Line -> figures of its acknowledgement."""
+    return {int(number): figures for name, number, piece, figures in ACK.findall(output) if name == client.name and not piece}
+
+
 class Client:
     """Makes one client's script, and the model's view of it: what a line does to the tree when it is acknowledged."""
 
@@ -85,7 +90,7 @@ class Client:
 
     def judge(self, t, output, refused=()):
         """Every line was acknowledged but those, and the figures are what the model says."""
-        acks = {int(number): figures for name, number, piece, figures in ACK.findall(output) if name == self.name and not piece}
+        acks = client_acks(output, self)
         for number, text in enumerate(self.lines, 1):
             if number in refused:
                 continue
@@ -371,6 +376,33 @@ def replay_full_ring(t):
     t.equal(sorted(there), list(range(0, (held + more) * length, length)), "offsets of the acknowledged appends")
     model.find("/w/full", "file").data = b"".join(there[o] for o in sorted(there))
     system.end(model)
+
+
+@case
+def replay_clashing_writes(t):
+    """Writes over one another, under way together, have no order of their own. The one in which they were performed is that of the
+    replay: what the file holds is the same after each death."""
+    count, length, rounds = 60, 900, 8 if FULL else 3
+    client, pairs = Client("s0", Tree()), []
+    client.line("hold 0 /w/f")
+    first = client.line("settle")
+    for number in range(rounds):
+        client.line("sync")
+        if number % 2:
+            client.line(f"deaths fs.record:illegal:{7 + 11 * number} fs.replay:wild:5")  # while they are under way
+        client.line(f"clash /w/f {count} {length} {number * count}")
+        before = client.line("get 0")
+        # The end of a recovery commits: then how many are replayed the next time is not known.
+        client.line("deaths fs.op:illegal:1" + ("" if number % 2 else " runtime.replay:exit:30"))
+        pairs.append((before, client.line("get 0")))
+        last = client.line("settle")
+    system = System(t, "ext4", [client], ["f"])
+    acks = client_acks(system.perform(), client)
+    t.equal(int(acks[last].split()[0]) - int(acks[first].split()[0]), 2 * rounds + rounds // 2, "deaths")
+    for before, after in pairs:
+        t.equal(acks[after], acks[before], "size and digest of the file after the deaths, as before")
+    data = system.stop()["/w/f"][3]
+    t.equal(f"{len(data)} {fnv(data)}", acks[pairs[-1][1]].strip(), "size and digest of the file on the disk")
 
 
 # --- clients that die, and clients that lie
