@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 from campaign_report import COLUMNS, NUMBERS, counts, problems, report_html, rows_write  # noqa: E402
 from disk import default_tree, make_disk  # noqa: E402
-from qemu import Machine, MachineError, Options  # noqa: E402
+from qemu import RESTARTED, Machine, MachineError, Options  # noqa: E402
 
 UNSEEN = "stop,hang,error,reply,bell"
 DAMAGE = "source,destination,pointer,branch,invert,immediate,drop,text,data,heap,stack,register,ring,probe"
@@ -123,7 +123,8 @@ def misled(text):
 def ended(text, mark):
     """The campaign has said all that it had to say."""
     end = END.search(text, mark)
-    return end and (STATUS.search(text, end.start()) or (misled(text) and (VERIFIED.search(text, mark) or end[3] != "whole")))
+    gone = misled(text) or RESTARTED.search(text, mark)  # with its channels, when fs has moved to another core
+    return end and (STATUS.search(text, end.start()) or (gone and (VERIFIED.search(text, mark) or end[3] != "whole")))
 
 
 def volleys_of(text, rows):

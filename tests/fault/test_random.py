@@ -123,4 +123,6 @@ def random_report_of_volleys(t):
     end = "CAMPAIGN faults 5 of 5 seed 1 ms 1 faults_per_s 1.0 errors 0 wrong 0 end whole\n"
     t.equal((misled(text + end + "=0\n"), bool(ended(text + end, 0)), bool(ended(text + end + "=0\n", 0))), (None, False, True), "all is well")
     t.equal((misled(text + "=1\n")[1], ended(text + "=1\n", 0)), ("8", None), "the shell came back under row 8, too early")
+    t.check(not ended(text + end + "the shell was restarted (epoch 2)\n", 0), "another shell, and the verification to come")
+    t.check(ended(text + end.replace("whole", "why") + "the shell was restarted (epoch 2)\n", 0), "and nothing to come")
     t.check(ended(text + "=1\n" + end + "CAMPAIGN verified files 1 errors 0 wrong 0\n", 0), "and the campaign ended later")
