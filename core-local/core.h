@@ -38,6 +38,7 @@ struct mesh_peer {
 	uint32_t *seen;                // on our heads page: the same, for the peer to see
 	const volatile uint32_t *seen_by; // on the peer's: which of our incarnations it has seen
 	uint32_t futile;               // starts of its kernel in a row that did not get online
+	bool smothered;                // its text was emptied, so that it stops
 	bool listed;                   // has asked for all that it shares with us
 	bool heard;                    // has sent something since it was asked whether it lives (reboot_guard)
 	bool rebooting;                // we see to it that its hart starts again: incarnation `dying` is no more

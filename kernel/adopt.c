@@ -109,6 +109,8 @@ static bool record_claim(struct core *core, const struct domain *d)
 	fresh.frames_quota = d->frames_quota;
 	fresh.faults = d->faults + 1;
 	fresh.status = (struct domain_status){.state = FAULT_CORE << 8, .time_stopped = time_read(), .time_detected = time_read()};
+	if (d->state == DOMAIN_STOPPED) // before: its exit code may be all that somebody waits for
+		fresh.status = d->status;
 	fresh.unclean = true;
 	fresh.state = d->state == DOMAIN_DYING ? DOMAIN_DYING : DOMAIN_STOPPED;
 	if (may_go_on(core, d))

@@ -145,7 +145,7 @@ enum error mesh_call(struct domain *d, unsigned peer, unsigned number, const uin
 		return ERR_AGAIN;
 	call_wait(d, peer, number, sent);
 	if (deadline) {
-		uint64_t ticks = CALL_DEADLINE_MS * core->plan->timebase / 1000;
+		uint64_t ticks = (number == CALL_core_ping ? PING_DEADLINE_MS : CALL_DEADLINE_MS) * core->plan->timebase / 1000;
 		deadline_arm(&core->deadlines, &d->deadline, time_read() + ticks);
 	}
 	return ERR_OK;

@@ -11,10 +11,12 @@
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
 #include "kernel/riscv/sbi.h"
+#include <string.h>
 
 #define STOP_MS 1000u   // a silent hart that is told to stop does so within some us, unless the host is busy
 #define START_MS 8000u  // from a panic to ONLINE; a reborn kernel waits 3 s at most for the others
 #define LOOK_US 500u    // between two looks
+#define FOUR_NOPS 0x0001000100010001ul // the short ones, so that it can begin anywhere
 #define FUTILE_MAX 5u   // starts in a row that did not get online: another does not mend it
 #define GUARD_MS 1000u  // between two looks at the supervisor's core; its pings come twice as often
 #define GUARD_MISSED 3u // looks without a sign of life until it counts as silent
@@ -84,6 +86,23 @@ static void fence(struct core *core, unsigned dead, const char *why)
 	reboot_duty(core);
 }
 
+// A kernel that hangs with interrupts off, and firmware cannot stop its hart. But its text is a copy of its own: all of it becomes
+// nops, up to the last instructions, which stop the hart. Its next incarnation copies the pristine image again. It is not made to
+// fence its instructions: the firmware that could do it waits for that hart without a deadline. If it goes on with old ones, it is fenced off.
+static void smother(struct core *core, unsigned dead)
+{
+	uint64_t bytes = (paddr_t)image_rodata - core->plan->image, stop = (uint64_t)(hart_stop_code_end - hart_stop_code);
+	paddr_t text = core->plan->cores[dead].partition + PARTITION_IMAGE(core->core_count);
+	if (table_map(&core->table, text, text, bytes, PROT_READ | PROT_WRITE) != ERR_OK) // beside its info page: needs no table
+		return;
+	sfence_vma_all();
+	memcpy((void *)(text + bytes - stop), hart_stop_code, stop);
+	for (uint64_t at = text + bytes - stop; at > text; at -= 8) // backwards: what it falls into is done
+		*(volatile uint64_t *)(at - 8) = FOUR_NOPS;
+	table_unmap(&core->table, text, bytes);
+	sfence_vma_all();
+}
+
 static void hart_look(struct core *core, unsigned dead)
 {
 	struct mesh_peer *p = &core->peers[dead];
@@ -99,6 +118,10 @@ static void hart_look(struct core *core, unsigned dead)
 		p->dying = p->info->incarnation;
 		p->patience = time_read() + ms(core, START_MS);
 		sbi_hart_start(c->hart, (uint64_t)core_entry, c->partition);
+	} else if (time_read() > p->patience && !p->smothered) {
+		smother(core, dead);
+		p->smothered = true;
+		p->patience = time_read() + ms(core, STOP_MS);
 	} else if (time_read() > p->patience) {
 		fence(core, dead, p->info->state == CORE_STARTING ? "its kernel hangs in its rebirth" : "its hart does not stop");
 	}
@@ -128,6 +151,7 @@ void reboot_begin(struct core *core, unsigned dead)
 		p->dying = p->info->state == CORE_STARTING ? 0 : p->info->incarnation;
 	if (!p->rebooting || p->info->state == CORE_PANICKED) // a rebirth under way keeps its deadline, whoever else dies meanwhile
 		p->patience = time_read() + ms(core, silent ? STOP_MS : START_MS);
+	p->smothered &= p->rebooting;
 	p->rebooting = true;
 	mesh_forget(core, dead);
 	look_later(core);
@@ -196,7 +220,9 @@ enum error call_core_reboot(struct invocation *c)
 {
 	if (c->arg[0] >= c->core->core_count || c->arg[0] == c->core->id)
 		return ERR_INVALID;
-	if (c->core->peers[c->arg[0]].fenced)
+	const struct mesh_peer *p = &c->core->peers[c->arg[0]];
+	bool late = p->info->state == CORE_ONLINE && sbi_hart_status(c->core->plan->cores[c->arg[0]].hart).value == SBI_HART_STOPPED;
+	if (p->fenced && !late) // else it has stopped after all
 		return ERR_CORE_LOST;
 	reboot_begin(c->core, (unsigned)c->arg[0]);
 	return ERR_OK;
@@ -210,8 +236,10 @@ enum error call_core_crash(struct invocation *c)
 	if (c->arg[1] >= CORE_CRASH_KINDS || c->arg[2] % 8 >= DOOM_STEPS)
 		return ERR_INVALID;
 	core->doom = (uint32_t)c->arg[2];
-	if (!c->caller) // who asks gets an answer all the same
+	if (!c->caller) { // who asks gets an answer all the same
 		mesh_answer(core, c->origin, ERR_OK, call_nothing);
+		mesh_flush(core);
+	}
 	for (unsigned i = 0; i < DOMAIN_MAX && c->arg[1] == CORE_CRASH_SPOIL; i++)
 		if (core->domains[i])
 			core->domains[i]->generation++;
@@ -221,8 +249,12 @@ enum error call_core_crash(struct invocation *c)
 		((void (*)(void))nowhere)();
 	if (c->arg[1] == CORE_CRASH_STORE)
 		*(volatile uint64_t *)(core->plan->cores[(core->id + 1) % core->core_count].partition + PARTITION_STACK_TOP - 8) = 0;
-	for (uint64_t end = time_read() + ms(core, CORE_NAP_MS); c->arg[1] == CORE_CRASH_HANG || time_read() < end;)
+	uint64_t satp = csr_read(CSR_SATP), end = c->arg[1] == CORE_CRASH_NAP ? time_read() + ms(core, CORE_NAP_MS) : ~0ul;
+	if (c->arg[1] != CORE_CRASH_HANG) // in the pristine image, which nobody empties
+		csr_write(CSR_SATP, 0);
+	while (time_read() < end)
 		__asm__ volatile("");
+	csr_write(CSR_SATP, satp);
 	c->deferred = true; // it was answered
 	return ERR_OK;
 }

@@ -1,7 +1,7 @@
 // Cores (cores.h).
 //
 // Owns, for each core, the incarnation of its kernel that was last seen, and whether it is lost. Death is asked for, never
-// read: pings that are not answered within CALL_DEADLINE_MS. The kernels start a dead one again by themselves
+// read: pings that are not answered within PING_DEADLINE_MS. The kernels start a dead one again by themselves
 // (kernel/reboot.h); here its services are marked, and restarted in the reborn kernel by the usual steps. It must never do
 // that before the new incarnation is online, and it may do it twice: each step may be repeated. If the supervisor dies,
 // its next incarnation adopts core by core, when each is online; until then it starts nothing (cores_settled), for what it
@@ -67,6 +67,12 @@ static void cores_silent(unsigned core)
 	kcall(CALL_core_reboot, core);
 }
 
+void cores_doubt(unsigned core)
+{
+	if (core != self_core() && !cores.core[core].lost)
+		cores_silent(core);
+}
+
 static void cores_return(unsigned core)
 {
 	struct core_record *c = &cores.core[core];
@@ -100,7 +106,10 @@ static void cores_mark_fenced(unsigned core)
 
 static bool cores_answers(unsigned core)
 {
-	return core == self_core() || kcall(CALL_core_ping, core, 1).error != ERR_CORE_LOST;
+	unsigned missed = 0;
+	while (core != self_core() && missed < CORES_MISSED && kcall(CALL_core_ping, core, 1).error == ERR_CORE_LOST)
+		missed++;
+	return missed < CORES_MISSED;
 }
 
 // It is online, and new to us. It may have died a moment ago, and may die while we adopt; then all this is done again.
@@ -108,11 +117,14 @@ static void cores_arrive(unsigned core)
 {
 	struct core_record *c = &cores.core[core];
 	uint32_t incarnation = cores_page.incarnation;
-	bool lost = c->lost;
-	c->lost = false;
-	if (self_restarted() && cores_answers(core) && lost) // a part of it was adopted before
+	bool answers = !self_restarted() || cores_answers(core);
+	if (answers && c->lost) // a part of it was adopted before
 		services_return(core, c->since);
-	if (!self_restarted() || (cores_answers(core) && services_adopt(core))) {
+	if (answers) {
+		c->lost = false;
+		answers = !self_restarted() || services_adopt(core);
+	}
+	if (answers) {
 		c->incarnation = incarnation;
 		return;
 	}
@@ -130,7 +142,7 @@ void cores_event(unsigned core)
 		cores_arrive(core);
 	} else if (online && cores_page.incarnation != c->incarnation) {
 		cores_return(core);
-	} else if (!online || kcall(CALL_core_ping, core, 1).error) {
+	} else if (!online || !cores_answers(core)) {
 		cores_lose(core, cores_page.state == CORE_PANICKED ? "its kernel panicked" : "its kernel does not answer");
 		cores_mark_fenced(core);
 	}
@@ -140,6 +152,8 @@ static void cores_ping(struct timer *timer)
 {
 	for (unsigned core = 0; core < services_cores(); core++) {
 		struct core_record *c = &cores.core[core];
+		if (c->fenced) // it may have stopped since
+			kcall(CALL_core_reboot, core);
 		if (c->incarnation == 0 && self_restarted() && cores_online(core))
 			cores_event(core);
 		if (core == self_core() || c->lost || c->incarnation == 0)

@@ -3,12 +3,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// ms between two pings of every other core. 500: what panics says so at once; a ping is for a kernel that fell silent, whose
-// hart can only be fenced off, so that a second more is no harm, and a ping costs that core a trap.
+// ms between two pings of every other core. 500: what panics says so at once; a ping is for a kernel that fell silent, and
+// costs that core a trap.
 #define CORES_PING_MS 500u
-// Pings in a row without an answer until a core counts as silent. 2: a busy host may hold up a healthy hart for longer than the
-// deadline of one call, and in between the supervisor answers its own ping.
-#define CORES_MISSED 2u
+// Pings in a row without an answer until a core counts as silent. 4, each with PING_DEADLINE_MS: a busy host may hold up a healthy hart for a second or two, and
+// in between the supervisor answers its own ping and its clients, whose patience with it can be a second.
+#define CORES_MISSED 4u
 
 // ms after which a restarted supervisor starts services though a core is neither back nor fenced off. 20 s: the kernels have
 // decided long before; a rebirth takes some 20 ms, and one that hangs is fenced off after 8 s.
@@ -18,6 +18,8 @@
 void cores_begin(void);
 // EVENT_CORE: it came online, is lost, or was fenced off.
 void cores_event(unsigned core);
+// A call to it ended with CORE_LOST: its services are down, and the kernels start it again, whether it is dead or silent.
+void cores_doubt(unsigned core);
 // What is known of it beyond its info page, which a kernel that is silent cannot change: enum core_state, and how often its
 // kernel was started again.
 unsigned cores_state(unsigned core);

@@ -6,6 +6,7 @@
 #include "supervisor/kernel_log.h"
 #include "abi/layout.h"
 #include "runtime/runtime.h"
+#include "supervisor/cores.h"
 #include "supervisor/crash_log.h"
 #include <string.h>
 
@@ -46,7 +47,7 @@ static void kernel_log_byte(unsigned core, char c)
 
 void kernel_log_pull(unsigned core)
 {
-	if (core >= kernel_log.cores)
+	if (core >= kernel_log.cores || !cores_usable(core)) // each word of a silent one would cost a deadline
 		return;
 	for (unsigned i = 0; i < KERNEL_LOG_PIECES; i++) {
 		struct kernel_result piece = kcall(CALL_core_log, core, kernel_log.position[core]);

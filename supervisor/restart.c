@@ -10,6 +10,7 @@
 #include "runtime/error_text.h"
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
+#include "supervisor/cores.h"
 #include "supervisor/watch.h"
 #include <string.h>
 
@@ -169,7 +170,7 @@ static void restart_begin(struct service *s, enum restart_step step)
 static void restart_failed(struct service *s, enum error error)
 {
 	if (error == ERR_CORE_LOST) {
-		services_set_lost(s->domain.core);
+		cores_doubt(s->domain.core);
 		return;
 	}
 	say("supervisor: %.16s cannot be restarted, step '%s' failed: %s; it is held", s->record->name,
@@ -244,7 +245,7 @@ void restart_hold(struct service *s)
 	if (!error)
 		error = kcall(CALL_domain_unregister, s->domain.handle, 1).error; // final: the clients are told
 	if (error == ERR_CORE_LOST) {
-		services_set_lost(s->domain.core);
+		cores_doubt(s->domain.core);
 		return;
 	}
 	if (error)

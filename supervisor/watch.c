@@ -34,7 +34,7 @@ static bool watch_read_status(struct service *s, uint64_t words[5], unsigned gro
 {
 	struct kernel_result result = kcall(CALL_domain_status, s->domain.handle, group);
 	if (result.error == ERR_CORE_LOST)
-		services_set_lost(s->domain.core);
+		cores_doubt(s->domain.core);
 	if (result.error)
 		return false;
 	memcpy(words, result.value, sizeof result.value);
@@ -268,12 +268,18 @@ bool watch_return(struct service *s, uint64_t lost)
 		watch_goes_on(s, now.value[0] >> 16 & 1);
 		return true;
 	}
+	unsigned kind = now.value[0] >> 8 & 255;
+	s->domain.attached = false;
+	if (!now.error && state == DOMAIN_STOPPED && kind != FAULT_NONE && kind != FAULT_CORE) { // it had ended before its kernel did
+		s->phase = PHASE_UP;
+		watch_check(s);
+		return true;
+	}
 	if (s->job) {
 		jobs_end(s, FAULT_CORE, 0);
 		return false;
 	}
 	s->why = FAULT_CORE;
-	s->domain.attached = false;
 	watch_count(s, FAULT_CORE);
 	watch_begin_times(s, &status, FAULT_CORE);
 	if (now.error) { // its kernel could not keep the record: a new domain
@@ -292,7 +298,7 @@ static enum error watch_stop(struct service *s, enum fault_kind kind)
 {
 	enum error error = kcall(CALL_domain_stop, s->domain.handle, kind).error;
 	if (error == ERR_CORE_LOST)
-		services_set_lost(s->domain.core);
+		cores_doubt(s->domain.core);
 	if (error && error != ERR_STATE)
 		return error;
 	uint64_t now = time_now();
@@ -377,6 +383,8 @@ static void watch_complaint(uint64_t who, uint64_t reason)
 	s->history.complaints++;
 	if (!stops)
 		return;
+	if ((s->record->flags & SERVICE_FLAG_FIRST) && !cores_settled())
+		return; // nobody is served yet: those who still have cause will say so again
 	if (s->record->flags & SERVICE_FLAG_FIRST) { // about ourselves: our next incarnation answers what we did not
 		say("supervisor: a client complains about the supervisor, which ends itself");
 		kcall(CALL_exit, WATCH_EXIT_COMPLAINT);

@@ -54,7 +54,7 @@ def turns(arguments):
     kernel = Turn(KERNEL, trials // 4, "kernels")
     some, one = Turn(DAMAGE, trials, only, max(1, volley // 10)), Turn(DAMAGE, trials, only)
     return [unseen, many, many, some, many, many, kernel, one, unseen, many, many, Turn(DEVICE, DEVICE_TRIALS, "blk"),
-            many, many, Turn(SILENCE, 1, "kernels"), many, many]
+            many, many, Turn(SILENCE, trials // 20, "kernels"), many, many]
 
 
 BATCH = 400          # trials of one machine: what one damaged volume can spoil

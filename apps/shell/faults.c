@@ -188,7 +188,7 @@ static enum error crash_await(uint64_t cores, bool hang)
 // crash core N[,N] [HOW [STEP [TIMES]]]
 static int crash_core(int argc, char **argv)
 {
-	static const char *const words[] = {"panic", "jump", "store", "hang", "nap", "spoil"};
+	static const char *const words[] = {"panic", "jump", "store", "hang", "nap", "spoil", "deaf"};
 	static const char *const steps[] = {"", "claim", "meet", "finish", "online", "hang", "young"};
 	uint64_t cores, state, times = 1;
 	enum error e = ERR_OK;
@@ -206,7 +206,7 @@ static int crash_core(int argc, char **argv)
 	if (e == ERR_OK)
 		e = supervision_core_crash(cores, how, step ? (unsigned)times << 3 | step : 0);
 	if (e == ERR_OK || e == ERR_PEER_LOST) // the supervisor can be among the victims
-		e = crash_await(cores, how >= CORE_CRASH_HANG);
+		e = crash_await(cores, how > CORE_CRASH_HANG);
 	if (e != ERR_OK)
 		return complain(argv[0], e);
 	printf("core %s: %s, served after %s\n", argv[0], argc > 1 ? argv[1] : words[0], duration_text(time_now() - start, text));
@@ -357,7 +357,7 @@ const struct command commands_faults[] = {
 	{"crash", "SERVICE [HOW]",
 	 "let it die and come back; HOW: illegal wild stack assert exit reply error hang kill", command_crash},
 	{"crash core", "N[,N] [HOW [STEP [TIMES]]]",
-	 "let the kernels of cores die and come back; HOW: panic jump store hang nap spoil; STEP, at which they die again: claim meet finish online hang young",
+	 "let the kernels of cores die and come back; HOW: panic jump store hang nap spoil deaf; STEP, at which they die again: claim meet finish online hang young",
 	 command_crash},
 	{"hang", "SERVICE", "let a service stop answering, and wait until it is back", command_hang},
 	{"restart", "SERVICE", "restart it and forget its history", command_restart},

@@ -237,7 +237,8 @@ static bool trial_show(const struct trial *t)
 // A kernel does not count as silent before it has had the time that its death takes, and its rebirth another such time.
 static void kernel_show(const struct trial *t, struct shot *s)
 {
-	uint64_t end = time_now() + time_ticks_from_us(LIMIT_US), died = 0;
+	bool silent = s->damage.class == DAMAGE_SILENCE; // found by pings with deadlines
+	uint64_t end = time_now() + time_ticks_from_us(silent ? 2 * LIMIT_US : LIMIT_US), died = 0;
 	while (!(s->online && kernel_crashed) && time_now() < end) {
 		if (!s->online && victim_is_reborn(s))
 			s->online = time_now();
@@ -248,19 +249,6 @@ static void kernel_show(const struct trial *t, struct shot *s)
 	s->detect = died ? time_us_from_ticks(died - t->begin) : 0;
 	s->restart = s->online > died ? time_us_from_ticks(s->online - died) : 0;
 	s->died = s->online != 0;
-}
-
-// It is never started again: what can be had is that the others give it up.
-static void silence_show(const struct trial *t, struct shot *s)
-{
-	uint64_t end = time_now() + time_ticks_from_us(2 * LIMIT_US), state = CORE_ONLINE, reboots;
-	while (state != CORE_LOST && time_now() < end) {
-		(void)supervision_core(s->victim->core, &state, &reboots);
-		fiber_sleep_us(POLL_US);
-	}
-	s->fired = true;
-	s->died = state == CORE_LOST;
-	s->detect = time_us_from_ticks(time_now() - t->begin);
 }
 
 static bool work_goes_on(void)
@@ -365,9 +353,7 @@ static bool trial_renew(const struct trial *t)
 static void trial_run(struct trial *t)
 {
 	bool kernel = shots[0].victim->kernel;
-	if (shots[0].damage.class == DAMAGE_SILENCE)
-		silence_show(t, &shots[0]);
-	else if (kernel)
+	if (kernel)
 		kernel_show(t, &shots[0]);
 	else
 		t->stuck = !trial_show(t);

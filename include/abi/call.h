@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define CALL_DEADLINE_MS 2000
+#define PING_DEADLINE_MS 500 // of core_ping alone: who asks for a sign of life asks again
 
 // X(name, right, arguments -> results)
 #define CALL_TABLE(X)                                                                                                  \
@@ -74,8 +75,18 @@ enum call_right { CALL_RIGHT_P, CALL_RIGHT_S, CALL_RIGHT_C, CALL_RIGHT_D, CALL_R
 #define DOMAIN_FLAG_NO_FILE 2u   // never gets a guest interrupt file (tests of the path through the kernels)
 #define DOMAIN_FLAG_CONSOLE 4u   // owns the UART: the kernels stop printing when it is ready
 
-// NAP: hangs for CORE_NAP_MS. SPOIL: the records of its domains are wrong, so that the next incarnation cannot believe them.
-enum core_crash { CORE_CRASH_PANIC, CORE_CRASH_JUMP, CORE_CRASH_STORE, CORE_CRASH_HANG, CORE_CRASH_NAP, CORE_CRASH_SPOIL, CORE_CRASH_KINDS };
+// HANG: a loop with interrupts off, which other kernels can stop; DEAF: one outside of its own text, where they cannot; NAP: the same for CORE_NAP_MS.
+// SPOIL: the records of its domains are wrong, so that the next incarnation cannot believe them.
+enum core_crash {
+	CORE_CRASH_PANIC,
+	CORE_CRASH_JUMP,
+	CORE_CRASH_STORE,
+	CORE_CRASH_HANG,
+	CORE_CRASH_NAP,
+	CORE_CRASH_SPOIL,
+	CORE_CRASH_DEAF,
+	CORE_CRASH_KINDS
+};
 #define CORE_NAP_MS 12000u // until it is fenced off, and longer
 // Where a new incarnation of a kernel dies: before it claims its records, before it meets the other kernels, before and after it
 // makes its tables anew, or when it has just come online (YOUNG); or it hangs before it meets them.

@@ -12,6 +12,7 @@
 #define CSR_SCAUSE 0x142
 #define CSR_STVAL 0x143
 #define CSR_STIMECMP 0x14d
+#define CSR_SATP 0x180
 #define CSR_SISELECT 0x150
 #define CSR_SIREG 0x151
 #define CSR_STOPEI 0x15c
@@ -120,6 +121,11 @@ static inline void hfence_gvma_all(void)
 static inline void hfence_gvma_vmid(uint64_t vmid)
 {
 	__asm__ volatile(".insn r 0x73, 0, 0x31, x0, x0, %0" ::"r"(vmid) : "memory");
+}
+
+static inline void sfence_vma_all(void)
+{
+	__asm__ volatile("sfence.vma" ::: "memory");
 }
 
 static inline void hfence_vvma_all(void)

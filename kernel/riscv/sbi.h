@@ -15,6 +15,7 @@ bool sbi_has(uint64_t extension);
 struct sbi_result sbi_hart_start(uint64_t hart, uint64_t entry, uint64_t argument);
 struct sbi_result sbi_hart_status(uint64_t hart);
 _Noreturn void sbi_hart_stop(void);
+extern char hart_stop_code[], hart_stop_code_end[]; // the same as instructions that may be copied to anywhere (trap.S)
 _Noreturn void sbi_power_off(bool reboot, bool failure);
 // Text to the firmware's console; DBCN where it is there, else one character at a time. Physical == virtual here.
 void sbi_console_write(const char *text, size_t bytes);

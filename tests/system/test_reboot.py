@@ -200,9 +200,26 @@ def reboot_of_the_supervisor(t):
 
 @case
 def reboot_of_a_silent_core(t):
-    """A kernel that hangs with interrupts off cannot be stopped by this firmware: fenced off, and its clients are told."""
+    """Kernels that hang with interrupts off, which no firmware stops: below blk, below fs, below nobody. Their text is taken from them."""
+    image = t.disk()
+    machine = t.boot(disk=image, boot=system(t, shell=0), cores=4)
+    t.run(machine, "write /kept before")
+    for core in (1, 2, 3):
+        t.run(machine, f"crash core {core} hang", seconds=120)
+        t.equal(cores(t, machine)[core], ("online", 2), f"core {core}")
+        t.run(machine, f"append /kept {core}")
+    t.equal(words(t, machine, "/kept"), ["before", "1", "2", "3"], "/kept")
+    all_up(t, machine)
+    t.run(machine, "sync")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    t.image_is_sound(image)
+
+
+@case
+def reboot_of_a_deaf_core(t):
+    """One that hangs outside of its text cannot be stopped: it is fenced off, and its clients are told."""
     machine = t.boot(cores=4)
-    machine.command("crash core 1 hang", seconds=60)
+    machine.command("crash core 1 deaf", seconds=60)
     t.equal(cores(t, machine)[1][0], "lost", "core 1")
     t.check("core 1 is fenced off" in t.run(machine, "log"), "the log does not say so")
     output, status = machine.command("sha256 /all.txt")
@@ -332,8 +349,11 @@ def reboot_gives_up_the_supervisors(t):
 
 @case(full=True)
 def reboot_hangs_in_its_rebirth(t):
+    """Once: it is stopped and started again. Each time: it is given up."""
     machine = t.boot(boot=system(t, shell=0), cores=4)
-    output, status = machine.command("crash core 1 panic hang", seconds=60)
+    t.run(machine, "crash core 2 panic hang", seconds=120)
+    t.equal(cores(t, machine)[2], ("online", 3), "core 2")
+    output, status = machine.command("crash core 1 panic hang 100", seconds=120)
     t.check(status != 0, f"it came back: {output!r}")
     t.check("core 1 is fenced off: its kernel hangs in its rebirth" in t.run(machine, "log"), "the log does not say so")
     t.equal(cores(t, machine)[1][0], "lost", "core 1")
@@ -345,7 +365,7 @@ def reboot_hangs_in_its_rebirth(t):
 def reboot_hangs_while_others_die(t):
     """A rebirth that hangs is given up in its time, however often other kernels die meanwhile."""
     machine = t.boot(boot=system(t, shell=0, storm=3), cores=5)
-    machine.type("crash core 4 panic hang\n")
+    machine.type("crash core 4 panic hang 100\n")
     machine.expect(r"core 4 panics")
     machine.type("\x03")
     machine.prompt()
@@ -382,12 +402,24 @@ def reboot_together(t, dead, rounds):
 
 
 @case(full=True)
-def reboot_silent_supervisor(t):
-    """Core 0 hangs: the others notice by themselves, and the supervisor begins anew on the lowest of them."""
+def reboot_of_a_silent_supervisor(t):
+    """Core 0 hangs: the others notice by themselves, stop it and start it again, and its kernel the supervisor."""
+    machine = t.boot(boot=system(t, console=2, shell=3), cores=4)
+    t.run(machine, "write /kept before")
+    machine.command("crash core 0 hang", seconds=120)
+    t.equal(cores(t, machine)[0], ("online", 2), "core 0")
+    t.equal(t.services(machine)["supervisor"]["core"], 0, "the supervisor's core")
+    t.run(machine, "crash blk")
+    t.equal(words(t, machine, "/kept"), ["before"], "/kept")
+
+
+@case(full=True)
+def reboot_of_a_deaf_supervisor(t):
+    """Core 0 cannot be stopped: the others notice by themselves, and the supervisor begins anew on the lowest of them."""
     image = t.disk()
     machine = t.boot(disk=image, boot=system(t, console=2, shell=3), cores=4)
     t.run(machine, "write /kept before")
-    machine.command("crash core 0 hang", seconds=120)
+    machine.command("crash core 0 deaf", seconds=120)
     t.check("core 0 is fenced off" in t.run(machine, "log"), "the log does not say so")
     t.equal(cores(t, machine)[0][0], "lost", "core 0")
     t.equal(t.services(machine)["supervisor"]["core"], 1, "the supervisor's core")

@@ -150,7 +150,7 @@ static struct kernel_result fake_of_core(enum call number, uint64_t core)
 	return (struct kernel_result){.value = {fake_incarnation[core]}};
 }
 
-static struct fake_domain *fake_at(uint64_t core, uint64_t index)
+struct fake_domain *fake_at(uint64_t core, uint64_t index)
 {
 	for (unsigned i = 0; i < FAKE_DOMAINS; i++) {
 		if (fake_domains[i].used && fake_domains[i].core == core && fake_domains[i].index == index)

@@ -58,6 +58,7 @@ extern bool fake_old_kernel;      // cannot forget segments
 
 void fake_reset(void);
 struct fake_domain *fake_find(const char *name); // the living one of that name; 0
+struct fake_domain *fake_at(uint64_t core, uint64_t index);
 enum service_state fake_published(const char *name);
 // What the kernel would do by itself, without telling the supervisor.
 void fake_ready(struct fake_domain *domain);

@@ -3,6 +3,7 @@
 #include "runtime/client.h"
 #include "runtime/fiber.h"
 #include "runtime/runtime.h"
+#include "supervisor/cores.h"
 #include "supervisor/crash_log.h"
 #include "supervisor/kernel_log.h"
 #include "supervisor/print.h"
@@ -79,6 +80,12 @@ static void console_takes(enum error status)
 		strncat(shown_by_console, request->out, request->out_length);
 	request->completion.status = status;
 	request->completed(request);
+}
+
+bool cores_usable(unsigned core)
+{
+	(void)core;
+	return true;
 }
 
 struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,

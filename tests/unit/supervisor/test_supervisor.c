@@ -520,6 +520,7 @@ static void test_restart_core_lost(void **state)
 	fake_find("blk")->state = DOMAIN_STOPPED;
 	assert_int_equal(watch_kill(boot_service("blk")), ERR_CORE_LOST);
 	assert_int_equal(boot_service("blk")->phase, PHASE_LOST);
+	assert_non_null(strstr(fake_trace, "reboot:1")); // else it would stay lost if nobody else noticed
 }
 
 static void boot_supervisor_dies(void)
@@ -590,6 +591,28 @@ static void test_core_is_back_and_domains_go_on(void **state)
 	assert_int_equal(kind, FAULT_CORE);
 }
 
+// It had ended before its kernel died, and nobody was told.
+static void test_core_is_back_and_a_job_had_ended(void **state)
+{
+	(void)state;
+	uint32_t job;
+	uint64_t code;
+	enum fault_kind kind;
+	boot_default();
+	do
+		assert_int_equal(jobs_start(services_app("hello", 5), "", 0, &job), ERR_OK);
+	while (job >> 24 == 0); // not beside us
+	unsigned core = job >> 24;
+	fake_crash(fake_at(core, job >> 16 & 255), FAULT_EXIT, 7);
+	boot_core_dies(core);
+	fake_lost[core] = false;
+	fake_incarnation[core]++;
+	watch_event(EVENT_CORE, core, 0, 0);
+	assert_int_equal(jobs_result(job, &code, &kind), JOB_ENDED);
+	assert_int_equal(kind, FAULT_EXIT);
+	assert_int_equal(code, 7);
+}
+
 static void test_core_is_back_before_we_looked(void **state)
 {
 	(void)state;
@@ -623,7 +646,8 @@ static void test_core_is_silent(void **state)
 	boot_default();
 	fake_trace[0] = 0;
 	fake_lost[2] = fake_silent[2] = true;
-	fake_advance_ms(CORES_PING_MS + 1); // it may be late
+	for (unsigned i = 1; i < CORES_MISSED; i++)
+		fake_advance_ms(CORES_PING_MS + 1); // it may be late
 	boot_traced("");
 	assert_int_equal(boot_service("fs")->phase, PHASE_UP);
 	fake_advance_ms(CORES_PING_MS + 1);
@@ -636,7 +660,11 @@ static void test_core_is_silent(void **state)
 	assert_int_equal(cores_state(2), CORE_LOST);
 	assert_non_null(strstr(boot_said(), "core 2 is fenced off"));
 	assert_int_equal(fake_published("fs"), SERVICE_HELD); // under another name than the dead core's: clients are told
-	fake_reborn(2, true); // it woke late, read that it must stop, and began anew
+	fake_fenced[2] = false; // its hart has stopped after all
+	fake_trace[0] = 0;
+	fake_advance_ms(CORES_PING_MS + 1);
+	boot_traced("reboot:2");
+	fake_reborn(2, true);
 	watch_event(EVENT_CORE, 2, 0, 0);
 	assert_int_equal(cores_state(2), CORE_ONLINE);
 	services_advance();
@@ -705,9 +733,11 @@ static void test_restarted_waits_for_cores(void **state)
 		assert_false(cores_settled());
 		assert_false(cores_usable(2));
 		watch_event(EVENT_CORE, 2, 0, 0);
+		watch_event(EVENT_COMPLAINT, 0, 0, COMPLAINT_NO_ANSWER); // about ourselves: nobody is served before it is back
 		services_advance();
 		fake_advance_ms(CORES_PING_MS + 1);
 		assert_null(strstr(fake_trace, "create"));
+		assert_null(strstr(fake_trace, "exit"));
 		fake_trace[0] = 0;
 		fake_reborn(2, true);
 		watch_event(EVENT_CORE, 2, 0, 0);
@@ -1080,6 +1110,7 @@ int main(void)
 		cmocka_unit_test_setup(test_restart_core_lost, boot_setup),
 		cmocka_unit_test_setup(test_core_is_back, boot_setup),
 		cmocka_unit_test_setup(test_core_is_back_and_domains_go_on, boot_setup),
+		cmocka_unit_test_setup(test_core_is_back_and_a_job_had_ended, boot_setup),
 		cmocka_unit_test_setup(test_core_is_back_before_we_looked, boot_setup),
 		cmocka_unit_test_setup(test_core_is_back_without_records, boot_setup),
 		cmocka_unit_test_setup(test_core_is_silent, boot_setup),
