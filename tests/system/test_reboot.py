@@ -40,8 +40,7 @@ def reboot_each_core(t, how):
             t.equal({c: s for c, s in after.items() if c != core}, {c: s for c, s in before.items() if c != core},
                     "the other cores")
     t.equal(words(t, machine, "/kept"), ["before", "01", "02", "03", "11", "12", "13"], "/kept")
-    states = {name: s["state"] for name, s in t.services(machine).items()}
-    t.equal(set(states.values()), {"up"}, f"services are {states}")
+    all_up(t, machine)
     t.run(machine, "sync")
     t.equal(machine.poweroff(), 0, "code of QEMU")
     t.image_is_sound(image)
@@ -192,8 +191,7 @@ def reboot_of_the_supervisor(t):
     t.equal({c: i for c, (_, i) in before.items()}, {0: 2, 1: 1, 2: 1, 3: 1}, "incarnations")
     t.run(machine, "crash core 1")
     t.equal(words(t, machine, "/kept"), ["before"], "/kept")
-    states = {name: s["state"] for name, s in t.services(machine).items()}
-    t.equal(set(states.values()), {"up"}, f"services are {states}")
+    all_up(t, machine)
     t.equal(machine.poweroff(), 0, "code of QEMU")
     t.image_is_sound(image)
 
@@ -453,7 +451,7 @@ def reboot_of_a_sleeper(t):
     services = t.services(machine)
     t.equal(services["supervisor"]["core"], 1, "the supervisor's core")
     t.check(services["console"]["core"] != 0, "the console did not move")
-    t.equal({s["state"] for s in services.values()}, {"up"}, "states")
+    all_up(t, machine)
     t.run(machine, "run fpu")
     t.run(machine, "crash supervisor")
     t.run(machine, "crash core 0")
