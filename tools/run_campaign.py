@@ -13,6 +13,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,7 @@ def turns(arguments):
 
 BATCH = 400          # trials of one machine: what one damaged volume can spoil
 DEVICE_TRIALS = 100  # of such a machine
+FILE_BYTES = 64 << 20  # of one file that is read from an image: more than the disk has
 STALL_SECONDS = 0.6  # longer than fs waits for blk in systems/campaign.toml
 SILENT_SECONDS = 60  # without a character on the console: longer than all deadlines of a fault together
 END = re.compile(r"^CAMPAIGN faults (\d+) of \d+ seed \d+ ms \d+ faults_per_s ([\d.]+) .* end (.*)$", re.M)
@@ -145,11 +147,18 @@ def panics_of(text, begun):
 def files_changed(image):
     """How many files that were on the disk from the start, which no program of a campaign touches, have other bytes."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["/sbin/debugfs", "-R", f'rdump / "{folder}"', str(image)], capture_output=True)
         tree = default_tree()
+        for top in tree.iterdir():
+            subprocess.run(["/sbin/debugfs", "-R", f'rdump "/{top.name}" "{folder}"', str(image)], capture_output=True,
+                           preexec_fn=limit_files)
         names = [p.relative_to(tree) for p in sorted(tree.rglob("*")) if p.is_file() and not p.is_symlink()]
         return sum(not (Path(folder) / n).is_file() or (Path(folder) / n).read_bytes() != (tree / n).read_bytes()
                    for n in names)
+
+
+def limit_files():
+    """An inode of a damaged image can say that it is as large as it likes, and debugfs believes it."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
 
 
 def e2fsck(image, whole):
