@@ -301,11 +301,9 @@ static void test_restart_after_assertion(void **state)
 static void test_restart_times(void **state)
 {
 	(void)state;
-	struct manifest_service s[BOOT_COUNT];
 	struct supervisor_restart times[4];
 	uint64_t first = ~0ull;
-	boot_records(s);
-	boot_whole(s);
+	boot_default();
 	restart_times(&first, times, 4); // moves to the end
 	assert_int_equal(first, 0);
 	fake_crash(fake_find("fs"), FAULT_HANG, 0);
@@ -475,9 +473,7 @@ static void test_restart_after_complaints(void **state)
 static void test_complaint_about_the_supervisor(void **state)
 {
 	(void)state;
-	struct manifest_service s[BOOT_COUNT];
-	boot_records(s);
-	boot_whole(s);
+	boot_default();
 	const struct loader_domain *own = &boot_service("supervisor")->domain;
 	uint64_t who = (uint64_t)own->core << 32 | own->domain;
 	watch_event(EVENT_COMPLAINT, who, 0, COMPLAINT_BAD_COMPLETION); // one is not believed
@@ -697,9 +693,7 @@ static void test_core_is_silent_with_a_device(void **state)
 static void test_moved(void **state)
 {
 	(void)state;
-	struct manifest_service s[BOOT_COUNT];
-	boot_records(s);
-	boot_whole(s);
+	boot_default();
 	fake_lost[1] = fake_silent[1] = fake_fenced[1] = true;
 	fake_lost[2] = fake_silent[2] = fake_fenced[2] = true;
 	boot_supervisor_dies();
@@ -754,9 +748,7 @@ static void test_restarted_waits_for_cores(void **state)
 static void test_restarted_and_a_record_is_lost(void **state)
 {
 	(void)state;
-	struct manifest_service s[BOOT_COUNT];
-	boot_records(s);
-	boot_whole(s);
+	boot_default();
 	fake_lost[1] = true;
 	boot_supervisor_dies();
 	cores_begin();
@@ -832,9 +824,7 @@ static void test_restarted_and_a_core_is_fenced_off(void **state)
 static void test_restarted_does_not_wait_for_ever(void **state)
 {
 	(void)state;
-	struct manifest_service s[BOOT_COUNT];
-	boot_records(s);
-	boot_whole(s);
+	boot_default();
 	fake_lost[2] = true;
 	boot_supervisor_dies();
 	cores_begin();
@@ -940,10 +930,8 @@ static void test_restart_again_while_starting(void **state)
 static void test_adopt_running(void **state)
 {
 	(void)state;
-	struct manifest_service s[BOOT_COUNT];
 	uint32_t job;
-	boot_records(s);
-	boot_whole(s);
+	boot_default();
 	assert_int_equal(jobs_start(services_app("hello", 5), "a b", 3, &job), ERR_OK);
 	boot_supervisor_dies();
 	cores_begin();
@@ -1032,12 +1020,10 @@ static void test_adopt_does_not_start_apps_again(void **state)
 static void test_jobs(void **state)
 {
 	(void)state;
-	struct manifest_service s[BOOT_COUNT];
 	uint32_t first, second, third;
 	uint64_t code;
 	enum fault_kind kind;
-	boot_records(s);
-	boot_whole(s);
+	boot_default();
 	const struct manifest_service *hello = services_app("hello", 5);
 	assert_null(services_app("fs", 2));
 	assert_int_equal(jobs_start(hello, "one", 3, &first), ERR_OK);
@@ -1065,10 +1051,8 @@ static void test_jobs(void **state)
 static void test_jobs_spread_and_end(void **state)
 {
 	(void)state;
-	struct manifest_service s[BOOT_COUNT];
 	uint32_t job, count[FAKE_CORES] = {0};
-	boot_records(s);
-	boot_whole(s);
+	boot_default();
 	const struct manifest_service *hello = services_app("hello", 5);
 	for (unsigned i = 0; i < 40; i++) {
 		assert_int_equal(jobs_start(hello, "", 0, &job), ERR_OK);
