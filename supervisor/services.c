@@ -393,7 +393,9 @@ bool services_may_start(const struct service *s)
 
 void services_advance(void)
 {
-	for (unsigned i = 0; i < services.count && services.order[i] < services.count && cores_settled(); i++) {
+	if (!cores_settled()) // what waits may stand on a core that is coming back
+		return;
+	for (unsigned i = 0; i < services.count && services.order[i] < services.count; i++) {
 		struct service *s = &services.entry[services.order[i]];
 		if (s->phase != PHASE_WAITING || !services_may_start(s))
 			continue;
