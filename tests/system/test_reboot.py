@@ -41,9 +41,7 @@ def reboot_each_core(t, how):
                     "the other cores")
     t.equal(words(t, machine, "/kept"), ["before", "01", "02", "03", "11", "12", "13"], "/kept")
     all_up(t, machine)
-    t.run(machine, "sync")
-    t.equal(machine.poweroff(), 0, "code of QEMU")
-    t.image_is_sound(image)
+    ends_sound(t, machine, image)
     print(f"     {t.case.name}: fault to served request {' '.join(f'{x:.0f}' for x in times)} ms")
 
 
@@ -89,9 +87,7 @@ def kernels_die_under_load(t, seconds, storm):
     t.check(all(state == "online" for state, _ in now.values()), f"cores are {now}")
     t.equal((now[0][1], now[3][1]), (1, 1), "incarnations of the cores that nobody killed")
     t.check(now[1][1] + now[2][1] - 2 >= seconds // 2, f"too few kernels died: {now}")
-    t.run(machine, "sync")
-    t.equal(machine.poweroff(), 0, "code of QEMU")
-    t.image_is_sound(image)
+    ends_sound(t, machine, image)
     print(f"     {t.case.name}: {match[1]} operations/s, {now[1][1] + now[2][1] - 2} kernels died")
 
 
@@ -147,9 +143,7 @@ def reboot_of_everything(t):
             break
     t.check(min(dead.values()) >= (1000 if FULL else 2), f"too few deaths: {dead}")
     t.equal(t.services(machine)["shell"]["epoch"], 1, "epoch of the shell")
-    t.run(machine, "sync")
-    t.equal(machine.poweroff(), 0, "code of QEMU")
-    t.image_is_sound(image)
+    ends_sound(t, machine, image)
 
 
 @case
@@ -208,9 +202,7 @@ def reboot_of_a_silent_core(t):
         t.run(machine, f"append /kept {core}")
     t.equal(words(t, machine, "/kept"), ["before", "1", "2", "3"], "/kept")
     all_up(t, machine)
-    t.run(machine, "sync")
-    t.equal(machine.poweroff(), 0, "code of QEMU")
-    t.image_is_sound(image)
+    ends_sound(t, machine, image)
 
 
 @case
@@ -223,6 +215,12 @@ def reboot_of_a_deaf_core(t):
     output, status = machine.command("sha256 /all.txt")
     t.check(status != 0, f"a file was read from a lost disk: {output!r}")
     t.equal(cores(t, machine)[3][0], "online", "core 3")
+
+
+def ends_sound(t, machine, image):
+    t.run(machine, "sync")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    t.image_is_sound(image)
 
 
 def words(t, machine, path):
@@ -262,9 +260,7 @@ def dies_in_its_rebirth(t, step):
         t.equal(cores(t, machine)[core], ("online", 5), f"core {core}")
     t.equal(words(t, machine, "/kept"), ["before", "1", "2"], "/kept")
     all_up(t, machine)
-    t.run(machine, "sync")
-    t.equal(machine.poweroff(), 0, "code of QEMU")
-    t.image_is_sound(image)
+    ends_sound(t, machine, image)
 
 
 @case(core=[1, 2])
@@ -340,9 +336,7 @@ def reboot_gives_up_the_supervisors(t):
     t.equal(t.services(machine)["supervisor"]["core"], 1, "the supervisor's core")
     t.run(machine, "append /kept after")
     t.equal(words(t, machine, "/kept"), ["before", "after"], "/kept")
-    t.run(machine, "sync")
-    t.equal(machine.poweroff(), 0, "code of QEMU")
-    t.image_is_sound(image)
+    ends_sound(t, machine, image)
 
 
 @case(full=True)
@@ -394,9 +388,7 @@ def reboot_together(t, dead, rounds):
         expected = {core: 2 + round_ if str(core) in dead else 1 for core in range(4)}
         t.equal({core: n for core, (_, n) in cores(t, machine).items()}, expected, "incarnations")
     t.equal(words(t, machine, "/kept"), ["before"] + [str(n) for n in range(rounds)], "/kept")
-    t.run(machine, "sync")
-    t.equal(machine.poweroff(), 0, "code of QEMU")
-    t.image_is_sound(image)
+    ends_sound(t, machine, image)
 
 
 @case(full=True)
@@ -431,9 +423,7 @@ def reboot_of_a_deaf_supervisor(t):
     t.equal(words(t, machine, "/kept"), ["before", "after", "again"], "/kept")
     all_up(t, machine)
     t.equal(cores(t, machine)[0][0], "lost", "core 0")
-    t.run(machine, "sync")
-    t.equal(machine.poweroff(), 0, "code of QEMU")
-    t.image_is_sound(image)
+    ends_sound(t, machine, image)
 
 
 @case
