@@ -40,7 +40,10 @@ struct mesh_peer {
 	uint32_t futile;               // starts of its kernel in a row that did not get online
 	bool smothered;                // its text was emptied, so that it stops
 	bool listed;                   // has asked for all that it shares with us
-	bool heard;                    // has sent something since it was asked whether it lives (reboot_guard)
+	bool heard;                    // has sent something since it was asked whether it lives (reboot.c)
+	bool asked;                    // the question is under way
+	uint32_t asker;                // call of the supervisor, which takes it for silent and waits for what it says; 0: none
+	uint32_t looks;                // until no answer is one
 	bool rebooting;                // we see to it that its hart starts again: incarnation `dying` is no more
 	uint32_t dying;
 	bool fenced;                   // cannot be stopped: never used again what it may still write

@@ -3,34 +3,26 @@
 
 void deadline_arm(struct deadlines *q, struct deadline *d, uint64_t time)
 {
-	struct deadline *before = 0, *after;
+	struct deadline **at = &q->first;
 
 	deadline_cancel(q, d);
-	for (after = q->first; after && after->time <= time; after = after->next)
-		before = after;
+	while (*at && (*at)->time <= time)
+		at = &(*at)->next;
 	d->time = time;
-	d->prev = before;
-	d->next = after;
+	d->next = *at;
 	d->armed = true;
-	if (before)
-		before->next = d;
-	else
-		q->first = d;
-	if (after)
-		after->prev = d;
+	*at = d;
 }
 
 void deadline_cancel(struct deadlines *q, struct deadline *d)
 {
+	struct deadline **at = &q->first;
+
 	if (!d->armed)
 		return;
-	if (d->prev)
-		d->prev->next = d->next;
-	else
-		q->first = d->next;
-	if (d->next)
-		d->next->prev = d->prev;
-	d->next = d->prev = 0;
+	while (*at != d)
+		at = &(*at)->next;
+	*at = d->next;
 	d->armed = false;
 }
 

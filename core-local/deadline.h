@@ -1,7 +1,7 @@
 // Deadlines of one core: owns their order. The kernel arms its timer for the first one.
 //
 // Never: allocates; the nodes lie in the objects that they belong to. Why right: a list sorted by time, equal times in
-// the order of arming. State: in struct core; dies with it. Insertion is linear, which is fine for the few deadlines
+// the order of arming. State: in struct core; dies with it. Arming and disarming are linear, which is fine for the few deadlines
 // that a core has (one for each domain and call outstanding).
 #pragma once
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 
 struct deadline {
 	uint64_t time; // ticks of the time base
-	struct deadline *next, *prev;
+	struct deadline *next;
 	bool armed;
 	uint32_t kind;  // both for the kernel, which
 	uint32_t index; // dispatches on them

@@ -8,26 +8,21 @@ void run_queue_init(struct run_queue *q, struct run_link *links, unsigned count)
 	q->links = links;
 	q->count = 0;
 	for (unsigned p = 0; p < RUN_PRIORITIES; p++)
-		q->first[p] = q->last[p] = -1;
+		q->first[p] = -1;
 	for (unsigned i = 0; i < count; i++)
-		links[i] = (struct run_link){ .next = -1, .prev = -1 };
+		links[i] = (struct run_link){ .next = -1 };
 }
 
 // Links i at one end of the list of its priority.
 static void queue_insert(struct run_queue *q, int i, unsigned priority, bool front)
 {
 	assert(priority < RUN_PRIORITIES && !q->links[i].queued);
-	int16_t next = front ? q->first[priority] : -1, prev = front ? -1 : q->last[priority];
+	int16_t *at = &q->first[priority];
 
-	q->links[i] = (struct run_link){ .next = next, .prev = prev, .queued = 1, .priority = (uint8_t)priority };
-	if (prev >= 0)
-		q->links[prev].next = (int16_t)i;
-	else
-		q->first[priority] = (int16_t)i;
-	if (next >= 0)
-		q->links[next].prev = (int16_t)i;
-	else
-		q->last[priority] = (int16_t)i;
+	while (*at >= 0 && !front)
+		at = &q->links[*at].next;
+	q->links[i] = (struct run_link){ .next = *at, .queued = 1, .priority = (uint8_t)priority };
+	*at = (int16_t)i;
 	q->count++;
 }
 
@@ -44,17 +39,13 @@ void run_queue_push_front(struct run_queue *q, int i, unsigned priority)
 void run_queue_remove(struct run_queue *q, int i)
 {
 	struct run_link *l = &q->links[i];
+	int16_t *at = &q->first[l->priority];
 
 	if (!l->queued)
 		return;
-	if (l->prev >= 0)
-		q->links[l->prev].next = l->next;
-	else
-		q->first[l->priority] = l->next;
-	if (l->next >= 0)
-		q->links[l->next].prev = l->prev;
-	else
-		q->last[l->priority] = l->prev;
+	while (*at != i)
+		at = &q->links[*at].next;
+	*at = l->next;
 	l->queued = 0;
 	q->count--;
 }

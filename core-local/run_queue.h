@@ -1,6 +1,7 @@
 // Run queue of one core: owns the order of its runnable domains, by priority (0 first), then first come first served.
 //
 // Never: decides who waits; knows indices only. Why right: each index is on at most one list, which `queued` tells.
+// A list is walked to its end: at most 32 domains, and nearly always one or two.
 // State: in struct core; dies with it and is rebuilt from the states of domains.
 #pragma once
 #include <stdint.h>
@@ -8,7 +9,7 @@
 #define RUN_PRIORITIES 8
 
 struct run_link {
-	int16_t next, prev; // -1: none
+	int16_t next; // -1: none
 	uint8_t queued;
 	uint8_t priority;
 };
@@ -16,7 +17,6 @@ struct run_link {
 struct run_queue {
 	struct run_link *links;
 	int16_t first[RUN_PRIORITIES];
-	int16_t last[RUN_PRIORITIES];
 	uint16_t count;
 };
 

@@ -260,16 +260,6 @@ static uint64_t handle_add(struct domain *d, unsigned core, unsigned index, uint
 	return (uint64_t)(place + 1) | (uint64_t)generation << 16;
 }
 
-// create and open answer {generation, index, epoch}; the caller sees {handle, index} or {handle, epoch}.
-static enum error handle_give(struct domain *d, unsigned core, unsigned number, uint64_t value[5])
-{
-	value[0] = handle_add(d, core, (unsigned)value[1], (uint32_t)value[0]);
-	if (number == CALL_domain_open)
-		value[1] = value[2];
-	value[2] = 0;
-	return value[0] ? ERR_OK : ERR_LIMIT;
-}
-
 // INV-13: a handle of an earlier generation names nothing.
 static bool handle_resolve(const struct domain *d, uint64_t handle, unsigned *core, uint64_t *object)
 {
@@ -290,14 +280,18 @@ static struct domain *object_domain(struct core *core, uint64_t object)
 
 // ---- the way back
 
-// What was made gets a handle, and what was destroyed loses its own, which the call named.
+// What was made gets a handle, and what was destroyed loses its own, which the call named. create and open answer {generation,
+// index, epoch}; the caller sees {handle, index} or {handle, epoch}.
 static enum error handles_settle(struct domain *d, unsigned core, unsigned number, enum error error, uint64_t value[5])
 {
-	if (error == ERR_OK && (number == CALL_domain_create || number == CALL_domain_open))
-		return handle_give(d, core, number, value);
 	if (error == ERR_OK && number == CALL_domain_destroy)
 		d->handles[(d->x[10] & 0xffff) - 1] = 0;
-	return error;
+	if (error != ERR_OK || (number != CALL_domain_create && number != CALL_domain_open))
+		return error;
+	value[0] = handle_add(d, core, (unsigned)value[1], (uint32_t)value[0]);
+	value[1] = number == CALL_domain_open ? value[2] : value[1];
+	value[2] = 0;
+	return value[0] ? ERR_OK : ERR_LIMIT;
 }
 
 static void results_write(struct domain *d, enum error error, const uint64_t value[5])

@@ -125,22 +125,6 @@ void domain_file_clear(struct domain *d)
 	csr_write(CSR_HSTATUS, HSTATUS_VSXL_64);
 }
 
-static void deadlines_name(struct domain *d)
-{
-	d->timer.kind = DEADLINE_DOMAIN_TIMER;
-	d->deadline.kind = DEADLINE_CALL;
-	d->tick.kind = DEADLINE_WATCH;
-	d->timer.index = d->deadline.index = d->tick.index = d->index;
-}
-
-static int place_free(const struct core *core)
-{
-	for (int i = 0; i < DOMAIN_MAX; i++)
-		if (!core->domains[i])
-			return i;
-	return -1;
-}
-
 void domain_fill(struct domain *d, struct core *core, unsigned index)
 {
 	d->core = core;
@@ -149,7 +133,10 @@ void domain_fill(struct domain *d, struct core *core, unsigned index)
 	d->window_top = GPA_DEVICE;
 	d->identities[0] = (1ul << IDENTITY_DEVICE) - 1; // 0 is none, 1 is the kernel's
 	d->frames_used = DOMAIN_PAGES;
-	deadlines_name(d);
+	d->timer.kind = DEADLINE_DOMAIN_TIMER;
+	d->deadline.kind = DEADLINE_CALL;
+	d->tick.kind = DEADLINE_WATCH;
+	d->timer.index = d->deadline.index = d->tick.index = d->index;
 }
 
 enum error domain_root(struct domain *d)
@@ -173,8 +160,10 @@ enum error domain_root(struct domain *d)
 enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota, unsigned priority, uint32_t flags,
 		       struct domain **made)
 {
-	int place = place_free(core);
-	if (place < 0)
+	unsigned place = 0;
+	while (place < DOMAIN_MAX && core->domains[place])
+		place++;
+	if (place == DOMAIN_MAX)
 		return ERR_LIMIT;
 	if (quota < DOMAIN_PAGES + ROOT_PAGES || priority >= RUN_PRIORITIES) // more than the partition has is no harm
 		return ERR_INVALID;
@@ -182,7 +171,7 @@ enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota
 	if (!d)
 		return ERR_NO_MEMORY;
 	memset(d, 0, sizeof(*d));
-	domain_fill(d, core, (unsigned)place);
+	domain_fill(d, core, place);
 	d->generation = ++core->generations[place];
 	d->priority = (uint8_t)priority;
 	d->flags = flags;

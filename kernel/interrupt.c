@@ -36,11 +36,6 @@ void interrupt_aplic_start(struct core *core)
 		aplic_write(core, APLIC_DOMAINCFG, APLIC_DOMAINCFG_ON);
 }
 
-void interrupt_ring_self(struct core *core)
-{
-	imsic_ring(core->imsic, MESH_IDENTITY);
-}
-
 void interrupt_take_external(struct core *core)
 {
 	uint32_t identity;

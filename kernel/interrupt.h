@@ -7,7 +7,6 @@
 
 void interrupt_init(struct core *core);
 void interrupt_take_external(struct core *core);
-void interrupt_ring_self(struct core *core);
 // Binds source (an APLIC line; 0: a message) to the domain's window `index`; fills in identity and MSI of the window.
 enum error interrupt_bind(struct domain *d, unsigned index, uint32_t source);
 // Silences the line and gives the identities back.

@@ -80,11 +80,6 @@ static void peer_renew(struct core *core, unsigned peer)
 	core->listing |= 1ul << peer;
 }
 
-static uint32_t room_used(const struct mesh_peer *p)
-{
-	return p->out_tail - *(const volatile uint32_t *)p->out_head;
-}
-
 static bool push(struct core *core, unsigned peer, struct mesh_message *m)
 {
 	struct mesh_peer *p = &core->peers[peer];
@@ -103,7 +98,8 @@ bool mesh_notice(struct core *core, unsigned peer, enum mesh_notice notice, cons
 {
 	if (!mesh_core_alive(core, peer)) // nobody is there to be told; the next incarnation asks
 		return true;
-	if (room_used(&core->peers[peer]) >= MESH_SLOTS - MESH_NOTICE_ROOM)
+	const struct mesh_peer *p = &core->peers[peer];
+	if (p->out_tail - *(const volatile uint32_t *)p->out_head >= MESH_SLOTS - MESH_NOTICE_ROOM)
 		return false;
 	struct mesh_message m = {.op = (uint16_t)notice};
 	memcpy(m.word, word, sizeof(m.word));

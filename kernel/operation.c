@@ -156,7 +156,7 @@ enum error call_domain_watch(struct invocation *c)
 {
 	struct watch *w = &c->target->watch;
 	uint64_t tick = c->arg[1] * c->core->plan->timebase / 1000000;
-	if (c->arg[1] > 10000000 || (c->arg[1] && (tick == 0 || c->arg[2] == 0 || c->arg[2] > 1000)))
+	if (c->arg[1] > 10000000 || (c->arg[1] && (c->arg[1] < WATCH_TICK_MIN_US || c->arg[2] == 0 || c->arg[2] > 1000)))
 		return ERR_INVALID;
 	w->tick = tick;
 	w->ticks = (uint32_t)c->arg[2];
@@ -313,6 +313,8 @@ enum error call_power(struct invocation *c)
 {
 	const uint64_t word[6] = {1};
 	uint64_t end = time_read() + c->core->plan->timebase / 10;
+	if (c->arg[0] > 1 || c->arg[2] != CALL_EARNEST)
+		return ERR_INVALID;
 	for (unsigned i = 0; i < c->core->core_count; i++)
 		if (i != c->core->id && mesh_notice(c->core, i, NOTICE_STOP, word))
 			while (time_read() < end && sbi_hart_status(c->core->plan->cores[i].hart).value != SBI_HART_STOPPED)

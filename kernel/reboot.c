@@ -1,6 +1,6 @@
 // Starting other cores' kernels again (reboot.h), and killing one's own on request.
 //
-// Owns peers[].rebooting, .dying, .patience, .futile, .fenced and .heard, and what is known of the supervisor's place. It must
+// Owns peers[].rebooting, .dying, .patience, .futile, .fenced, .heard and .asker, and what is known of the supervisor's place. It must
 // never start a hart that HSM does not call stopped. If this core dies meanwhile, the first one that is online after it sees
 // the PANICKED or STARTING page at the next notice (reboot_duty).
 #include "kernel/reboot.h"
@@ -18,6 +18,7 @@
 #define LOOK_US 500u    // between two looks
 #define FOUR_NOPS 0x0001000100010001ul // the short ones, so that it can begin anywhere
 #define FUTILE_MAX 5u   // starts in a row that did not get online: another does not mend it
+#define ASK_LOOKS (1000000u / LOOK_US) // a second; looks, as the guard counts: a machine that stood still proves nothing
 #define GUARD_MS 1000u  // between two looks at the supervisor's core; its pings come twice as often
 #define GUARD_MISSED 3u // looks without a sign of life until it counts as silent
 #define GUARD_RANK 3u   // and so many more for each core that should have noticed before us
@@ -127,13 +128,32 @@ static void hart_look(struct core *core, unsigned dead)
 	}
 }
 
+// The supervisor says that it is silent. It is asked by us; only if it says nothing either, or has died meanwhile, is the supervisor believed.
+static void silence_look(struct core *core, unsigned suspect)
+{
+	const uint64_t answer[6] = {1};
+	struct mesh_peer *p = &core->peers[suspect];
+	bool online = mesh_core_online(core, suspect);
+	p->asked = p->asked || mesh_notice(core, suspect, NOTICE_PING, answer);
+	if (online && !p->heard && --p->looks > 0)
+		return;
+	struct origin asker = {core->id, p->asker, true};
+	enum error error = p->fenced ? ERR_CORE_LOST : online && p->heard ? ERR_ALIVE : ERR_OK;
+	p->asker = 0;
+	if (error == ERR_OK)
+		reboot_begin(core, suspect);
+	mesh_answer(core, asker, error, call_nothing);
+}
+
 void reboot_look(struct core *core)
 {
 	bool any = false;
 	for (unsigned i = 0; i < core->core_count; i++) {
 		if (core->peers[i].rebooting)
 			hart_look(core, i);
-		any |= core->peers[i].rebooting;
+		if (core->peers[i].asker)
+			silence_look(core, i);
+		any |= core->peers[i].rebooting || core->peers[i].asker;
 	}
 	if (any)
 		look_later(core);
@@ -220,11 +240,19 @@ enum error call_core_reboot(struct invocation *c)
 {
 	if (c->arg[0] >= c->core->core_count || c->arg[0] == c->core->id)
 		return ERR_INVALID;
-	const struct mesh_peer *p = &c->core->peers[c->arg[0]];
+	struct mesh_peer *p = &c->core->peers[c->arg[0]];
 	bool late = p->info->state == CORE_ONLINE && sbi_hart_status(c->core->plan->cores[c->arg[0]].hart).value == SBI_HART_STOPPED;
 	if (p->fenced && !late) // else it has stopped after all
 		return ERR_CORE_LOST;
-	reboot_begin(c->core, (unsigned)c->arg[0]);
+	if (late || !mesh_core_online(c->core, (unsigned)c->arg[0])) {
+		reboot_begin(c->core, (unsigned)c->arg[0]);
+		return ERR_OK;
+	}
+	p->heard = p->asked = false;
+	p->looks = ASK_LOOKS;
+	p->asker = call_defer(c).request;
+	silence_look(c->core, (unsigned)c->arg[0]);
+	look_later(c->core);
 	return ERR_OK;
 }
 
@@ -233,7 +261,7 @@ enum error call_core_crash(struct invocation *c)
 {
 	struct core *core = c->core;
 	const volatile uint64_t nowhere = PAGE_SIZE;
-	if (c->arg[1] >= CORE_CRASH_KINDS || c->arg[2] % 8 >= DOOM_STEPS)
+	if (c->arg[1] >= CORE_CRASH_KINDS || c->arg[2] % 8 >= DOOM_STEPS || c->arg[3] != CALL_EARNEST)
 		return ERR_INVALID;
 	core->doom = (uint32_t)c->arg[2];
 	if (!c->caller) { // who asks gets an answer all the same

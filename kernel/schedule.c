@@ -7,6 +7,7 @@
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
 #include "kernel/reboot.h"
+#include "kernel/riscv/imsic.h"
 
 #define SLICE_US 5000 // long against a switch (about 10 us), short against what a person notices
 // CSRs that are saved and loaded as they are.
@@ -236,7 +237,7 @@ static void jobs_step(struct core *core)
 			continue;
 		domain_job_step(d);
 		if (core->jobs) // leftover work rings oneself again
-			interrupt_ring_self(core);
+			imsic_ring(core->imsic, MESH_IDENTITY);
 		return;
 	}
 }

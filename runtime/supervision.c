@@ -221,6 +221,14 @@ enum error supervision_core_crash(uint64_t cores, unsigned how, unsigned doom)
 	return ask(&(struct client_request){.op = SUPERVISOR_OP_CORE_CRASH, .arg = {cores, how, doom}});
 }
 
+enum error supervision_doubt(uint64_t cores, uint64_t times, uint64_t *refused)
+{
+	struct client_request request = {.op = SUPERVISOR_OP_DOUBT, .arg = {cores, times}};
+	enum error e = ask(&request);
+	*refused = request.completion.result[0];
+	return e;
+}
+
 enum error supervision_power(bool reboot, uint64_t code)
 {
 	return ask(&(struct client_request){.op = SUPERVISOR_OP_POWER, .arg = {reboot, code}});

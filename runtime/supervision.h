@@ -37,6 +37,8 @@ enum error supervision_times(uint64_t first, struct supervisor_restart *times, u
 enum error supervision_core(unsigned core, uint64_t *state, uint64_t *reboots);
 // Lets the kernels of those cores (a bit each) die; enum core_crash and doom: abi/call.h, core_crash.
 enum error supervision_core_crash(uint64_t cores, unsigned how, unsigned doom);
+// The supervisor tells its kernel so often that the kernels of those cores are silent. *refused: how often they were found alive.
+enum error supervision_doubt(uint64_t cores, uint64_t times, uint64_t *refused);
 enum error supervision_power(bool reboot, uint64_t code);
 
 // Who is harmed: a service by its name, or a job by its number (then the name counts for nothing).

@@ -5,7 +5,8 @@
 // (kernel/reboot.h); here its services are marked, and restarted in the reborn kernel by the usual steps. It must never do
 // that before the new incarnation is online, and it may do it twice: each step may be repeated. If the supervisor dies,
 // its next incarnation adopts core by core, when each is online; until then it starts nothing (cores_settled), for what it
-// would start may stand on a core that is coming back.
+// would start may stand on a core that is coming back. Our kernel believes nobody, not even us, that a core is silent: it asks
+// that core itself, and if it answers nothing is done to it (ERR_ALIVE).
 #include "supervisor/cores.h"
 #include "abi/info.h"
 #include "runtime/runtime.h"
@@ -19,6 +20,7 @@ static struct {
 		uint32_t incarnation; // 0: it was not online yet, or is not adopted
 		uint32_t missed; // pings in a row
 		bool lost;
+		bool lives; // it was lost to us, but it has answered our kernel: what stands there is looked at again
 		bool fenced;
 		uint64_t since; // it was seen to be lost
 	} core[CORE_MAX];
@@ -63,14 +65,18 @@ static void cores_lose(unsigned core, const char *why)
 
 static void cores_silent(unsigned core)
 {
-	cores_lose(core, "its kernel does not answer");
-	kcall(CALL_core_reboot, core);
+	if (kcall(CALL_core_reboot, core).error == ERR_ALIVE) // it was late only
+		cores.core[core].missed = 0;
+	else
+		cores_lose(core, "its kernel does not answer");
 }
 
 void cores_doubt(unsigned core)
 {
-	if (core != self_core() && !cores.core[core].lost)
-		cores_silent(core);
+	if (core == self_core() || cores.core[core].lost)
+		return;
+	cores_lose(core, "its kernel does not answer");
+	cores.core[core].lives = kcall(CALL_core_reboot, core).error == ERR_ALIVE;
 }
 
 static void cores_return(unsigned core)
@@ -81,7 +87,7 @@ static void cores_return(unsigned core)
 		services_set_lost(core);
 	c->incarnation = cores_page.incarnation;
 	c->missed = 0;
-	c->lost = c->fenced = false;
+	c->lost = c->lives = c->fenced = false;
 	unsigned back = services_return(core, lost);
 	services_sweep(core);
 	uint64_t us = time_us_from_ticks(time_now() - lost);
@@ -93,7 +99,9 @@ static void cores_return(unsigned core)
 static void cores_mark_fenced(unsigned core)
 {
 	struct core_record *c = &cores.core[core];
-	if (c->fenced || kcall(CALL_core_reboot, core).error != ERR_CORE_LOST)
+	enum error error = c->fenced ? ERR_OK : kcall(CALL_core_reboot, core).error;
+	c->lives = error == ERR_ALIVE;
+	if (error != ERR_CORE_LOST)
 		return;
 	c->fenced = true;
 	services_fence(core);
@@ -156,6 +164,8 @@ static void cores_ping(struct timer *timer)
 			kcall(CALL_core_reboot, core);
 		if (c->incarnation == 0 && self_restarted() && cores_online(core))
 			cores_event(core);
+		if (c->lost && c->lives && cores_online(core) && cores_page.incarnation == c->incarnation)
+			cores_return(core);
 		if (core == self_core() || c->lost || c->incarnation == 0)
 			continue;
 		c->missed = kcall(CALL_core_ping, core, 1).error == ERR_CORE_LOST ? c->missed + 1 : 0;

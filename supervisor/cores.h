@@ -6,9 +6,9 @@
 // ms between two pings of every other core. 500: what panics says so at once; a ping is for a kernel that fell silent, and
 // costs that core a trap.
 #define CORES_PING_MS 500u
-// Pings in a row without an answer until a core counts as silent. 4, each with PING_DEADLINE_MS: a busy host may hold up a healthy hart for a second or two, and
-// in between the supervisor answers its own ping and its clients, whose patience with it can be a second.
-#define CORES_MISSED 4u
+// Pings in a row without an answer until our kernel is told that a core is silent, which asks it for a second more. 3, each with PING_DEADLINE_MS: a busy host may
+// hold up a healthy hart for a second or two, and in between the supervisor answers its own ping and its clients, whose patience with it can be a second.
+#define CORES_MISSED 3u
 
 // ms after which a restarted supervisor starts services though a core is neither back nor fenced off. 20 s: the kernels have
 // decided long before; a rebirth takes some 20 ms, and one that hangs is fenced off after 8 s.

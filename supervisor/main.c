@@ -34,7 +34,7 @@ static struct {
 static _Noreturn void supervisor_give_up(const char *sentence)
 {
 	log_line("supervisor: %s: nothing can be started", sentence);
-	kcall(CALL_power, 0, 1);
+	kcall(CALL_power, 0, 1, CALL_EARNEST);
 	domain_exit(1);
 }
 

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define REQUESTS_TEXT (NAME_SIZE + 1 + JOB_ARGUMENT_SIZE)
+#define REQUESTS_DOUBTS 100u // of each core in one request: half a millisecond each, and our clients wait
 
 static struct server_request *requests_waiting; // parked WAITs
 
@@ -338,10 +339,21 @@ static void requests_core_crash(struct server_request *r)
 	requests_certain(r, 0);
 	for (unsigned core = 0; core < services_cores(); core++)
 		if ((cores >> core & 1) && core != self_core())
-			kcall(CALL_core_crash, core, how, doom);
+			kcall(CALL_core_crash, core, how, doom, CALL_EARNEST);
 	if (cores >> self_core() & 1)
-		kcall(CALL_core_crash, self_core(), how, doom);
+		kcall(CALL_core_crash, self_core(), how, doom, CALL_EARNEST);
 	requests_done(r, 0);
+}
+
+// What a damaged supervisor could say of healthy kernels, on purpose.
+static void requests_doubt(struct server_request *r)
+{
+	uint64_t cores = r->copy.arg[0], times = r->copy.arg[1], refused = 0;
+	bool valid = cores >> (services_cores() - 1) < 2 && times <= REQUESTS_DOUBTS;
+	for (unsigned core = 0; core < services_cores() && valid; core++)
+		for (uint64_t n = 0; n < times && (cores >> core & 1); n++)
+			refused += kcall(CALL_core_reboot, core).error == ERR_ALIVE;
+	requests_complete(r, valid ? ERR_OK : ERR_INVALID, refused, 0);
 }
 
 static void requests_power(struct server_request *r)
@@ -352,7 +364,7 @@ static void requests_power(struct server_request *r)
 		return;
 	}
 	requests_certain(r, 0);
-	struct kernel_result failed = kcall(CALL_power, how, code); // comes back only when it cannot be done
+	struct kernel_result failed = kcall(CALL_power, how, code, CALL_EARNEST); // comes back only when it cannot be done
 	say("supervisor: power could not be switched, error %u", failed.error);
 	requests_done(r, 0);
 }
@@ -424,7 +436,7 @@ static void (*const requests_handlers[SUPERVISOR_OPS])(struct server_request *re
 	[SUPERVISOR_OP_MEMORY] = requests_memory,   [SUPERVISOR_OP_SEGMENT] = requests_segment,
 	[SUPERVISOR_OP_POKE] = requests_poke,       [SUPERVISOR_OP_CORE] = requests_core,
 	[SUPERVISOR_OP_CORE_CRASH] = requests_core_crash, [SUPERVISOR_OP_POKES] = requests_pokes,
-	[SUPERVISOR_OP_PLACES] = requests_places,
+	[SUPERVISOR_OP_PLACES] = requests_places,   [SUPERVISOR_OP_DOUBT] = requests_doubt,
 };
 
 // A recorded operation of our former incarnation: its effect is in the kernels, its answer in the record.

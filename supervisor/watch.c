@@ -264,7 +264,7 @@ bool watch_return(struct service *s, uint64_t lost)
 	unsigned state = now.value[0] & 255;
 	if (now.error == ERR_CORE_LOST) // again
 		return false;
-	if (!now.error && state != DOMAIN_STOPPED && state != DOMAIN_DYING) {
+	if (!now.error && state != DOMAIN_CREATED && state != DOMAIN_STOPPED && state != DOMAIN_DYING) {
 		watch_goes_on(s, now.value[0] >> 16 & 1);
 		return true;
 	}

@@ -92,13 +92,27 @@ static void create_validates(void)
 	FAILS(ERR_INVALID, CALL_domain_create, test_cores, name, 0, 100, 1ul << 32);
 	FAILS(ERR_INVALID, CALL_domain_create, ~0ul, name, 0, 100, 1ul << 32);
 	FAILS(ERR_INVALID, CALL_core_ping, test_cores);
-	FAILS(ERR_INVALID, CALL_core_crash, test_cores, CORE_CRASH_PANIC);
-	FAILS(ERR_INVALID, CALL_core_crash, test_cores - 1, CORE_CRASH_KINDS);
-	FAILS(ERR_INVALID, CALL_core_crash, test_cores - 1, CORE_CRASH_PANIC, DOOM_STEPS);
+	FAILS(ERR_INVALID, CALL_core_crash, test_cores, CORE_CRASH_PANIC, 0, CALL_EARNEST);
+	FAILS(ERR_INVALID, CALL_core_crash, test_cores - 1, CORE_CRASH_KINDS, 0, CALL_EARNEST);
+	FAILS(ERR_INVALID, CALL_core_crash, test_cores - 1, CORE_CRASH_PANIC, DOOM_STEPS, CALL_EARNEST);
+	for (unsigned core = 0; core < test_cores; core++) // a slip is not meant in earnest
+		FAILS(ERR_INVALID, CALL_core_crash, core, CORE_CRASH_PANIC);
+	FAILS(ERR_INVALID, CALL_power, 0, 0);
+	FAILS(ERR_INVALID, CALL_power, 2, 0, CALL_EARNEST);
 	FAILS(ERR_INVALID, CALL_core_reboot, test_cores);
 	FAILS(ERR_INVALID, CALL_core_reboot, 0); // this one
 	FAILS(ERR_INVALID, CALL_memory_count, 1ul << 32);
 	FAILS(ERR_INVALID, CALL_core_log, ~0ul, 0);
+}
+
+// Whoever says that a kernel is silent is not believed when that kernel answers, however often it is said.
+static void reboot_asks(void)
+{
+	for (unsigned n = 0; n < 50; n++)
+		for (unsigned core = 1; core < test_cores; core++)
+			FAILS(ERR_ALIVE, CALL_core_reboot, core);
+	for (unsigned core = 0; core < test_cores; core++)
+		EQUAL(kcall(CALL_core_ping, core).value[0], 1);
 }
 
 static void open_adopts(void)
@@ -236,6 +250,7 @@ static void status_and_publish_validate(void)
 	FAILS(ERR_INVALID, CALL_domain_publish, c.handle, partner_service('x'), 0, SERVICE_HELD + 1);
 	FAILS(ERR_NOT_FOUND, CALL_domain_publish, c.handle, partner_service('x'), 0, SERVICE_NONE);
 	FAILS(ERR_INVALID, CALL_domain_watch, c.handle, 1ul << 40, 1);
+	FAILS(ERR_INVALID, CALL_domain_watch, c.handle, WATCH_TICK_MIN_US - 1, 4); // its kernel would do nothing else
 	FAILS(ERR_INVALID, CALL_domain_watch, c.handle, 1000, 0);
 	FAILS(ERR_INVALID, CALL_domain_watch, c.handle, 1000, 1001);
 	FAILS(ERR_STATE, CALL_domain_ping, c.handle);
@@ -342,6 +357,7 @@ const struct kernel_test call_tests[] = {
 	{"call.create", create_validates},
 	{"call.create.full", domain_table_is_full},
 	{"call.open", open_adopts},
+	{"call.reboot", reboot_asks},
 	{"call.load", load_windows},
 	{"call.load.full", load_table_is_full},
 	{"call.quota", quota_is_kept},

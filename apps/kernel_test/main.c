@@ -165,7 +165,7 @@ int program_main(void)
 	if (!test_image_find() || test_self.epoch != 1) {
 		test_say("FAIL start: epoch %u, %u segments of kernel_partner", test_self.epoch, test_segment_count);
 		test_say("kernel: 0 passed, 1 failed");
-		kcall(CALL_power, 0, 1);
+		kcall(CALL_power, 0, 1, CALL_EARNEST);
 	}
 	for (unsigned t = 0; t < sizeof(tables) / sizeof(tables[0]); t++)
 		for (const struct kernel_test *test = tables[t]; test->name; test++) {
@@ -177,6 +177,6 @@ int program_main(void)
 				failed++;
 		}
 	test_say("kernel: %u passed, %u failed", passed, failed);
-	kcall(CALL_power, 0, failed != 0);
+	kcall(CALL_power, 0, failed != 0, CALL_EARNEST);
 	return 0;
 }

@@ -14,6 +14,7 @@
 
 #define EPOCH_LOOKS 2000u
 #define EPOCH_PAUSE_US 1000u
+#define DOUBTS 100u // in one request
 #define CORE_LOOKS 30000u // a kernel that hangs is given up after some seconds
 
 struct target {
@@ -213,6 +214,23 @@ static int crash_core(int argc, char **argv)
 	return STATUS_OK;
 }
 
+// doubt N[,N] [TIMES]
+static int command_doubt(int argc, char **argv)
+{
+	uint64_t cores, times = 1, done = 0, refused = 0, some;
+	enum error e = ERR_OK;
+	if (argc < 2 || argc > 3 || !cores_parse(argv[1], &cores) || (argc > 2 && !number_parse(argv[2], &times)))
+		return STATUS_USAGE;
+	for (uint64_t n; done < times && e == ERR_OK && !console_interrupted(); done += n, refused += some) {
+		n = times - done < DOUBTS ? times - done : DOUBTS;
+		e = supervision_doubt(cores, n, &some);
+	}
+	if (e != ERR_OK)
+		return complain(argv[1], e);
+	printf("core %s: said to be silent %" PRIu64 " times, %" PRIu64 " answers\n", argv[1], done, refused);
+	return STATUS_OK;
+}
+
 static int command_crash(int argc, char **argv)
 {
 	if (argc >= 3 && argc <= 6 && strcmp(argv[1], "core") == 0)
@@ -359,6 +377,7 @@ const struct command commands_faults[] = {
 	{"crash core", "N[,N] [HOW [STEP [TIMES]]]",
 	 "let the kernels of cores die and come back; HOW: panic jump store hang nap spoil deaf; STEP, at which they die again: claim meet finish online hang young",
 	 command_crash},
+	{"doubt", "N[,N] [TIMES]", "let the supervisor say that the kernels of cores are silent; who answers is let alone", command_doubt},
 	{"hang", "SERVICE", "let a service stop answering, and wait until it is back", command_hang},
 	{"restart", "SERVICE", "restart it and forget its history", command_restart},
 	{"inject", "SERVICE POINT ACTION [N [ERROR]]", "arm a fault at the N-th passage of a named point, or of `any`",

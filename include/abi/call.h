@@ -55,10 +55,11 @@
 	X(device_tree_map, S, "-> gpa, bytes ; into the caller, read-only")                                            \
 	X(core_ping, C, "core, again -> incarnation, ticks it took; again: there will be more, and without them that core asks ours whether it lives")                                                          \
 	X(core_log, C, "core, offset -> 4 words of its kernel's log, the offset behind them (the same: no more)")      \
-	X(core_reboot, S, "core -> ; it is dead or silent: its hart starts again when it has stopped (EVENT_CORE tells); CORE_LOST: it is fenced off")        \
-	X(core_crash, C, "core, enum core_crash, doom -> ; that core's kernel dies; doom: how many of the next incarnations << 3 | enum doom")                                         \
+	X(core_reboot, S, "core -> ; it is dead or silent: its hart starts again when it has stopped (EVENT_CORE tells); CORE_LOST: it is fenced off; "  \
+			  "ALIVE: it has answered our kernel, which asks for a second, and nothing is done to it")             \
+	X(core_crash, C, "core, enum core_crash, doom, CALL_EARNEST -> ; that core's kernel dies; doom: how many of the next incarnations << 3 | enum doom")  \
 	X(memory_count, C, "core -> free frames, all frames, frames quarantined")                                      \
-	X(power, S, "0 off, 1 reboot; exit code -> never returns")
+	X(power, S, "0 off, 1 reboot; exit code; CALL_EARNEST -> never returns")
 
 enum call {
 #define X(name, right, text) CALL_##name,
@@ -69,6 +70,8 @@ enum call {
 
 enum call_right { CALL_RIGHT_P, CALL_RIGHT_S, CALL_RIGHT_C, CALL_RIGHT_D, CALL_RIGHT_E };
 
+#define CALL_EARNEST 0x6e72616573742121ul // what ends a kernel or the machine wants this word, which no slip of a register makes
+#define WATCH_TICK_MIN_US 250u // of domain_watch: a shorter one would keep its kernel from everything else
 #define CORE_LOG_SHOWN (~1ull) // core_log's offset: nothing is read; the end told is that of what the firmware's console has shown
 
 #define DOMAIN_FLAG_DMA 1u       // may ask for physical addresses of its memory

@@ -36,7 +36,8 @@
 	X(LOOP, "too many symbolic links")                                                                             \
 	X(LINKS, "too many links")                                                                                     \
 	X(INJECTED, "an injected error")                                                                               \
-	X(LOST, "the outcome was lost with a corrupted record")
+	X(LOST, "the outcome was lost with a corrupted record")                                                        \
+	X(ALIVE, "the core answers its neighbour: it is neither dead nor silent")
 
 enum error {
 #define X(name, sentence) ERR_##name,

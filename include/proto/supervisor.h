@@ -21,7 +21,8 @@
 	X(CORE_CRASH, ONCE, "cores (a bit each), enum core_crash, doom (abi/call.h) -> ; their kernels die, at once")  \
 	X(PLACES, IDEMPOTENT, "0, 0, job; out: service name in NAME_SIZE bytes, struct supervisor_poke[] -> 2 words: a bit for each " \
 			      "that is a place of its own")                                                            \
-	X(POKES, ONCE, "as PLACES -> ; those that are places of its own are done, the others left out")
+	X(POKES, ONCE, "as PLACES -> ; those that are places of its own are done, the others left out")                 \
+	X(DOUBT, IDEMPOTENT, "cores (a bit each), times (100 at most) -> times refused; it tells its kernel, wrongly, that theirs are silent")
 
 enum supervisor_op {
 	SUPERVISOR_OP_NONE,

@@ -206,6 +206,25 @@ def reboot_of_a_silent_core(t):
 
 
 @case
+def reboot_is_refused(t):
+    """A damaged supervisor says under load, over and over, that healthy kernels are silent: they answer, and nothing is done to them."""
+    image = t.disk()
+    machine = t.boot(disk=image, boot=system(t, SECOND_STORM.format(rate=2).replace("echo4 --actions core", "blk,fs --actions illegal"),
+                                             shell=0), cores=4)
+    before = cores(t, machine)
+    times = 2000 if FULL else 100
+    output = t.run(machine, f"doubt 1,2,3 {times}", seconds=120)
+    said, answers = map(int, re.search(r"said to be silent (\d+) times, (\d+) answers", output).groups())
+    t.equal((said, answers), (times, 3 * times), "answers of the kernels")
+    t.equal(cores(t, machine), before, "cores")
+    t.equal(re.findall(r"(?m)^.*(?:found this one silent|is lost|panics).*$", t.run(machine, "log")), [], "lines of the log")
+    all_up(t, machine, but=["storm2"])
+    t.run(machine, "crash core 1 hang", seconds=120)  # who does not answer is believed to be silent
+    t.equal(cores(t, machine)[1], ("online", 2), "core 1")
+    ends_sound(t, machine, image)
+
+
+@case
 def reboot_of_a_deaf_core(t):
     """One that hangs outside of its text cannot be stopped: it is fenced off, and its clients are told."""
     machine = t.boot(cores=4)

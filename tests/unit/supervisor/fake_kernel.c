@@ -28,6 +28,7 @@ bool fake_lost[FAKE_CORES];
 bool fake_silent[FAKE_CORES];
 bool fake_fenced[FAKE_CORES];
 bool fake_starting[FAKE_CORES];
+bool fake_deaf_to_us;
 unsigned fake_lose_core;
 unsigned fake_lose_after;
 uint32_t fake_incarnation[FAKE_CORES];
@@ -70,7 +71,7 @@ void fake_reset(void)
 	fake_now = 1000000;
 	fake_lose_core = fake_lose_after = 0;
 	fake_inject_at = fake_inject_passages = 0;
-	fake_restarted = fake_old_kernel = false;
+	fake_restarted = fake_old_kernel = fake_deaf_to_us = false;
 	fake_domains[0] = (struct fake_domain){.used = true, .name = "supervisor", .epoch = 1, .state = DOMAIN_RUNNING};
 }
 
@@ -145,7 +146,11 @@ static struct kernel_result fake_of_core(enum call number, uint64_t core)
 		return (struct kernel_result){.error = ERR_CORE_LOST};
 	if (number == CALL_core_reboot)
 		fake_note("reboot", text);
-	else if (fake_lost[core])
+	if (number == CALL_core_reboot && (!fake_lost[core] || fake_deaf_to_us))
+		return (struct kernel_result){.error = ERR_ALIVE};
+	if (number == CALL_core_reboot)
+		return (struct kernel_result){0};
+	if (fake_lost[core])
 		return (struct kernel_result){.error = ERR_CORE_LOST};
 	return (struct kernel_result){.value = {fake_incarnation[core]}};
 }

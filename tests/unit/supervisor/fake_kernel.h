@@ -47,6 +47,7 @@ extern bool fake_lost[FAKE_CORES]; // cores
 extern bool fake_silent[FAKE_CORES]; // their pages say that they are online
 extern bool fake_fenced[FAKE_CORES];
 extern bool fake_starting[FAKE_CORES]; // those that are lost are in their rebirth: their pages are empty
+extern bool fake_deaf_to_us;           // those that are lost answer our kernel
 extern unsigned fake_lose_core;    // is lost after so many calls for it, 0: none
 extern unsigned fake_lose_after;
 extern uint32_t fake_incarnation[FAKE_CORES];

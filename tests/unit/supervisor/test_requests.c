@@ -198,7 +198,7 @@ unsigned restart_times(uint64_t *first, struct supervisor_restart *out, unsigned
 struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
 				 uint64_t a5)
 {
-	(void)a3, (void)a4, (void)a5;
+	(void)a4, (void)a5;
 	if (number == CALL_domain_poke) {
 		strcat(ask_done, a2 ? "poke" : "look ");
 		ask_poked[0] = a0, ask_poked[1] = a1, ask_poked[2] = a2;
@@ -206,11 +206,15 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 	}
 	if (number == CALL_memory_count)
 		return (struct kernel_result){.value = {100 + a0, 200, 3}};
+	if (number == CALL_core_reboot)
+		return (struct kernel_result){.error = a0 == 1 ? ERR_ALIVE : ERR_INVALID};
 	if (number == CALL_core_crash) {
+		assert_int_equal(a3, CALL_EARNEST);
 		sprintf(ask_done + strlen(ask_done), "crash %u %u %u ", (unsigned)a0, (unsigned)a1, (unsigned)a2);
 		return (struct kernel_result){0};
 	}
 	assert_int_equal(number, CALL_power);
+	assert_int_equal(a2, CALL_EARNEST);
 	strcat(ask_done, a0 ? "reboot" : "off");
 	return (struct kernel_result){.error = a1 == 3 ? ERR_UNSUPPORTED : ERR_DENIED};
 }
@@ -318,6 +322,15 @@ static void test_requests_cores(void **state)
 	assert_int_equal(ask(SUPERVISOR_OP_CORE_CRASH, 4, ""), ERR_INVALID);
 	assert_int_equal(ask(SUPERVISOR_OP_CORE_CRASH, 0, ""), ERR_INVALID);
 	assert_string_equal(ask_done, "");
+	ask_answer_count = 0;
+	r = ask_make(SUPERVISOR_OP_DOUBT, 3, "", 0);
+	r.copy.arg[1] = 7;
+	requests_server.request(&r);
+	assert_int_equal(ask_answers[0].result[0], 7); // our own core's kernel does not count as silent
+	r.copy.arg[1] = 101;
+	requests_server.request(&r);
+	assert_int_equal(ask_answers[1].status, ERR_INVALID);
+	assert_int_equal(ask(SUPERVISOR_OP_DOUBT, 4, ""), ERR_INVALID);
 }
 
 static void test_requests_jobs(void **state)

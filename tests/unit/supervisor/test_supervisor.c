@@ -668,6 +668,35 @@ static void test_core_is_silent(void **state)
 	assert_int_equal(fake_published("fs"), SERVICE_UP);
 }
 
+// It was late only: our kernel asks it, and it answers. Nothing is done to it, and what a lost call left undone is taken up again.
+static void test_core_answers_our_kernel(void **state)
+{
+	(void)state;
+	boot_default();
+	fake_trace[0] = 0;
+	fake_lost[2] = fake_silent[2] = fake_deaf_to_us = true;
+	for (unsigned i = 0; i < CORES_MISSED; i++)
+		fake_advance_ms(CORES_PING_MS + 1);
+	boot_traced("reboot:2");
+	assert_int_equal(boot_service("fs")->phase, PHASE_UP);
+	assert_int_equal(cores_state(2), CORE_ONLINE);
+	watch_event(EVENT_CORE, 2, 0, 0); // a look at it finds nobody either
+	assert_int_equal(boot_service("fs")->phase, PHASE_LOST);
+	fake_lost[2] = false;
+	fake_advance_ms(CORES_PING_MS + 1);
+	assert_int_equal(boot_service("fs")->phase, PHASE_UP);
+	assert_int_equal(boot_service("fs")->epoch, 1);
+	assert_int_equal(fake_published("fs"), SERVICE_UP);
+	fake_crash(fake_find("fs"), FAULT_EXCEPTION, 2);
+	fake_lost[2] = true;
+	watch_event(EVENT_DOMAIN, 2, boot_service("fs")->domain.domain, 0); // its status cannot be had
+	assert_int_equal(boot_service("fs")->phase, PHASE_LOST);
+	fake_lost[2] = false;
+	fake_trace[0] = 0;
+	fake_advance_ms(CORES_PING_MS + 1);
+	boot_traced("stop:fs unregister:fs restore:fs start:fs");
+}
+
 // What may still drive a device is not started elsewhere, whoever asks; when the core has stopped after all, the device is reset first.
 static void test_core_is_silent_with_a_device(void **state)
 {
@@ -1099,6 +1128,7 @@ int main(void)
 		cmocka_unit_test_setup(test_core_is_back_without_records, boot_setup),
 		cmocka_unit_test_setup(test_core_is_silent, boot_setup),
 		cmocka_unit_test_setup(test_core_is_silent_with_a_device, boot_setup),
+		cmocka_unit_test_setup(test_core_answers_our_kernel, boot_setup),
 		cmocka_unit_test_setup(test_moved, boot_setup),
 		cmocka_unit_test_setup(test_restarted_waits_for_cores, boot_setup),
 		cmocka_unit_test_setup(test_restarted_and_a_record_is_lost, boot_setup),
