@@ -196,10 +196,13 @@ static void watch_arm(struct client *client)
 		timer_arm(&client->watch, time_now() + period);
 }
 
-// One claim is not believed, and nobody waits longer than need be for an answer that went elsewhere.
+// One claim is not believed, and nobody waits longer than need be for an answer that went elsewhere: the kernel takes note of what is
+// unanswered now, and finds it so again after CLIENT_DISTRUST_US.
 static void lie_report(struct client *client, enum complaint reason)
 {
 	complain(client, reason);
+	if (client->ring.outstanding > 0)
+		complain(client, COMPLAINT_NO_ANSWER);
 	client->distrusted = true;
 	watch_arm(client);
 }

@@ -140,19 +140,29 @@ enum error inject_fire(struct inject_point *point)
 	return action == INJECT_NONE ? ERR_OK : point_act(point, action, parameter);
 }
 
+// The order for that name, or one that is free; 0: none.
+static struct inject_order *order_find(const char *name)
+{
+	struct inject_order *room = 0;
+	for (unsigned i = 0; i < ORDERS; i++) {
+		if (ordered[i].action == INJECT_NONE)
+			room = &ordered[i];
+		else if (strncmp(ordered[i].name, name, INJECT_NAME_SIZE) == 0)
+			return &ordered[i];
+	}
+	return room;
+}
+
 static enum error order_put(const char *name, enum inject_action action, uint64_t passage, uint32_t parameter)
 {
-	for (unsigned i = 0; i < ORDERS; i++) {
-		struct inject_order *order = &ordered[i];
-		if (order->action != INJECT_NONE && strncmp(order->name, name, INJECT_NAME_SIZE))
-			continue;
-		strncpy(order->name, name, INJECT_NAME_SIZE - 1);
-		order->action = action;
-		order->passage = passage;
-		order->parameter = parameter;
-		return ERR_OK;
-	}
-	return ERR_LIMIT;
+	struct inject_order *order = order_find(name);
+	if (!order)
+		return ERR_LIMIT;
+	strncpy(order->name, name, INJECT_NAME_SIZE - 1);
+	order->action = action;
+	order->passage = passage;
+	order->parameter = parameter;
+	return ERR_OK;
 }
 
 enum error inject_arm(const char *name, enum inject_action action, uint64_t passage, uint32_t parameter)
@@ -175,6 +185,23 @@ enum error inject_arm(const char *name, enum inject_action action, uint64_t pass
 		return order_put(name, action, passage, parameter);
 	point_arm(point, action, passage, parameter);
 	return ERR_OK;
+}
+
+static bool is_armed(const char *name)
+{
+	const struct inject_point *point = point_find(name);
+	const struct inject_order *order = order_find(name);
+	if (name[0] == 0)
+		return any_armed;
+	return point ? point->at != 0 : order && order->action != INJECT_NONE;
+}
+
+bool inject_disarm(const char *name)
+{
+	bool armed = is_armed(name);
+	if (armed)
+		(void)inject_arm(name, INJECT_NONE, 1, 0);
+	return armed;
 }
 
 unsigned inject_list(unsigned first, struct inject_point_info *info, unsigned room)

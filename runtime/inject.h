@@ -6,6 +6,7 @@
 #pragma once
 #include "abi/error.h"
 #include "proto/protocol.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct inject_point {
@@ -22,6 +23,8 @@ struct inject_point {
 
 enum error inject_fire(struct inject_point *point); // out of line: registers, fires, sets the counter anew
 enum error inject_arm(const char *name, enum inject_action action, uint64_t passage, uint32_t parameter);
+// True: a fault that had not fired was armed there.
+bool inject_disarm(const char *name);
 
 // Evaluates to ERR_OK, or to the injected error. Crashes and hangs do not return.
 #define inject(point_name)                                                                                             \

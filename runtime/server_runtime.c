@@ -32,18 +32,22 @@ static uint32_t order_epoch(const struct request *copy)
 }
 
 // Answers first and arms then: else the request itself would set off what it asked for, wait in the ring of a dead
-// server, and set it off again in the next incarnation. One for a later incarnation stays where it is.
+// server, and set it off again in the next incarnation. Disarms first, and answers whether there was something to disarm. One for a later
+// incarnation stays where it is.
 static void inject_request(struct server_request *request)
 {
 	char name[INJECT_NAME_SIZE];
+	uint64_t result[5] = {0};
 	const struct request copy = request->copy;
 	enum error e = order_name(&copy, request->out, name);
 	if (e == ERR_OK && order_epoch(&copy) > self_epoch())
 		return;
 	if (e == ERR_OK && order_epoch(&copy))
 		e = ERR_STATE;
-	server_complete(request, e, 0);
-	if (e == ERR_OK)
+	if (e == ERR_OK && copy.arg[0] == INJECT_NONE)
+		result[0] = inject_disarm(name);
+	server_complete(request, e, result);
+	if (e == ERR_OK && copy.arg[0] != INJECT_NONE)
 		order_arm(&copy, name);
 }
 

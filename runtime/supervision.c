@@ -320,18 +320,28 @@ enum error supervision_channel(const char *served, struct client **client)
 	return e;
 }
 
-enum error supervision_inject(const char *served, const char *point, enum inject_action action, uint64_t passage,
-			      uint32_t parameter)
+static enum error ask_injection(const char *served, struct client_request *request, const char *point)
 {
 	struct client *client;
 	enum error e = supervision_channel(served, &client);
-	if (e != ERR_OK)
-		return e;
-	struct client_request request = {.op = RUNTIME_OP_INJECT,
-					 .arg = {action, passage, parameter},
-					 .out = point,
-					 .out_length = (uint32_t)strlen(point)};
-	return client_call(client, &request);
+	request->op = RUNTIME_OP_INJECT;
+	request->out = point;
+	request->out_length = (uint32_t)strlen(point);
+	return e == ERR_OK ? client_call(client, request) : e;
+}
+
+enum error supervision_inject(const char *served, const char *point, enum inject_action action, uint64_t passage,
+			      uint32_t parameter)
+{
+	return ask_injection(served, &(struct client_request){.arg = {action, passage, parameter}}, point);
+}
+
+enum error supervision_disarm(const char *served, const char *point, bool *armed)
+{
+	struct client_request request = {.arg = {INJECT_NONE, 1}};
+	enum error e = ask_injection(served, &request, point);
+	*armed = e == ERR_OK && request.completion.result[0] != 0;
+	return e;
 }
 
 enum error supervision_inject_later(const char *served, uint32_t epoch, const char *point, enum inject_action action,

@@ -70,6 +70,8 @@ enum error supervision_channel(const char *served, struct client **client);
 // Arms a fault in that service: at the `passage`-th passage from now of the point ("" : any point).
 enum error supervision_inject(const char *served, const char *point, enum inject_action action, uint64_t passage,
 			      uint32_t parameter);
+// Disarms it. *armed: it had not fired; false when a later incarnation answers, which knows of no fault.
+enum error supervision_disarm(const char *served, const char *point, bool *armed);
 // A fault for a later incarnation of that service, armed before that one replays: a death in the recovery from another. Waits for nothing;
 // the wish stands in the service's ring, through deaths, until that incarnation serves or the caller ends. ERR_LIMIT: there are
 // SUPERVISION_WISHES already.

@@ -2,13 +2,18 @@
 """Runs a campaign of faults: virtual machines one after another or several at a time, each with a seed and a disk of its
 own, until enough faults are injected; then one report. `make campaign FAULTS=n SEED=s [JOBS=..]` calls it.
 
-State is in build/campaign/seed-S/: a JSON file for each machine that has ended (so a campaign goes on where it was
-interrupted), the console logs, the registers of machines that fell silent, report.html, faults.csv (a line for each victim of a
-trial), volleys.csv (a line for each volley: every place and mask). A machine that falls silent is killed and counted with the
-trial that it had begun. --report FOLDER... makes one report of the states of several machines or hosts.
+State is in build/campaign/seed-S/: a JSON file for each machine that has ended, the console logs (compressed), the registers of machines that
+fell silent, report.html, faults.csv (a line for each victim of a trial), volleys.csv (a line for each volley: every place and mask).
+Interrupted in any way, the same command goes on: a machine counts when its JSON file is there, which is renamed into its place when all else
+of that machine is written; one that has none runs again from its start, with the same seed. A machine that falls silent, or talks without end, is
+killed and counted with the trial that it had begun. Only what machines that run have said is held in memory, until the report, which
+holds the rows (some 2 KB for each). --report FOLDER... makes one report of the states of several machines or hosts, and --markdown its tables.
 """
 import argparse
 import concurrent.futures
+import fcntl
+import gzip
+import hashlib
 import json
 import os
 import random
@@ -18,12 +23,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
-from campaign_report import COLUMNS, NUMBERS, counts, problems, report_html, rows_write  # noqa: E402
+from campaign_report import COLUMNS, NUMBERS, counts, problems, report_html, report_markdown, rows_write  # noqa: E402
 from disk import default_tree, make_disk  # noqa: E402
 from qemu import RESTARTED, Machine, MachineError, Options  # noqa: E402
 
@@ -38,11 +44,14 @@ SERVICES = "fs,blk,console,supervisor,client"
 class Turn:
     """What one machine is for: so many trials, of these classes, in these victims."""
 
-    def __init__(self, classes, trials=400, only="", volley=1, victims=1):
-        self.classes, self.trials, self.only, self.volley, self.victims = classes, trials, only, volley, victims
+    def __init__(self, name, classes, trials=400, only="", volley=1, victims=1):
+        self.name, self.classes, self.trials, self.only, self.volley, self.victims = name, classes, trials, only, volley, victims
 
     def faults(self):
         return self.trials * self.volley * self.victims
+
+    def damages(self):
+        return any(c in self.classes.split(",") for c in DAMAGE.split(","))
 
 
 def turns(arguments):
@@ -50,12 +59,14 @@ def turns(arguments):
     of several sizes say what one size alone does not: how likely one fault is to show itself."""
     trials, only, volley = arguments.batch, arguments.only, arguments.volley
     if arguments.classes:
-        return [Turn(arguments.classes, trials, only, volley, arguments.victims)]
-    unseen, many = Turn(UNSEEN, trials, only, 1, 4), Turn(DAMAGE, trials, only, volley)
-    kernel = Turn(KERNEL, trials // 4, "kernels")
-    some, one = Turn(DAMAGE, trials, only, max(1, volley // 10)), Turn(DAMAGE, trials, only)
-    return [unseen, many, many, some, many, many, kernel, one, unseen, many, many, Turn(DEVICE, DEVICE_TRIALS, "blk"),
-            many, many, Turn(SILENCE, trials // 20, "kernels"), many, many]
+        return [Turn(arguments.classes, arguments.classes, trials, only, volley, arguments.victims)]
+    unseen, many = Turn("faults at points", UNSEEN, trials, only, 1, 4), Turn(f"volleys of {volley}", DAMAGE, trials, only, volley)
+    kernel, silence = Turn("kernels that die", KERNEL, trials // 4, "kernels"), Turn("kernels that hang", SILENCE, trials // 20, "kernels")
+    fewer = max(1, volley // 10)
+    some, one = Turn(f"volleys of {fewer}", DAMAGE, trials, only, fewer), Turn("single damage", DAMAGE, trials, only)
+    device = Turn("failing disks", DEVICE, DEVICE_TRIALS, "blk")
+    return [unseen, many, many, kernel, unseen, many, some, many, unseen, one, many, device, unseen, many, many, kernel,
+            unseen, many, silence, many, unseen, many, many]
 
 
 BATCH = 400          # trials of one machine: what one damaged volume can spoil
@@ -63,6 +74,10 @@ DEVICE_TRIALS = 100  # of such a machine
 FILE_BYTES = 64 << 20  # of one file that is read from an image: more than the disk has
 STALL_SECONDS = 0.6  # longer than fs waits for blk in systems/campaign.toml
 SILENT_SECONDS = 60  # without a character on the console: longer than all deadlines of a fault together
+TRIAL_SECONDS = 300  # without a trial that begins, whatever else is said
+TEXT_MAX = 64 << 20  # characters of one machine's console; volleys need some 3 MiB
+FREE_BYTES = 1 << 30 # of the folder's file system, or no machine is started
+TELL_SECONDS = 30    # between two lines of progress, where the output is no terminal
 END = re.compile(r"^CAMPAIGN faults (\d+) of \d+ seed \d+ ms \d+ faults_per_s ([\d.]+) .* end (.*)$", re.M)
 VERIFIED = re.compile(r"^CAMPAIGN verified files (\d+) errors (\d+) wrong (\d+)$", re.M)
 BEGUN = re.compile(r"^BEGIN,(\d+),(\d+),(\d+),([^,\n]*),([^,\n]*),([^,\n]*)$", re.M)
@@ -138,6 +153,11 @@ def volleys_of(text, rows):
     return [(number, " ".join(parts)) for number, parts in sorted(pokes.items()) if number in rows]
 
 
+def sizes_of(text):
+    """The faults of all trials that have begun in this piece of the console's text."""
+    return sum(int(m[3]) for m in BEGUN.finditer(text))
+
+
 def panics_of(text, begun):
     """Lines of kernels that panicked without having been asked to."""
     asked = {m[4] for m in begun.values()}
@@ -202,7 +222,8 @@ class Batch:
         self.seed = campaign.arguments.seed * 100000 + number
         self.folder = campaign.folder
         a = campaign.arguments
-        turn = campaign.turns[number % len(campaign.turns)]
+        self.turn = turn = campaign.turns[number % len(campaign.turns)]
+        self.build = campaign.build
         self.device = turn.classes == DEVICE
         self.faults = max(1, min(turn.faults(), wanted))
         words = [f"--faults {self.faults}", f"--seed {self.seed}", f"--only {turn.only}", f"--work {a.work}",
@@ -217,7 +238,8 @@ class Batch:
         return self.folder / f"batch-{self.number:05}.json"
 
     def run(self):
-        image = self.folder / f"disk-{self.number}.img"
+        begun = time.time()
+        image, log = self.folder / f"disk-{self.number}.img", self.folder / f"batch-{self.number:05}.log"
         shutil.copyfile(pristine(self.kind), image)
         options = Options(cores=self.cores, disk=str(image), boot="build/boot-campaign.img")
         if self.device:
@@ -225,7 +247,7 @@ class Batch:
             rules.write_text(device_rules(self.seed))
             options.disk = f"blkdebug:{rules}:{image}"
         end = ""
-        with Machine(options, self.folder / f"batch-{self.number:05}.log", control=True) as machine:
+        with Machine(options, log, control=True) as machine:
             try:
                 machine.prompt()
                 machine.command("color off")
@@ -239,28 +261,36 @@ class Batch:
         result = self.judge(text, end, image)
         image.unlink()
         (self.folder / f"disk-{self.number}.conf").unlink(missing_ok=True)
-        self.state.write_text(json.dumps(result))
+        compress(log)
+        write_whole(self.state, json.dumps(dict(result, begun=begun, ended=time.time())))
         return result
 
     def watch(self, machine):
         """Types the command; returns how the campaign in the machine ended."""
         machine.enter(f"{self.command}; echo =$?")
-        seen, quiet, stalls = 0, time.monotonic(), 0
-        while not ended(machine.text, machine.mark):
-            time.sleep(0.02 if self.device else 0.2)
-            wanted = len(set(STALLED.findall(machine.text))) if self.device else 0
-            if wanted > stalls:
-                stalls = wanted
+        start = seen = machine.mark  # what comes before `seen` was looked at, and ends with a line
+        now = quiet = trial = time.monotonic()
+        faults, stalled = 0, set()
+        while True:
+            text, now = machine.text, time.monotonic()
+            new, seen = text[seen:text.rfind("\n") + 1], max(seen, text.rfind("\n") + 1)
+            quiet = now if new else quiet
+            if ("=" in new or "restarted" in new or "CAMPAIGN" in new) and ended(text, start):
+                break
+            if sizes_of(new):
+                faults, trial = faults + sizes_of(new), now
+                self.progress(self.number, faults)
+            if self.device and set(STALLED.findall(new)) - stalled:
+                stalled.update(STALLED.findall(new))
                 stall(machine)
-            self.progress(self.number, sum(int(m[3]) for m in BEGUN.finditer(machine.text, machine.mark)))
-            if len(machine.text) != seen:
-                seen, quiet = len(machine.text), time.monotonic()
             if machine.process.poll() is not None:
                 return "QEMU ended"
-            if time.monotonic() - quiet > SILENT_SECONDS:
+            why = overdue(now - quiet, now - trial, len(text))
+            if why:
                 registers = machine.qmp("human-monitor-command", command_line="info registers -a")
                 (self.folder / f"batch-{self.number:05}.registers").write_text(registers)
-                return f"silent for {SILENT_SECONDS} s"
+                return why
+            time.sleep(0.02 if self.device else 0.2)
         found = END.search(machine.text)
         return found[3] if found else "the campaign ended without its line"
 
@@ -280,10 +310,55 @@ class Batch:
             with open(self.folder / f"batch-{self.number:05}.volleys", "w") as file:
                 file.writelines(f"{self.number},{n},{rows[n]['victim']},{rows[n]['class']},{pokes}\n" for n, pokes in volleys)
         verdict, words = e2fsck(image, end == "whole")
-        return {"batch": self.number, "seed": self.seed, "command": self.command, "end": end, "rate": rate,
+        return {"batch": self.number, "seed": self.seed, "command": self.command, "end": end, "rate": rate, "turn": self.turn.name,
+                "damage": self.turn.damages(), "build": self.build,
                 "faults": sum(r["faults"] for r in rows.values()), "failed": self.failed, "lost": len(set(begun) - set(rows)), "panics": panics_of(text, begun),
                 "changed": files_changed(image), "e2fsck": verdict, "e2fsck_words": words, "rows": [rows[n] for n in sorted(rows)],
                 "verified": [int(v) for v in verified.groups()] if verified else None}
+
+
+def overdue(quiet, trial, length):
+    """Why a machine is given up, or ""."""
+    if quiet > SILENT_SECONDS:
+        return f"silent for {SILENT_SECONDS} s"
+    if trial > TRIAL_SECONDS:
+        return f"no trial began for {TRIAL_SECONDS} s"
+    return f"more than {TEXT_MAX >> 20} MiB on its console" if length > TEXT_MAX else ""
+
+
+def compress(path):
+    with open(path, "rb") as source, gzip.open(f"{path}.gz", "wb", 3) as to:
+        shutil.copyfileobj(source, to)
+    path.unlink()
+
+
+def write_whole(path, text):
+    """The file is there with all of the text, or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    part.rename(path)
+
+
+def build_of(*paths):
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(Path(path).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def states(folders):
+    """The machines that have ended, without their rows."""
+    found = [json.loads(p.read_text()) for f in folders for p in sorted(Path(f).glob("batch-*.json"))]
+    return [{k: v for k, v in state.items() if k != "rows"} for state in found]
+
+
+def rows_of_states(folders):
+    return [row for f in folders for p in sorted(Path(f).glob("batch-*.json")) for row in json.loads(p.read_text())["rows"]]
+
+
+def settings_of(arguments):
+    """What must not change when a campaign goes on."""
+    return {k: getattr(arguments, k) for k in ("seed", "batch", "only", "classes", "volley", "victims", "work", "kind", "cores")}
 
 
 def pristine(kind):
@@ -299,58 +374,120 @@ class Campaign:
         self.folder = Path(arguments.folder or ROOT / "build" / "campaign" / f"seed-{arguments.seed}")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.turns = turns(arguments)
-        self.running = {}
-        self.begun = time.monotonic()
-        self.results = [json.loads(p.read_text()) for p in sorted(self.folder.glob("batch-*.json"))]
+        self.build = ""
+        self.running = {}  # number of a machine -> its faults so far
+        self.told = 0.0
+        self.lock = threading.Lock()  # machines tell of their progress from threads of their own
+
+    def go_on(self):
+        """Takes up what is there; a sentence when that cannot be."""
+        settings, path = settings_of(self.arguments), self.folder / "settings.json"
+        self.claim = open(self.folder / "lock", "w")
+        try:
+            fcntl.flock(self.claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return f"{self.folder}: this campaign is running already"
+        if path.exists() and json.loads(path.read_text()) != settings:
+            return f"{path} is of a campaign with other settings: {path.read_text()}"
+        write_whole(path, json.dumps(settings))
+        for left in (p for pattern in ("disk-*", "*.part", "batch-*.log") for p in self.folder.glob(pattern)):
+            left.unlink()
+        self.build = build_of(ROOT / "build" / "kernel.elf", ROOT / "build" / "boot-campaign.img")
+        self.results = states([self.folder])
+        self.begun, self.before = time.monotonic(), self.done()
+        if self.results:
+            print(f"going on: {len(self.results)} machines have ended, with {self.before:,} faults", flush=True)
+        return ""
 
     def done(self):
         return sum(r["faults"] for r in self.results)
 
-    def progress(self, number, faults):
-        self.running[number] = faults
-        if not sys.stdout.isatty():
-            return
+    def next_number(self):
+        """The first machine that has neither ended nor begun: one that was interrupted is begun again."""
+        taken = {r["batch"] for r in self.results} | set(self.promised)
+        return next(n for n in range(len(taken) + 1) if n not in taken)
+
+    def line(self):
         now, goal = self.done() + sum(self.running.values()), self.arguments.faults
+        seconds = time.monotonic() - self.begun
+        rate = (now - self.before) / max(1.0, seconds)
+        left = f"{max(0, goal - now) / rate / 60:.0f} min left" if now > self.before and seconds > TELL_SECONDS else "end not known yet"
         filled = min(40, 40 * now // goal)
-        print(f"\r[{'#' * filled}{'.' * (40 - filled)}] {now} of {goal} faults, {len(self.results)} machines ended, "
-              f"{time.monotonic() - self.begun:.0f} s ", end="", flush=True)
+        return (f"[{'#' * filled}{'.' * (40 - filled)}] {now:,} of {goal:,} faults ({100 * now / goal:.1f} %), {rate:.0f}/s, {left}, "
+                f"{len(self.results)} machines ended, {seconds / 60:.0f} min")
+
+    def progress(self, number, faults):
+        with self.lock:
+            self.running[number] = faults
+            if sys.stdout.isatty():
+                print(f"\r{self.line()} ", end="", flush=True)
+            elif time.monotonic() - self.told > TELL_SECONDS:
+                self.told = time.monotonic()
+                print(self.line(), flush=True)
 
     def ended(self, result):
-        self.running.pop(result["batch"], None)
-        self.results.append(result)
-        print(f"{chr(13) if sys.stdout.isatty() else ''}batch {result['batch']} seed {result['seed']}: {result['faults']} "
-              f"faults, {result['rate']}/s, end: {result['end']}, e2fsck: {result['e2fsck']}, {result['changed']} old files changed, {len(result['panics'])} "
-              "panics", flush=True)
+        with self.lock:
+            self.running.pop(result["batch"], None)
+            self.results.append({k: v for k, v in result.items() if k != "rows"})
+            print(f"{chr(13) if sys.stdout.isatty() else ''}batch {result['batch']} seed {result['seed']}, {result['turn']}: {result['faults']} "
+                  f"faults, {result['rate']}/s, end: {result['end']}, e2fsck: {result['e2fsck']}, {result['changed']} old files changed, "
+                  f"{len(result['panics'])} panics", flush=True)
+
+    def failed(self, number, error):
+        """A machine that could not be run or judged has no state: it is begun again."""
+        self.running.pop(number, None)
+        print(f"batch {number} could not be run: {error}", flush=True)
+
+    def may_start(self):
+        if shutil.disk_usage(self.folder).free >= FREE_BYTES:
+            return True
+        print(f"{self.folder}: less than {FREE_BYTES >> 20} MiB are free, so no machine is started", flush=True)
+        return False
 
     def run(self):
         """Machines until enough faults are done; a machine that makes no progress three times in a row is the end."""
-        number = 1 + max((r["batch"] for r in self.results), default=-1)
         until = time.monotonic() + self.arguments.seconds if self.arguments.seconds else float("inf")
-        futile, pending, self.promised = 0, set(), {}
+        futile, pending, self.promised = 0, {}, {}
         with concurrent.futures.ThreadPoolExecutor(self.arguments.jobs) as pool:
-            while pending or (self.done() < self.arguments.faults and futile < 3 and time.monotonic() < until):
+            while True:
                 wanted = self.arguments.faults - self.done() - sum(self.promised.values())
-                if len(pending) < self.arguments.jobs and wanted > 0 and futile < 3 and time.monotonic() < until:
-                    batch = Batch(self, number, wanted)
-                    self.promised[number] = batch.faults
-                    pending.add(pool.submit(batch.run))
-                    number += 1
+                more = wanted > 0 and futile < 3 and time.monotonic() < until
+                if more and len(pending) < self.arguments.jobs and self.may_start():
+                    batch = Batch(self, self.next_number(), wanted)
+                    self.promised[batch.number] = batch.faults
+                    pending[pool.submit(batch.run)] = batch.number
                     continue
-                ended, pending = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
-                for future in ended:
-                    result = future.result()
-                    self.promised.pop(result["batch"])
-                    self.ended(result)
-                    futile = 0 if result["faults"] else futile + 1
+                if not pending:
+                    break
+                for future in concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED).done:
+                    futile = 0 if self.take(pending.pop(future), future) else futile + 1
+
+    def take(self, number, future):
+        """How many faults the machine that has ended has had."""
+        self.promised.pop(number)
+        try:
+            result = future.result()
+        except (OSError, MachineError, subprocess.SubprocessError) as error:
+            self.failed(number, error)
+            return 0
+        self.ended(result)
+        return result["faults"]
 
 
-def report(folder, folders, results, title):
-    rows = [row for r in results for row in r["rows"]]
-    rows_write(folder / "faults.csv", rows)
-    with open(folder / "volleys.csv", "w") as file:
+def volleys_write(path, folders):
+    with open(path, "w") as file:
         file.write("batch,number,victim,class,place^mask of each fault\n")
-        for path in (p for f in folders for p in sorted(Path(f).glob("batch-*.volleys"))):
-            file.write(path.read_text())
+        for state in (p for f in folders for p in sorted(Path(f).glob("batch-*.json"))):
+            volleys = state.with_suffix(".volleys")
+            if volleys.exists():
+                with open(volleys) as source:
+                    shutil.copyfileobj(source, file)
+
+
+def report(folder, folders, title):
+    rows, results = rows_of_states(folders), states(folders)
+    rows_write(folder / "faults.csv", rows)
+    volleys_write(folder / "volleys.csv", folders)
     (folder / "report.html").write_text(report_html(rows, results, title))
     c = counts(rows)
     print(f"{c['injected']} injected in {c['trials']} trials, {c['manifested']} showed themselves, {c['recovered']} recovered, "
@@ -375,24 +512,34 @@ def read_arguments():
     parser.add_argument("--seconds", type=int, default=0, help="start no machine after so long")
     parser.add_argument("--folder", help="where the state is kept")
     parser.add_argument("--report", nargs="+", metavar="FOLDER", help="run nothing: one report of these states")
+    parser.add_argument("--markdown", action="store_true", help="with --report: only the tables, to the terminal")
     return parser.parse_args()
 
 
 def main():
     os.chdir(ROOT)
     arguments = read_arguments()
-    campaign = Campaign(arguments)
     title = f"Campaign of faults, seed {arguments.seed}"
-    try:
-        if arguments.report:
-            found = [json.loads(p.read_text()) for f in arguments.report for p in sorted(Path(f).glob("batch-*.json"))]
-            campaign.results, title = found, "Campaign of faults, " + ", ".join(Path(f).name for f in arguments.report)
-        else:
+    folders = arguments.report
+    if folders and arguments.markdown:
+        print(report_markdown(rows_of_states(folders), states(folders)))
+        return 0
+    campaign = Campaign(arguments)
+    if folders:
+        title = "Campaign of faults, " + ", ".join(Path(f).name for f in folders)
+    else:
+        why = campaign.go_on()
+        if why:
+            print(why)
+            return 2
+        try:
             campaign.run()
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on")
-        os._exit(130)
-    bad = report(campaign.folder, arguments.report or [campaign.folder], campaign.results, title)
+        except KeyboardInterrupt:
+            print("\ninterrupted; the same command goes on")
+            os._exit(130)
+    bad = report(campaign.folder, folders or [campaign.folder], title)
+    if not folders and campaign.done() < arguments.faults and not arguments.seconds:
+        bad.append(f"only {campaign.done()} of {arguments.faults} faults")
     if bad:
         print("\n".join(bad[:20]))
     return 1 if bad else 0

@@ -6,8 +6,8 @@
 // so that the next trial meets pristine ones; then the workload must go on. Errors and wrong bytes are counted with the trial
 // under which a worker met them. If this domain dies, the lines that were printed stand, and the host counts the rest as not
 // injected.
+#include "apps/storm/hands.h"
 #include "apps/storm/storm.h"
-#include "apps/storm/victims.h"
 #include "runtime/console.h"
 #include "runtime/error_text.h"
 #include "runtime/fiber.h"
@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHOTS 8u                 // victims of one trial
 #define POLL_US 500u
 #define DEVICE_WORK 20u          // times the work: most of it does not reach the disk, and the host takes a while
 #define WORK_AFTER 6u            // operations that must be done after the restart
@@ -49,7 +48,7 @@ enum phase {
 	PHASES
 };
 
-static struct shot shots[SHOTS];
+static struct shot shots[HANDS];
 static unsigned row; // number of the next line
 static uint64_t injected;
 static uint64_t random_state;
@@ -111,6 +110,12 @@ static void trial_say(const struct trial *t)
 	}
 }
 
+// Who recorded how it died may have died too.
+static const char *shot_word(const struct shot *s)
+{
+	return s->died && s->kind == FAULT_NONE ? "died" : supervision_fault_word(s->kind);
+}
+
 // The console may be the victim, so a line carries its sum, and the first lines come once more at the end.
 static void shot_say(const struct trial *t, const struct shot *s)
 {
@@ -119,7 +124,7 @@ static void shot_say(const struct trial *t, const struct shot *s)
 			 "FAULT,%u,%" PRIu64 ",%u,%s,%s,%s,%s,%s,%u,%u,%u,%u,%u,%" PRIu64 ",%" PRIu64 ",%u,%" PRIu64 ",%" PRIu64
 			 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64,
 			 row, t->number, s->damage.faults, s->victim->who.name, damage_word(s->damage.class), s->damage.detail,
-			 s->activated, supervision_fault_word(s->kind), t->stuck, s->restarts, t->others, t->kernels, t->recovered,
+			 s->activated, shot_word(s), t->stuck, s->restarts, t->others, t->kernels, t->recovered,
 			 storm_counts.errors - t->errors, storm_counts.wrong_bytes - t->wrong, storm_counts.last_error, s->detect,
 			 s->teardown, s->restart, s->replay, time_us_from_ticks(t->end - t->begin));
 	line_say(line, n);
@@ -161,7 +166,7 @@ static bool is_several(const struct shot *s)
 
 static bool trial_choose(struct trial *t)
 {
-	uint64_t wanted = storm_options.victims < SHOTS ? storm_options.victims : SHOTS;
+	uint64_t wanted = storm_options.victims < HANDS ? storm_options.victims : HANDS;
 	t->begin = phase_begin = time_now();
 	random_state = (storm_options.seed * 7919) ^ (t->number * 0x9e3779b97f4a7c15ull);
 	for (unsigned i = 0; i < TRIES && t->shots < wanted; i++) {
@@ -175,30 +180,21 @@ static bool trial_choose(struct trial *t)
 	return t->shots > 0;
 }
 
-static volatile bool kernel_crashed; // the request has come back
-
-// The request is answered by the next supervisor if the kernel below it dies: nobody waits for that here.
-static void kernel_crash_body(void *shot)
+static void shot_do(struct shot *s)
 {
-	const struct shot *s = shot;
-	(void)damage_do(s->victim, &s->damage);
-	kernel_crashed = true;
+	s->done = damage_do(s->victim, &s->damage);
 }
 
-static enum error shot_do(struct shot *s)
-{
-	if (!s->victim->kernel)
-		return damage_do(s->victim, &s->damage);
-	kernel_crashed = false;
-	return fiber_create(kernel_crash_body, s, "crash") ? ERR_OK : ERR_NO_MEMORY;
-}
-
-// Those that could not be done (their victim is gone by the fault before them) are not counted.
+// Those that could not be done (their victim is gone by another one) are not counted. The request for a kernel's death is answered by the
+// next supervisor if the supervisor's kernel dies: kernel_show waits for that.
 static void trial_do(struct trial *t)
 {
 	unsigned done = 0;
+	hands_start(shot_do, shots, t->shots);
+	if (!shots[0].victim->kernel)
+		hands_wait();
 	for (unsigned i = 0; i < t->shots; i++) {
-		if (shot_do(&shots[i]) != ERR_OK)
+		if (shots[i].done != ERR_OK)
 			continue;
 		injected += shots[i].damage.faults;
 		if (done != i)
@@ -207,6 +203,7 @@ static void trial_do(struct trial *t)
 	}
 	t->shots = done;
 	t->ops = storm_counts.ops; // the work counts from here
+	storm_calm = false;
 	phase_ends(PHASE_damage);
 }
 
@@ -220,9 +217,17 @@ static bool all_have_died(const struct trial *t)
 	return true;
 }
 
+// The workload asks little of some victims (nothing of the supervisor), so each gets requests that pass its points.
+static void shot_nudge(struct shot *s)
+{
+	for (unsigned i = 0; s->damage.point[0] && i < DAMAGE_PASSAGES && !victim_has_died(s); i++)
+		damage_nudge(s->victim);
+}
+
 // Until the victims have died or the work is done. False: neither, within the limit.
 static bool trial_show(const struct trial *t)
 {
+	hands_start(shot_nudge, shots, t->shots);
 	uint64_t end = time_now() + time_ticks_from_us(LIMIT_US);
 	bool device = shots[0].damage.class == DAMAGE_DEVICE || shots[0].damage.class == DAMAGE_STALL;
 	uint64_t work = device ? storm_options.work * DEVICE_WORK : storm_options.work;
@@ -239,7 +244,7 @@ static void kernel_show(const struct trial *t, struct shot *s)
 {
 	bool silent = s->damage.class == DAMAGE_SILENCE; // found by pings with deadlines
 	uint64_t end = time_now() + time_ticks_from_us(silent ? 2 * LIMIT_US : LIMIT_US), died = 0;
-	while (!(s->online && kernel_crashed) && time_now() < end) {
+	while (!(s->online && hands_are_done()) && time_now() < end) {
 		if (!s->online && victim_is_reborn(s))
 			s->online = time_now();
 		if (!died && (s->online || victim_has_died(s)))
@@ -270,12 +275,13 @@ static void supervisor_death(struct shot *s)
 	s->kind = now.last_fault ? now.last_fault : FAULT_EXCEPTION;
 }
 
+// One that is dying answers when it is back, or its successor does.
 static void shot_judge(struct shot *s)
 {
 	bool kill = damage_is_at_point(s->damage.class) && !s->damage.point[0];
 	s->died |= victim_has_died(s);
 	if (s->damage.point[0] && !s->died) {
-		s->fired = damage_fired(s->victim, &s->damage);
+		s->fired = damage_disarm(s->victim, &s->damage);
 		s->died = victim_has_died(s);
 	}
 	if (s->died && victim_is_supervisor(s->victim))
@@ -335,11 +341,29 @@ static void trial_check(void)
 		fiber_sleep_us(POLL_US);
 }
 
+static void shot_renew(struct shot *s)
+{
+	s->done = victim_renew(s, &random_state); // one of them at most is the client, which draws numbers
+}
+
+// It died while it was asked, or after that: its last incarnation had the fault.
+static void shot_settle(struct shot *s)
+{
+	if (s->victim->kernel || s->renewed || s->died || !victim_has_died(s))
+		return;
+	s->died = s->fired = true;
+	s->activated = "yes";
+	if (victim_is_supervisor(s->victim))
+		supervisor_death(s);
+}
+
 static bool trial_renew(const struct trial *t)
 {
 	bool all = true;
+	hands_start(shot_renew, shots, t->shots);
+	hands_wait();
 	for (unsigned i = 0; i < t->shots; i++)
-		all &= victim_renew(&shots[i], &random_state) == ERR_OK;
+		all &= shots[i].done == ERR_OK;
 	phase_ends(PHASE_renew);
 	all = all && victims_answer();
 	if (all && shots[0].online)
@@ -358,11 +382,15 @@ static void trial_run(struct trial *t)
 	else
 		t->stuck = !trial_show(t);
 	phase_ends(PHASE_show);
-	for (unsigned i = 0; i < t->shots; i++)
-		shot_judge(&shots[i]);
+	storm_calm = true;
+	hands_wait(); // a kernel's death is only begun by them
+	hands_start(shot_judge, shots, t->shots);
+	hands_wait();
 	phase_ends(PHASE_judge);
 	t->recovered = trial_renew(t);
 	trial_times(t);
+	for (unsigned i = 0; i < t->shots; i++)
+		shot_settle(&shots[i]);
 	t->kernels = victims_kernels_died();
 	t->kernels -= kernel && shots[0].online && t->kernels;
 	if (trial_spoils(t) && t->recovered)
@@ -435,7 +463,9 @@ void storm_campaign(void)
 	unsigned given;
 	random_state = storm_options.seed * 7919;
 	lines = calloc(LINES, LINE);
-	enum error e = lines ? victims_learn(&random_state) : ERR_NO_MEMORY;
+	enum error e = lines ? hands_begin() : ERR_NO_MEMORY;
+	if (e == ERR_OK)
+		e = victims_learn(&random_state);
 	if (e == ERR_OK)
 		e = supervision_times(~0ull >> 1, 0, 0, &given, &next_time); // from now on
 	if (e == ERR_OK)

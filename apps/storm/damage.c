@@ -18,7 +18,6 @@
 #define TEXT_MAX (1u << 20)    // bytes; no program of this tree has a fifth of it
 #define TRIES 64u              // places that are looked at for each fault of a volley
 #define POINTS 48u
-#define PASSAGES 4u            // small: it shall fire within the work of one fault
 #define HEAP_REACH 0x1000000ul // bytes of the heap's window that are tried
 #define HEAP_REACH_MIN 0x10000ul
 #define STACK_REACH 1024u
@@ -109,7 +108,7 @@ static enum error point_choose(const struct damage_victim *v, uint64_t *random, 
 static enum error plan_point(const struct damage_victim *v, enum inject_action action, uint64_t *random, struct damage *d)
 {
 	d->action = action;
-	d->passage = 1 + storm_random_below(random, PASSAGES);
+	d->passage = 1 + storm_random_below(random, DAMAGE_PASSAGES);
 	enum error e = v->served[0] ? point_choose(v, random, d->point) : ERR_NOT_FOUND;
 	snprintf(d->detail, DAMAGE_DETAIL, "%s %s %" PRIu64, d->point, supervision_action_word(action), d->passage);
 	return e;
@@ -134,30 +133,15 @@ static enum error do_point(const struct damage_victim *v, const struct damage *d
 	return e == ERR_STATE ? ERR_OK : e; // another fault of this trial was faster
 }
 
-static bool point_find(const struct damage_victim *v, const struct damage *d, struct inject_point_info *found)
+bool damage_disarm(const struct damage_victim *v, const struct damage *d)
 {
-	static struct inject_point_info points[POINTS];
-	struct client *client;
-	uint64_t number = 0;
-	if (supervision_channel(v->served, &client) != ERR_OK ||
-	    supervision_points(client, 0, points, sizeof(points), &number) != ERR_OK)
-		return false;
-	for (uint64_t i = 0; i < number; i++) {
-		*found = points[i];
-		if (strncmp(points[i].name, d->point, INJECT_NAME_SIZE) == 0)
-			return true;
-	}
-	return false;
+	bool armed;
+	return supervision_disarm(v->served, d->point, &armed) != ERR_OK || !armed;
 }
 
-// It can fire between the look and the disarming, so the passages are counted once more.
-bool damage_fired(const struct damage_victim *v, const struct damage *d)
+void damage_nudge(const struct damage_victim *v)
 {
-	struct inject_point_info before, after;
-	if (!d->point[0] || !point_find(v, d, &before) || before.at == 0)
-		return true;
-	(void)supervision_inject(v->served, d->point, INJECT_NONE, 1, 0);
-	return !point_find(v, d, &after) || after.passages >= before.at;
+	(void)supervision_ping(v->served);
 }
 
 // --- text

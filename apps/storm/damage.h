@@ -95,5 +95,8 @@ enum error damage_plan(struct damage_victim *victim, enum damage_class class, un
 		       struct damage *damage);
 // Does it. A kernel's death below the supervisor is answered by the next supervisor.
 enum error damage_do(const struct damage_victim *victim, const struct damage *damage);
-// Of a fault at a point: whether it has fired, or its victim has died since. If not it is disarmed, and its victim pristine.
-bool damage_fired(const struct damage_victim *victim, const struct damage *damage);
+#define DAMAGE_PASSAGES 4u // of its point until a fault fires: few, for it shall be within the work of one trial
+// Of a fault at a point: disarms it. True: it had fired before, or its victim has died since. False: the victim is pristine.
+bool damage_disarm(const struct damage_victim *victim, const struct damage *damage);
+// One request through the victim's ring and main loop: a passage of its points there.
+void damage_nudge(const struct damage_victim *victim);

@@ -35,6 +35,7 @@
 struct storm_options storm_options;
 struct storm_counts storm_counts;
 bool storm_stopping;
+bool storm_calm;
 
 static unsigned fibers_running;
 static struct fiber *main_fiber;

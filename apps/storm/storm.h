@@ -51,6 +51,7 @@ struct storm_counts {
 extern struct storm_options storm_options;
 extern struct storm_counts storm_counts;
 extern bool storm_stopping; // workers and injectors end at their next step
+extern bool storm_calm;     // campaign: the work of this trial is done; the workload goes on, slowly
 
 // splitmix64: a step of the state gives the next number.
 uint64_t storm_random(uint64_t *state);

@@ -210,6 +210,7 @@ static enum error supervisor_renew(struct shot *s)
 
 static enum error service_renew(struct shot *s)
 {
+	s->renewed = true;
 	enum error e = victim_is_supervisor(s->victim) ? supervisor_renew(s) : supervision_kill(s->victim->who.name);
 	return e == ERR_STATE ? ERR_OK : e;
 }
@@ -218,6 +219,7 @@ static enum error service_renew(struct shot *s)
 static enum error client_renew(struct shot *s, uint64_t *random)
 {
 	uint64_t code, kind = FAULT_NONE;
+	s->renewed = true;
 	enum error e = supervision_stop(s->victim->who.job);
 	if (e == ERR_NOT_FOUND && supervision_wait(s->victim->who.job, &code, &kind) == ERR_OK && s->damage.class != DAMAGE_STOP)
 		s->kind = (unsigned)kind;

@@ -9,6 +9,8 @@ struct shot {
 	uint32_t epoch, faults; // of the victim's domain before; of a kernel: its incarnation
 	bool died;              // by the fault
 	bool fired;             // of a fault at a point: it was passed
+	bool renewed;           // it was killed by us to be pristine again
+	enum error done;        // ERR_OK: the fault was put there
 	const char *activated;  // yes, no, unknown
 	unsigned kind;          // enum fault_kind of its death; FAULT_NONE: it did not die by itself
 	unsigned restarts;

@@ -19,6 +19,7 @@
 #define CHUNKS 384u // 192 KiB: through the single and into the double indirect blocks of a 1 KiB file system
 #define FILE_LIMIT (CHUNK * CHUNKS)
 #define PIECE 32768u // largest single write
+#define CALM_PAUSE_US 1000u  // between operations while victims are judged and come back: that needs the host's time too
 #define ERROR_PAUSE_US 2000u // after an error in a campaign, which goes on
 
 struct model {
@@ -352,6 +353,8 @@ void storm_work(unsigned worker)
 			verify_worker(w);
 		w->checked = check_wanted;
 		work_step(w);
+		if (storm_calm)
+			fiber_sleep_us(CALM_PAUSE_US);
 	}
 }
 

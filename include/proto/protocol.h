@@ -33,7 +33,8 @@ struct protocol {
 #define OP_RUNTIME 0xff00u
 #define RUNTIME_OP_TABLE(X)                                                                                            \
 	X(PING, IDEMPOTENT, "word -> word ; through the ring and the main loop")                                       \
-	X(INJECT, IDEMPOTENT, "enum inject_action, passage, parameter | epoch << 32; out: point name, empty: any point -> ") \
+	X(INJECT, IDEMPOTENT, "enum inject_action, passage, parameter | epoch << 32; out: point name, empty: any point -> " \
+			      "of NONE: 1 if a fault was armed there that has not fired")                        \
 	X(POINTS, IDEMPOTENT, "first -> number ; in: struct inject_point_info[]")                                      \
 	X(STATISTICS, IDEMPOTENT, "-> requests, completions, adopted, replayed, performed again")
 

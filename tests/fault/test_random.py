@@ -4,15 +4,17 @@ Short campaigns run here: faults of which clients must see nothing, in several s
 text, data and registers, one fault or a volley of them, of which no core may panic. What damage spoils in files is measured by
 `make campaign` and is no bar for a test.
 """
+import argparse
 import json
 import subprocess
 import sys
 
 from framework import FULL, ROOT, case
 
-from campaign_report import counts, per_fault, percentile, problems, report_html, rows_read, rows_write, shown
-from run_campaign import (BEGUN, DAMAGE, DEVICE, KERNEL, LINE, UNSEEN, ended, line_sum, lost_rows, misled, panics_of, rows_of,
-                          volleys_of)
+from campaign_report import (bars_table, clock_seconds, counts, markdown, outcome_table, per_fault, percentile, problems, report_html, rows_read,
+                             rows_write, shown, time_table)
+from run_campaign import (BEGUN, DAMAGE, DEVICE, KERNEL, LINE, UNSEEN, Campaign, ended, line_sum, lost_rows, misled, overdue, panics_of, rows_of,
+                          volleys_of, volleys_write)
 
 
 def run(t, faults, seed, only, classes, volley=1, victims=1):
@@ -93,12 +95,54 @@ def random_report_is_right(t):
     rows_write(path, rows)
     t.equal(rows_read(path), rows, "rows that went through the CSV file")
     batch = {"batch": 3, "seed": 33, "faults": 2, "rate": "1.0", "end": "whole", "panics": ["core 1 panics: x"],
-             "e2fsck": "damaged", "lost": 0, "changed": 0, "failed": {"wr": 2}, "command": "run campaign"}
+             "e2fsck": "damaged", "lost": 0, "changed": 0, "failed": {"wr": 2}, "command": "run campaign", "turn": "T", "damage": False,
+             "build": "0123", "begun": 100.0, "ended": 160.0}
     bad = problems([dict(rows[0], **{"class": "stop", "recovered": 0, "kernels": 1})], [batch])
     t.equal(len(bad), 5, f"problems: client errors, not recovered, a kernel beside, panic, image ({bad})")
     t.equal(problems(rows, [dict(batch, panics=[], e2fsck="clean")]), [], "problems of mutations that clients saw")
     page = report_html(rows, [batch], "T & T")
     t.check("T &amp; T" in page and page.count("<svg") == 2 and "http" not in page, "the page is whole and needs no network")
+    check_tables(t, rows, batch)
+
+
+def check_tables(t, rows, batch):
+    """Numbers where a reader looks for them."""
+    t.equal(clock_seconds([batch, dict(batch, begun=150.0, ended=190.0), dict(batch, begun=300.0, ended=301.0)]), 91.0, "seconds by the clock")
+    lines = {line[0]: line[2:] for line in outcome_table(rows)[1]}
+    t.equal(lines["all"], [11, 2, 2, 0, 0, "2 (100.0 %)", "2 (100.0 %)", 0, "1 (50.0 %)", "1 (50.0 %)"], "outcomes of all")
+    t.equal([line[1:] for line in bars_table(rows, [batch])[1][:5:4]], [["not tried", "0 of 0 faults"], ["not met", "1 of 1 machines"]], "bars")
+    lines = {line[1]: line[2:] for line in time_table(rows)[1]}
+    t.equal((lines["detect"], lines["all"]), ([1, "0.10", "0.10", "0.10"], [1, "0.19", "0.19", "0.19"]), "times")
+    t.equal(markdown((["a", "b"], [[1234, "x"]])), "| a | b |\n| --- | --- |\n| 1,234 | x |\n", "a table for docs")
+
+
+@case
+def random_campaign_goes_on(t):
+    """What a campaign that was interrupted has left: whole machines count once, others are begun again, other settings are refused."""
+    folder = t.folder / "state"
+    folder.mkdir()
+    arguments = argparse.Namespace(seed=5, batch=400, only="fs", classes="", volley=100, victims=1, work=30, kind="ext4", cores=4, folder=str(folder),
+                                   faults=1000000, jobs=2, seconds=0)
+    for number in (0, 1, 3):
+        (folder / f"batch-{number:05}.json").write_text(json.dumps({"batch": number, "faults": 40, "rows": [{"faults": 40}]}))
+    for name in ("batch-00002.part", "disk-2.img", "batch-00002.log", "batch-00002.volleys"):
+        (folder / name).write_text("a machine that was interrupted\n")
+    (folder / "batch-00003.volleys").write_text("3,1,fs,text,200000^1\n")
+    campaign = Campaign(arguments)
+    t.equal(campaign.go_on(), "", "the campaign goes on")
+    campaign.promised = {2: 0}
+    t.equal((campaign.done(), campaign.next_number()), (120, 4), "faults that count; the machine after that which was begun again")
+    campaign.promised = {}
+    t.equal(campaign.next_number(), 2, "the machine that was interrupted")
+    t.equal(sorted(p.name for p in folder.glob("*2*")), ["batch-00002.volleys"], "files of machines that were interrupted")
+    t.equal(campaign.results[0], {"batch": 0, "faults": 40}, "no rows are held")
+    volleys_write(folder / "volleys.csv", [folder])
+    t.equal((folder / "volleys.csv").read_text().splitlines()[1:], ["3,1,fs,text,200000^1"], "volleys of machines that count")
+    t.check("running already" in Campaign(arguments).go_on(), "a second campaign in the same folder")
+    campaign.claim.close()
+    t.check("other settings" in Campaign(argparse.Namespace(**dict(vars(arguments), volley=10))).go_on(), "another campaign in the same folder")
+    t.equal([overdue(1, 1, 1), overdue(61, 1, 1), overdue(1, 301, 1), overdue(1, 1, 65 << 20)],
+            ["", "silent for 60 s", "no trial began for 300 s", "more than 64 MiB on its console"], "machines that are given up")
 
 
 def near(got, expected):

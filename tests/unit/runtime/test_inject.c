@@ -69,6 +69,27 @@ static void listed(void **state)
 	assert_int_equal(info[0].action, INJECT_HANG);
 }
 
+static void disarming_says_what_was_armed(void **state)
+{
+	(void)state;
+	assert_int_equal(inject_arm("test.a", INJECT_ERROR, 1, 0), ERR_OK);
+	assert_int_equal(pass(), ERR_INJECTED);
+	assert_false(inject_disarm("test.a")); // it has fired
+	assert_int_equal(inject_arm("test.a", INJECT_ERROR, 1, 0), ERR_OK);
+	assert_true(inject_disarm("test.a"));
+	assert_false(inject_disarm("test.a"));
+	assert_int_equal(pass(), ERR_OK);
+	assert_false(inject_disarm(""));
+	assert_int_equal(inject_arm("", INJECT_ERROR, 1, 0), ERR_OK);
+	assert_true(inject_disarm(""));
+	assert_int_equal(pass(), ERR_OK);
+	assert_int_equal(inject_arm("never.1", INJECT_ERROR, 1, 0), ERR_OK); // names that were not passed yet
+	assert_int_equal(inject_arm("never.2", INJECT_ERROR, 1, 0), ERR_OK);
+	assert_true(inject_disarm("never.1"));
+	assert_false(inject_disarm("never.1"));
+	assert_true(inject_disarm("never.2")); // a free place before it hides it from nobody
+}
+
 static void orders_run_out(void **state)
 {
 	char name[16];
@@ -84,7 +105,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nth_passage_once), cmocka_unit_test(any_point), cmocka_unit_test(actions),
-		cmocka_unit_test(listed),           cmocka_unit_test(orders_run_out),
+		cmocka_unit_test(listed),           cmocka_unit_test(disarming_says_what_was_armed),
+		cmocka_unit_test(orders_run_out),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }

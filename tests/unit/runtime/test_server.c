@@ -171,6 +171,8 @@ static void script_runtime(unsigned n)
 		submit(RUNTIME_OP_STATISTICS, 0, 0);
 		submit(RUNTIME_OP_STATISTICS + 1, 0, 0);
 		strcpy((char *)client.view.out, "runtime.take");
+		assert_int_equal(inject_arm("runtime.take", INJECT_ERROR, 1000, 0), ERR_OK);
+		submit(RUNTIME_OP_INJECT, INJECT_NONE, 12);
 		submit(RUNTIME_OP_INJECT, INJECT_NONE, 12);
 		submit(RUNTIME_OP_INJECT, INJECT_ACTIONS, 12);
 		submit(RUNTIME_OP_INJECT, INJECT_NONE, 4000);
@@ -181,7 +183,8 @@ static void script_runtime(unsigned n)
 		assert_true(((struct inject_point_info *)client.view.in)->name[0] != 0);
 		assert_true(take(&c) && c.status == ERR_OK && c.result[0] >= 2);
 		assert_true(take(&c) && c.status == ERR_UNKNOWN_CALL);
-		assert_true(take(&c) && c.status == ERR_OK);
+		assert_true(take(&c) && c.status == ERR_OK && c.result[0] == 1); // it was armed
+		assert_true(take(&c) && c.status == ERR_OK && c.result[0] == 0);
 		assert_true(take(&c) && c.status == ERR_INVALID);
 		assert_true(take(&c) && c.status == ERR_NAME_TOO_LONG);
 		longjmp(finished, 1);
