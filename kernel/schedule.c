@@ -133,9 +133,15 @@ void schedule_sticky(struct domain *d)
 		csr_clear(CSR_HVIP, HVIP_VSEIP);
 }
 
+// QEMU 7.2 marks a write of fcsr in vsstatus alone: dirty is what either of the two says.
+static bool fp_is_dirty(const struct domain *d)
+{
+	return (csr_read(CSR_SSTATUS) & SSTATUS_FS) == SSTATUS_FS_DIRTY || (d->vsstatus & SSTATUS_FS) == SSTATUS_FS_DIRTY;
+}
+
 static void fp_unload(struct domain *d)
 {
-	if (d->fp && (csr_read(CSR_SSTATUS) & SSTATUS_FS) == SSTATUS_FS_DIRTY)
+	if (d->fp && fp_is_dirty(d))
 		fp_save(d);
 	csr_clear(CSR_SSTATUS, SSTATUS_FS);
 }

@@ -184,6 +184,20 @@ static void order_floats(uint64_t argument)
 	partner_exit(found[32] == (seed & 0x7f) ? 0 : PARTNER_FAILED(200, found[32]));
 }
 
+// fcsr alone is changed between two switches: an emulator may not say that the state is dirty then.
+static void order_rounding(uint64_t argument)
+{
+	for (uint64_t i = 0; i < 200; i++) {
+		uint64_t set = (argument + i) & 0x1f, found;
+		__asm__ volatile(".option push\n .option arch, +d\n csrw fcsr, %0\n .option pop" : : "r"(set));
+		kcall(CALL_yield);
+		__asm__ volatile(".option push\n .option arch, +d\n csrr %0, fcsr\n .option pop" : "=r"(found));
+		if (found != set)
+			partner_exit(PARTNER_FAILED(i + 1, found));
+	}
+	partner_exit(0);
+}
+
 // Memory of the incarnation before must be gone: .data as linked, .bss and stack clear, heap freed.
 static void order_memory(uint64_t argument)
 {
@@ -262,7 +276,7 @@ static const struct order orders[] = {
 	{"exit", order_exit},         {"zero", order_zero},       {"illegal", order_illegal},
 	{"break", order_break},       {"load", order_load},       {"store", order_store},
 	{"fetch", order_fetch},       {"stack", order_stack},     {"hyper", order_hypervisor},
-	{"firmware", order_firmware}, {"regs", order_registers},  {"floats", order_floats},
+	{"firmware", order_firmware}, {"regs", order_registers},  {"floats", order_floats}, {"rounding", order_rounding},
 	{"memory", order_memory},     {"spin", order_spin},       {"run", order_run},
 	{"sleep", order_sleep},       {"timer", order_timer},     {"yield", order_yield},
 	{"pongs", partner_pongs},     {"busy", partner_busy},     {"mute", partner_mute},

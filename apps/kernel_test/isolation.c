@@ -26,6 +26,11 @@ static void floats_are_kept(void)
 	CHECK(machine_info(test_cores - 1)->counters[INFO_TRAP_FP] >= before + 3);
 }
 
+static void rounding_is_kept(void)
+{
+	patterns("rounding");
+}
+
 // After one that used floating point, the next finds its registers clear: also in the same place after a restart.
 static void floats_do_not_leak(void)
 {
@@ -41,6 +46,7 @@ static void floats_do_not_leak(void)
 const struct kernel_test isolation_tests[] = {
 	{"isolation.registers", registers_are_kept},
 	{"isolation.floats", floats_are_kept},
+	{"isolation.rounding", rounding_is_kept},
 	{"isolation.floats.fresh", floats_do_not_leak},
 	{0, 0},
 };
