@@ -79,6 +79,7 @@ TEXT_MAX = 64 << 20  # characters of one machine's console; volleys need some 3 
 FREE_BYTES = 1 << 30 # of the folder's file system, or no machine is started
 TELL_SECONDS = 30    # between two lines of progress, where the output is no terminal
 END = re.compile(r"^CAMPAIGN faults (\d+) of \d+ seed \d+ ms \d+ faults_per_s ([\d.]+) .* end (.*)$", re.M)
+SUPERVISOR_BACK = re.compile(r"^supervisor is back as epoch (\d+) after ([\d.]+) ms \(noticed at ([\d.]+), started at ([\d.]+)\)", re.M)
 VERIFIED = re.compile(r"^CAMPAIGN verified files (\d+) errors (\d+) wrong (\d+)$", re.M)
 BEGUN = re.compile(r"^BEGIN,(\d+),(\d+),(\d+),([^,\n]*),([^,\n]*),([^,\n]*)$", re.M)
 VOLLEY = re.compile(r"^(VOLLEY,(\d+),\d+,([^,\n]*)),([0-9a-f]{4})$", re.M)
@@ -156,6 +157,13 @@ def volleys_of(text, rows):
 def sizes_of(text):
     """The faults of all trials that have begun in this piece of the console's text."""
     return sum(int(m[3]) for m in BEGUN.finditer(text))
+
+
+def supervisor_returns(text):
+    """Of each death of the supervisor, as its next incarnation tells it: us until it was noticed, then until it ran, then until it was ready.
+    A line can be on the console twice."""
+    told = {int(m[1]): [round(1000 * float(part)) for part in m.groups()[1:]] for m in SUPERVISOR_BACK.finditer(text)}
+    return [[noticed, started - noticed, ready - started] for ready, noticed, started in told.values()]
 
 
 def panics_of(text, begun):
@@ -311,7 +319,7 @@ class Batch:
                 file.writelines(f"{self.number},{n},{rows[n]['victim']},{rows[n]['class']},{pokes}\n" for n, pokes in volleys)
         verdict, words = e2fsck(image, end == "whole")
         return {"batch": self.number, "seed": self.seed, "command": self.command, "end": end, "rate": rate, "turn": self.turn.name,
-                "damage": self.turn.damages(), "build": self.build,
+                "damage": self.turn.damages(), "build": self.build, "supervisor": supervisor_returns(text),
                 "faults": sum(r["faults"] for r in rows.values()), "failed": self.failed, "lost": len(set(begun) - set(rows)), "panics": panics_of(text, begun),
                 "changed": files_changed(image), "e2fsck": verdict, "e2fsck_words": words, "rows": [rows[n] for n in sorted(rows)],
                 "verified": [int(v) for v in verified.groups()] if verified else None}

@@ -12,9 +12,9 @@ import sys
 from framework import FULL, ROOT, case
 
 from campaign_report import (bars_table, clock_seconds, counts, markdown, outcome_table, per_fault, percentile, problems, report_html, rows_read,
-                             rows_write, shown, time_table)
+                             rows_write, shown, target_table, time_table)
 from run_campaign import (BEGUN, DAMAGE, DEVICE, KERNEL, LINE, UNSEEN, Campaign, ended, line_sum, lost_rows, misled, overdue, panics_of, rows_of,
-                          volleys_of, volleys_write)
+                          supervisor_returns, volleys_of, volleys_write)
 
 
 def run(t, faults, seed, only, classes, volley=1, victims=1):
@@ -96,7 +96,7 @@ def random_report_is_right(t):
     t.equal(rows_read(path), rows, "rows that went through the CSV file")
     batch = {"batch": 3, "seed": 33, "faults": 2, "rate": "1.0", "end": "whole", "panics": ["core 1 panics: x"],
              "e2fsck": "damaged", "lost": 0, "changed": 0, "failed": {"wr": 2}, "command": "run campaign", "turn": "T", "damage": False,
-             "build": "0123", "begun": 100.0, "ended": 160.0}
+             "build": "0123", "begun": 100.0, "ended": 160.0, "supervisor": [[1000, 0, 2500]]}
     bad = problems([dict(rows[0], **{"class": "stop", "recovered": 0, "kernels": 1})], [batch])
     t.equal(len(bad), 5, f"problems: client errors, not recovered, a kernel beside, panic, image ({bad})")
     t.equal(problems(rows, [dict(batch, panics=[], e2fsck="clean")]), [], "problems of mutations that clients saw")
@@ -111,8 +111,12 @@ def check_tables(t, rows, batch):
     lines = {line[0]: line[2:] for line in outcome_table(rows)[1]}
     t.equal(lines["all"], [11, 2, 2, 0, 0, "2 (100.0 %)", "2 (100.0 %)", 0, "1 (50.0 %)", "1 (50.0 %)"], "outcomes of all")
     t.equal([line[1:] for line in bars_table(rows, [batch])[1][:5:4]], [["not tried", "0 of 0 faults"], ["not met", "1 of 1 machines"]], "bars")
-    lines = {line[1]: line[2:] for line in time_table(rows)[1]}
-    t.equal((lines["detect"], lines["all"]), ([1, "0.10", "0.10", "0.10"], [1, "0.19", "0.19", "0.19"]), "times")
+    lines = {tuple(line[:2]): line[2:] for line in time_table(rows, [batch])[1]}
+    t.equal((lines["fs", "detect"], lines["fs", "all"]), ([1, "0.10", "0.10", "0.10"], [1, "0.19", "0.19", "0.19"]), "times")
+    t.equal((("supervisor", "restart") in lines, lines["supervisor", "all"]), (False, [1, "3.50", "3.50", "3.50"]), "times of the supervisor")
+    back = "supervisor is back as epoch 3 after 3.500 ms (noticed at 1.000, started at 1.000), restart 2\n"
+    t.equal(supervisor_returns(back + "fs is back as epoch 3 after 1.0 ms (noticed at 1.0, started at 1.0)\n" + back), [[1000, 0, 2500]], "its own words, once")
+    t.equal(target_table(rows)[1], [["source", 11, 11], ["all", 11, 11]], "where faults were injected")
     t.equal(markdown((["a", "b"], [[1234, "x"]])), "| a | b |\n| --- | --- |\n| 1,234 | x |\n", "a table for docs")
 
 
