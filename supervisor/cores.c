@@ -26,6 +26,7 @@ static struct {
 	} core[CORE_MAX];
 	struct timer ping;
 	uint64_t begun;
+	struct fiber *waits; // for cores_settled, 0: nobody
 } cores;
 
 static struct info_page cores_page; // a page is too much for a fiber's stack
@@ -140,10 +141,14 @@ static void cores_arrive(unsigned core)
 	cores_mark_fenced(core);
 }
 
-void cores_event(unsigned core)
+static void cores_tell(void)
 {
-	if (core >= services_cores() || core == self_core())
-		return;
+	if (cores.waits && cores_settled())
+		fiber_wake(cores.waits);
+}
+
+static void cores_look(unsigned core)
+{
 	struct core_record *c = &cores.core[core];
 	bool online = cores_online(core);
 	if (online && c->incarnation == 0) {
@@ -156,14 +161,22 @@ void cores_event(unsigned core)
 	}
 }
 
+void cores_event(unsigned core)
+{
+	if (core >= services_cores() || core == self_core())
+		return;
+	cores_look(core);
+	cores_tell();
+}
+
 static void cores_ping(struct timer *timer)
 {
 	for (unsigned core = 0; core < services_cores(); core++) {
 		struct core_record *c = &cores.core[core];
 		if (c->fenced) // it may have stopped since
 			kcall(CALL_core_reboot, core);
-		if (c->incarnation == 0 && self_restarted() && cores_online(core))
-			cores_event(core);
+		if (core != self_core() && c->incarnation == 0 && self_restarted() && cores_online(core))
+			cores_look(core);
 		if (c->lost && c->lives && cores_online(core) && cores_page.incarnation == c->incarnation)
 			cores_return(core);
 		if (core == self_core() || c->lost || c->incarnation == 0)
@@ -173,6 +186,7 @@ static void cores_ping(struct timer *timer)
 			cores_silent(core);
 	}
 	services_advance(); // what waited for a core
+	cores_tell();
 	print_pump();
 	timer_arm(timer, time_now() + time_ticks_from_us(CORES_PING_MS * 1000ull));
 }
@@ -183,6 +197,14 @@ bool cores_settled(void)
 	for (unsigned core = 0; core < services_cores() && self_restarted(); core++)
 		settled &= cores.core[core].incarnation != 0 || cores.core[core].fenced;
 	return settled || time_us_from_ticks(time_now() - cores.begun) > CORES_RETURN_MS * 1000ull;
+}
+
+void cores_await(void)
+{
+	cores.waits = fiber_self();
+	while (!cores_settled())
+		fiber_park();
+	cores.waits = 0;
 }
 
 void cores_begin(void)

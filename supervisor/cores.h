@@ -26,4 +26,5 @@ unsigned cores_state(unsigned core);
 bool cores_usable(unsigned core); // its kernel answers
 // False while a restarted supervisor does not know yet what runs on some core.
 bool cores_settled(void);
+void cores_await(void); // until then, on a fiber
 uint32_t cores_reboots(unsigned core);

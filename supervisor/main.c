@@ -130,7 +130,6 @@ int program_main(void)
 	for (unsigned core = 0; core < services_cores(); core++)
 		cores_event(core); // what came meanwhile was heard by nobody
 	supervisor_settle();
-	while (!cores_settled()) // whoever asks about a job there would be told that there is none
-		fiber_sleep_us(1000);
+	cores_await(); // whoever asks about a job there would be told that there is none
 	return (int)server_run(&requests_server);
 }

@@ -436,6 +436,15 @@ static struct service *services_entry_for(const char name[NAME_SIZE])
 	return s;
 }
 
+// Our former incarnation was putting another image into it. It keeps its channels, so that its clients see a restart; which image
+// that was, nobody has told us: its first goes in.
+static void services_adopt_replaced(struct service *s)
+{
+	say("supervisor: %.16s has half of another image: its first goes in again", s->record->name);
+	s->replace = true;
+	restart_now(s);
+}
+
 static enum error services_adopt_domain(unsigned core, unsigned domain, const struct info_domain *info)
 {
 	char why[SERVICES_WHY];
@@ -443,7 +452,8 @@ static enum error services_adopt_domain(unsigned core, unsigned domain, const st
 	struct kernel_result opened = kcall(CALL_domain_open, core, domain);
 	if (opened.error)
 		return opened.error;
-	struct service *s = info->state == DOMAIN_CREATED ? 0 : services_entry_for(info->name);
+	bool created = info->state == DOMAIN_CREATED;
+	struct service *s = created && opened.value[1] == 0 ? 0 : services_entry_for(info->name);
 	if (!s || image_program(services.image, s->image, &program, why, sizeof why)) {
 		kcall(CALL_domain_destroy, opened.value[0]); // half made by our former incarnation, or nobody's
 		return ERR_OK;
@@ -452,6 +462,10 @@ static enum error services_adopt_domain(unsigned core, unsigned domain, const st
 	if (s->record->device > DEVICE_UART)
 		s->domain.device = pci_device_find(s->record->device, s->record->device_index);
 	s->epoch = (uint32_t)opened.value[1];
+	if (created) {
+		services_adopt_replaced(s);
+		return ERR_OK;
+	}
 	s->phase = s->record->serves_count ? PHASE_STARTING : PHASE_UP;
 	if (s->record->flags & SERVICE_FLAG_APP)
 		s->job = jobs_number(core, domain, s->epoch);

@@ -38,6 +38,8 @@ unsigned fake_inject_passages;
 bool fake_restarted;
 bool fake_old_kernel;
 uint32_t inject_any;
+void (*fake_while_parked)(void);
+static bool fake_woken;
 
 static struct fake_domain fake_domains[FAKE_DOMAINS];
 static struct {
@@ -420,6 +422,25 @@ void fake_advance_ms(uint64_t ms)
 void fiber_sleep_us(uint64_t us)
 {
 	fake_now += us * FAKE_TICKS_PER_US;
+}
+
+// The test's only fiber: while it waits, the test's events come.
+struct fiber *fiber_self(void)
+{
+	return (struct fiber *)&fake_now;
+}
+
+void fiber_park(void)
+{
+	fake_woken = false;
+	fake_while_parked();
+	assert_true(fake_woken); // else it waits for ever
+}
+
+void fiber_wake(struct fiber *fiber)
+{
+	assert_ptr_equal(fiber, &fake_now);
+	fake_woken = true;
 }
 
 unsigned self_core(void)

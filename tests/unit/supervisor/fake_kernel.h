@@ -57,6 +57,8 @@ extern unsigned fake_inject_passages;
 extern bool fake_restarted;
 extern bool fake_old_kernel;      // cannot forget segments
 
+extern void (*fake_while_parked)(void); // the events that come while the fiber waits
+
 void fake_reset(void);
 struct fake_domain *fake_find(const char *name); // the living one of that name; 0
 struct fake_domain *fake_at(uint64_t core, uint64_t index);

@@ -849,6 +849,35 @@ static void test_restarted_and_a_core_is_fenced_off(void **state)
 	assert_non_null(strstr(boot_said(), "blk is held: a core that is fenced off may still drive its device"));
 }
 
+static void boot_core_returns(void)
+{
+	fake_reborn(2, true);
+	watch_event(EVENT_CORE, 2, 0, 0);
+}
+
+static void boot_time_passes(void)
+{
+	fake_advance_ms(CORES_RETURN_MS + CORES_PING_MS);
+}
+
+// Nobody is served before all cores are known, or given up: an event ends the wait, or the clock of the pings.
+static void test_restarted_serves_when_cores_are_known(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	for (unsigned never = 0; never < 2; never++) {
+		fake_reset();
+		boot_whole(s);
+		fake_lost[2] = true;
+		boot_supervisor_dies();
+		cores_begin();
+		fake_while_parked = never ? boot_time_passes : boot_core_returns;
+		cores_await();
+		assert_int_equal(cores_usable(2), !never);
+	}
+}
+
 // The kernels never say what became of it.
 static void test_restarted_does_not_wait_for_ever(void **state)
 {
@@ -1011,6 +1040,7 @@ static void test_adopt_half_made(void **state)
 	services_advance();
 	boot_is_ready("console");
 	fake_find("blk")->state = DOMAIN_CREATED; // created, not started
+	fake_find("blk")->epoch = 0;
 	boot_supervisor_dies();
 	cores_begin();
 	assert_int_equal(services_count_adopted(), 1);
@@ -1019,6 +1049,24 @@ static void test_adopt_half_made(void **state)
 	boot_is_ready("blk");
 	boot_is_ready("fs");
 	assert_true(services_settled());
+}
+
+// It had run, and another image was going in: it keeps its channels, and gets its own image.
+static void test_adopt_half_replaced(void **state)
+{
+	(void)state;
+	boot_default();
+	struct fake_domain *fs = fake_find("fs");
+	fs->state = DOMAIN_CREATED;
+	fs->loaded = fs->ready = fs->mapped = false;
+	boot_supervisor_dies();
+	cores_begin();
+	services_advance();
+	boot_traced("stop:fs unregister:fs restore:fs forget:fs start:fs");
+	boot_is_ready("fs");
+	assert_int_equal(boot_service("fs")->epoch, 2);
+	assert_int_equal(fake_published("fs"), SERVICE_UP);
+	assert_false(fs->told_final);
 }
 
 // An app of the start runs once, whether it still runs when the supervisor dies or not; a service is there always.
@@ -1141,7 +1189,9 @@ int main(void)
 		cmocka_unit_test_setup(test_restart_again_while_starting, boot_setup),
 		cmocka_unit_test_setup(test_adopt_running, boot_setup),
 		cmocka_unit_test_setup(test_adopt_in_the_middle_of_a_restart, boot_setup),
+		cmocka_unit_test_setup(test_restarted_serves_when_cores_are_known, boot_setup),
 		cmocka_unit_test_setup(test_adopt_half_made, boot_setup),
+		cmocka_unit_test_setup(test_adopt_half_replaced, boot_setup),
 		cmocka_unit_test_setup(test_adopt_does_not_start_apps_again, boot_setup),
 		cmocka_unit_test_setup(test_jobs, boot_setup),
 		cmocka_unit_test_setup(test_jobs_spread_and_end, boot_setup),
