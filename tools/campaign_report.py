@@ -157,13 +157,15 @@ def bars_table(rows, batches):
     sound = [b for b in batches if not b["damage"]]
 
     def line(claim, broken, whole, what):
-        return [claim, "met" if broken == 0 and whole else "not met" if whole else "not tried", f"{broken:,} of {whole:,} {what}"]
+        part = f" ({100 * broken / whole:.1f} %)" if broken and whole else ""
+        return [claim, "met" if broken == 0 and whole else "not met" if whole else "not tried", f"{broken:,} of {whole:,} {what}{part}"]
     return (["bar", "", "exceptions"], [
         line("Of faults at points, failing disks and dying kernels clients see no error", sum(r["errors"] > 0 for r in clean), len(clean), "faults"),
         line("and no wrong byte", sum(r["wrong"] > 0 for r in clean), len(clean), "faults"),
         line("and all are recovered from", sum(not r["recovered"] for r in clean), len(clean), "faults"),
         line("and each image is sound by e2fsck", sum(b["e2fsck"] != "clean" for b in sound), len(sound), "machines"),
         line("No core panics that was not asked to", sum(len(b["panics"]) for b in batches), len(batches), "machines"),
+        line("and no kernel dies beside a victim", sum(r["kernels"] > 0 for r in rows), len(rows), "rows"),
         line("Damage of a server spoils no image", sum(b["e2fsck"] == "damaged" for b in batches if b["damage"]), len(batches) - len(sound), "machines"),
         line("Damage of a server is recovered from", sum(not r["recovered"] for r in damage), len(damage), "volleys"),
         line("Damage of a server spoils no byte unnoticed", sum(r["wrong"] > 0 for r in damage), len(damage), "volleys"),

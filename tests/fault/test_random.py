@@ -110,7 +110,7 @@ def check_tables(t, rows, batch):
     t.equal(clock_seconds([batch, dict(batch, begun=150.0, ended=190.0), dict(batch, begun=300.0, ended=301.0)]), 91.0, "seconds by the clock")
     lines = {line[0]: line[2:] for line in outcome_table(rows)[1]}
     t.equal(lines["all"], [11, 2, 2, 0, 0, "2 (100.0 %)", "2 (100.0 %)", 0, "1 (50.0 %)", "1 (50.0 %)"], "outcomes of all")
-    t.equal([line[1:] for line in bars_table(rows, [batch])[1][:5:4]], [["not tried", "0 of 0 faults"], ["not met", "1 of 1 machines"]], "bars")
+    t.equal([line[1:] for line in bars_table(rows, [batch])[1][:5:4]], [["not tried", "0 of 0 faults"], ["not met", "1 of 1 machines (100.0 %)"]], "bars")
     lines = {tuple(line[:2]): line[2:] for line in time_table(rows, [batch])[1]}
     t.equal((lines["fs", "detect"], lines["fs", "all"]), ([1, "0.10", "0.10", "0.10"], [1, "0.19", "0.19", "0.19"]), "times")
     t.equal((("supervisor", "restart") in lines, lines["supervisor", "all"]), (False, [1, "3.50", "3.50", "3.50"]), "times of the supervisor")
