@@ -8,6 +8,7 @@ import csv
 import html
 from collections import Counter
 from math import log10, sqrt
+from time import gmtime, strftime
 
 COLUMNS = ["batch", "seed", "number", "trial", "faults", "victim", "class", "detail", "activated", "manifested", "restarts",
            "others", "kernels", "recovered", "errors", "wrong", "error", "detect_us", "teardown_us", "restart_us", "replay_us", "whole_us"]
@@ -398,7 +399,8 @@ def bars_html(rows, batches):
 
 
 def report_html(rows, batches, title):
-    builds = sorted({b["build"] for b in batches})
+    builds, hosts = (", ".join(sorted({b[what] for b in batches})) for what in ("build", "host"))
+    days = sorted({strftime("%Y-%m-%d", gmtime(b["begun"])) for b in batches})
     sections = [
         ("Bars", bars_html(rows, batches)),
         ("Outcomes by class of fault", WORDS + html_table(outcome_table(rows))),
@@ -416,6 +418,6 @@ def report_html(rows, batches, title):
     ]
     body = "".join(f"<h2>{name}</h2>\n{text}\n" for name, text in sections)
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
-            f"<style>{STYLE}</style></head><body>\n<h1>{html.escape(title)}</h1>\n<p>{headline(rows, batches)}. "
-            f"{'Build' if len(builds) == 1 else 'Builds'} <code>{html.escape(', '.join(builds))}</code> (kernel and boot image, SHA-256). More words about all this: docs/faults.md. "
+            f"<style>{STYLE}</style></head><body>\n<h1>{html.escape(title)}</h1>\n<p>{headline(rows, batches)}, {' to '.join(days[:1] + days[1:][-1:])}. "
+            f"Planaria {html.escape(builds)} (SHA-256 of kernel and boot image) on {html.escape(hosts)}. More words about all this: docs/faults.md. "
             f"Every row: faults.csv; every place and mask of each volley: volleys.csv.</p>\n{body}</body></html>\n")

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 from campaign_report import COLUMNS, NUMBERS, counts, problems, report_html, report_markdown, rows_write  # noqa: E402
 from disk import default_tree, make_disk  # noqa: E402
-from qemu import RESTARTED, Machine, MachineError, Options  # noqa: E402
+from qemu import RESTARTED, Machine, MachineError, Options, qemu_version  # noqa: E402
 
 UNSEEN = "stop,hang,error,reply,bell"
 DAMAGE = "source,destination,pointer,branch,invert,immediate,drop,text,data,heap,stack,register,ring,probe"
@@ -232,6 +232,7 @@ class Batch:
         a = campaign.arguments
         self.turn = turn = campaign.turns[number % len(campaign.turns)]
         self.build = campaign.build
+        self.host = f"{qemu_version()}, {campaign.arguments.cores} cores, {campaign.arguments.kind}"
         self.device = turn.classes == DEVICE
         self.faults = max(1, min(turn.faults(), wanted))
         words = [f"--faults {self.faults}", f"--seed {self.seed}", f"--only {turn.only}", f"--work {a.work}",
@@ -319,7 +320,7 @@ class Batch:
                 file.writelines(f"{self.number},{n},{rows[n]['victim']},{rows[n]['class']},{pokes}\n" for n, pokes in volleys)
         verdict, words = e2fsck(image, end == "whole")
         return {"batch": self.number, "seed": self.seed, "command": self.command, "end": end, "rate": rate, "turn": self.turn.name,
-                "damage": self.turn.damages(), "build": self.build, "supervisor": supervisor_returns(text),
+                "damage": self.turn.damages(), "build": self.build, "host": self.host, "supervisor": supervisor_returns(text),
                 "faults": sum(r["faults"] for r in rows.values()), "failed": self.failed, "lost": len(set(begun) - set(rows)), "panics": panics_of(text, begun),
                 "changed": files_changed(image), "e2fsck": verdict, "e2fsck_words": words, "rows": [rows[n] for n in sorted(rows)],
                 "verified": [int(v) for v in verified.groups()] if verified else None}
@@ -348,10 +349,12 @@ def write_whole(path, text):
 
 
 def build_of(*paths):
+    """What is run: the commit where there is one (with a + if files differ from it), and the sum of the images."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(Path(path).read_bytes())
-    return digest.hexdigest()[:12]
+    commit = subprocess.run(["git", "describe", "--always", "--dirty=+", "--abbrev=12"], capture_output=True, text=True).stdout.strip()
+    return f"{commit or 'no commit'}, images {digest.hexdigest()[:12]}"
 
 
 def states(folders):

@@ -96,7 +96,7 @@ def random_report_is_right(t):
     t.equal(rows_read(path), rows, "rows that went through the CSV file")
     batch = {"batch": 3, "seed": 33, "faults": 2, "rate": "1.0", "end": "whole", "panics": ["core 1 panics: x"],
              "e2fsck": "damaged", "lost": 0, "changed": 0, "failed": {"wr": 2}, "command": "run campaign", "turn": "T", "damage": False,
-             "build": "0123", "begun": 100.0, "ended": 160.0, "supervisor": [[1000, 0, 2500]]}
+             "build": "0123", "host": "QEMU", "begun": 100.0, "ended": 160.0, "supervisor": [[1000, 0, 2500]]}
     bad = problems([dict(rows[0], **{"class": "stop", "recovered": 0, "kernels": 1})], [batch])
     t.equal(len(bad), 5, f"problems: client errors, not recovered, a kernel beside, panic, image ({bad})")
     t.equal(problems(rows, [dict(batch, panics=[], e2fsck="clean")]), [], "problems of mutations that clients saw")
