@@ -64,6 +64,10 @@ struct complaint_record {
 };
 
 struct core {
+	struct domain *current;      // whose CSRs are loaded; may be gone: 0
+	uint64_t file_owner_blocked; // bit g: hgeie is set for it
+	uint64_t company;            // HSTATUS_VTW while others want the core
+	struct info_page *info;
 	const struct plan *plan;
 	core_id_t id;
 	uint32_t core_count;
@@ -73,7 +77,6 @@ struct core {
 	paddr_t memory; // from here on frames are for domains; before it lies what the kernel itself needs
 	paddr_t imsic;
 	uint64_t image_copy; // physical
-	struct info_page *info;
 	struct page_table table;
 	struct frames frames;
 	struct deadlines deadlines;
@@ -85,9 +88,8 @@ struct core {
 	struct run_link run_links[DOMAIN_MAX];
 	struct domain *domains[DOMAIN_MAX];
 	uint32_t generations[DOMAIN_MAX]; // of each place, so that an old handle is told from a new one
-	struct domain *current;           // whose CSRs are loaded; may be gone: 0
 	uint64_t files_free;              // bit g: guest file g has no domain
-	uint64_t file_owner_blocked;      // bit g: hgeie is set for it
+	uint64_t tickets;                 // calls of endpoints so far that had to wait
 	struct domain *file_owner[GUEST_FILE_MAX + 1];
 	uint32_t jobs;     // bit i: domain i has chunked work
 	uint32_t notices;  // bit i: domain i has something to tell another kernel

@@ -11,6 +11,7 @@
 #include "boot/plan.h"
 #include "kernel/call.h"
 #include "kernel/channel.h"
+#include "kernel/endpoint.h"
 #include "kernel/kernel.h"
 #include "kernel/schedule.h"
 #include <string.h>
@@ -28,7 +29,7 @@ static bool record_is_sound(const struct core *core, const struct domain *d, uns
 	if (at % PAGE_SIZE != 0 || at < core->memory || at >= end - DOMAIN_PAGES * PAGE_SIZE)
 		return false;
 	return d->index == index && (d->core == former || d->core == core) && d->generation == former->generations[index] &&
-	       d->state > DOMAIN_FREE && d->state <= DOMAIN_DYING && d->priority < RUN_PRIORITIES &&
+	       d->state > DOMAIN_FREE && d->state <= DOMAIN_DYING && d->base_priority < RUN_PRIORITIES &&
 	       d->segment_count <= SEGMENT_MAX && (d->epoch || !d->supervisor) && // a supervisor of epoch 0 would begin the system anew
 	       (d->file == 0 || (d->file <= GUEST_FILE_MAX && (core->files_free & 1ul << d->file)));
 }
@@ -64,7 +65,7 @@ static bool heap_claim(const struct domain *d)
 static bool may_go_on(const struct core *core, const struct domain *d)
 {
 	const struct core *former = core->former;
-	bool opens = d->state == DOMAIN_CALLING && d->call_number == CALL_channel_open;
+	bool opens = d->state == DOMAIN_CALLING && (d->callee || d->call_number == CALL_channel_open);
 	bool runs = d->state == DOMAIN_READY || d->state == DOMAIN_RUNNING || d->state == DOMAIN_BLOCKED || opens;
 	return runs && d != former->current && d != former->serving && d->job.kind == JOB_NONE && !d->unclean && !d->supervisor &&
 	       d->window_count == 0 && !(d->flags & DOMAIN_FLAG_DMA) && d->line_used < sizeof(d->line) && core->young < YOUNG_MAX;
@@ -77,7 +78,10 @@ static void registers_keep(const struct domain *d)
 	memcpy(fresh.f, d->f, sizeof(fresh.f));
 	memcpy(fresh.sticky, d->sticky, sizeof(fresh.sticky));
 	memcpy(fresh.line, d->line, sizeof(fresh.line));
-	memcpy(&fresh.vsstatus, &d->vsstatus, offsetof(struct domain, sticky) - offsetof(struct domain, vsstatus));
+	memcpy(&fresh.vsstatus, &d->vsstatus, offsetof(struct domain, timer) - offsetof(struct domain, vsstatus));
+	memcpy(&fresh.vsepc, &d->vsepc, offsetof(struct domain, sticky) - offsetof(struct domain, vsepc));
+	memcpy(fresh.doors, d->doors, sizeof(fresh.doors));
+	fresh.serves = d->serves;
 	fresh.hvip = d->hvip & 1ul << INTERRUPT_VS_SOFT;
 	fresh.hstatus = domain_hstatus(d);
 	fresh.fp = d->fp;
@@ -91,6 +95,9 @@ static void registers_keep(const struct domain *d)
 	fresh.state = DOMAIN_CREATED;
 	if (d->state == DOMAIN_CALLING) { // its end is given up (channel_claim_all)
 		memset(&fresh.x[10], 0, 6 * sizeof(fresh.x[0]));
+		fresh.x[10] = d->callee ? ERR_RESTARTED : ERR_AGAIN;
+		fresh.x[12] = d->callee != 0; // it may have been received
+	} else if (d->receiving) {
 		fresh.x[10] = ERR_AGAIN;
 	}
 }
@@ -99,8 +106,9 @@ static bool record_claim(struct core *core, const struct domain *d)
 {
 	memset(&fresh, 0, sizeof(fresh));
 	domain_fill(&fresh, core, d->index);
-	fresh.priority = d->priority;
+	fresh.priority = fresh.base_priority = d->base_priority;
 	fresh.file = d->file;
+	fresh.file_bit = d->file ? 1ul << d->file : 0;
 	fresh.flags = d->flags;
 	fresh.generation = d->generation;
 	fresh.epoch = d->epoch;
@@ -185,6 +193,7 @@ static bool went_on(struct domain *d)
 		d->unclean = true;
 		return false;
 	}
+	endpoint_check_doors(d);
 	schedule_ready(d);
 	domain_info_update(d);
 	return true;

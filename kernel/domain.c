@@ -6,6 +6,7 @@
 #include "boot/plan.h"
 #include "kernel/call.h"
 #include "kernel/channel.h"
+#include "kernel/endpoint.h"
 #include "kernel/interrupt.h"
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
@@ -130,10 +131,13 @@ void domain_fill(struct domain *d, struct core *core, unsigned index)
 	d->core = core;
 	d->index = (uint8_t)index;
 	d->kernel_sp = core->partition + PARTITION_STACK_TOP;
+	d->ran = &core->info->domains[index].run_ticks;
+	doors_clear(d->doors);
 	d->window_top = GPA_DEVICE;
 	d->identities[0] = (1ul << IDENTITY_DEVICE) - 1; // 0 is none, 1 is the kernel's
 	d->frames_used = DOMAIN_PAGES;
 	d->timer.kind = DEADLINE_DOMAIN_TIMER;
+	d->timer.time = DEADLINE_NEVER;
 	d->deadline.kind = DEADLINE_CALL;
 	d->tick.kind = DEADLINE_WATCH;
 	d->timer.index = d->deadline.index = d->tick.index = d->index;
@@ -173,13 +177,14 @@ enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota
 	memset(d, 0, sizeof(*d));
 	domain_fill(d, core, place);
 	d->generation = ++core->generations[place];
-	d->priority = (uint8_t)priority;
+	d->priority = d->base_priority = (uint8_t)priority;
 	d->flags = flags;
 	d->state = DOMAIN_CREATED;
 	d->name[0] = name[0];
 	d->name[1] = name[1];
 	d->frames_quota = quota;
 	d->file = (uint8_t)file_take(core, d, flags);
+	d->file_bit = d->file ? 1ul << d->file : 0;
 	core->domains[place] = d;
 	domain_file_clear(d);
 	enum error error = domain_root(d);
@@ -217,6 +222,7 @@ void domain_begin(struct domain *d, uint64_t entry, uint64_t sp)
 	d->x[0] = entry;
 	d->x[2] = sp;
 	d->epoch++;
+	endpoint_begun(d);
 	d->ready = false;
 	d->event_ping = false;
 	if (!d->supervisor) // it reads its own to tell why it died
@@ -263,6 +269,7 @@ void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_
 	if (d->state == DOMAIN_STOPPED || d->state == DOMAIN_DYING)
 		return;
 	schedule_remove(d);
+	endpoint_halted(d);
 	deadline_cancel(&d->core->deadlines, &d->deadline);
 	deadline_cancel(&d->core->deadlines, &d->tick);
 	job_drop(d);
@@ -303,7 +310,7 @@ void domain_info_update(struct domain *d)
 	memcpy(line->name, d->name, NAME_SIZE);
 	line->state = d->state;
 	line->epoch = d->epoch;
-	line->priority = d->priority;
+	line->priority = d->base_priority;
 	line->guest_file = d->file;
 	line->frames = (uint32_t)d->frames_used;
 	line->faults = d->faults;
@@ -439,6 +446,7 @@ void domain_segments_forget(struct domain *d)
 		domain_frames_free(d, d->segments[i].frames, d->segments[i].pages);
 	}
 	d->segment_count = 0;
+	d->serves = false; // its next incarnations do, if the program does
 }
 
 static void windows_free(struct domain *d)
@@ -455,6 +463,7 @@ void domain_destroy_begin(struct domain *d)
 	domain_halt(d, FAULT_KILLED, 0, 0, 0);
 	d->report = false;
 	job_drop(d);
+	endpoint_destroyed(d);
 	heap_free(d);
 	domain_segments_forget(d);
 	windows_free(d);

@@ -9,6 +9,7 @@
 #include "abi/event.h"
 #include "abi/fault.h"
 #include "core-local/core.h"
+#include "core-local/door.h"
 #include "kernel/riscv/csr.h"
 #include "kernel/riscv/frame.h"
 #include <stddef.h>
@@ -109,13 +110,38 @@ struct domain {
 	uint64_t x[32];     // frame.h: x[0] is the pc
 	uint64_t kernel_sp; // frame.h
 	uint64_t f[33];     // frame.h
-	bool fp;            // has used floating point since it started
-
+	// From here to `doors`: what the fast path of endpoint calls uses (frame.h has the offsets).
 	struct core *core;
+	struct domain *reply_to; // whom the fast path may answer: its caller, while there is nothing else to do
+	struct domain *callee;   // in whose call it waits
+	uint64_t file_bit;       // of its guest file in hgeie, 0: none
+	uint64_t *ran;           // its run_ticks in the info page
+	uint64_t run_since;
+	uint64_t running_as;     // running_domain and running_epoch of the info page
+	uint64_t hgatp;
+	uint64_t hstatus; // without VTW
+	uint64_t vsstatus, vsie, vstvec, vsscratch, vstimecmp;
+	struct deadline timer;   // vstimecmp while not running; time is DEADLINE_NEVER when it is not armed
+	uint8_t state;           // enum domain_state
+	bool open;               // waits for calls, and the fast path may bring one
+	bool receiving;          // waits for calls
+	bool plain;              // neither floating point nor sticky identities: the fast path may switch it
+	uint8_t priority;        // at which it runs: its own, or donated
+	uint8_t base_priority;
 	uint8_t index;
-	uint8_t priority;
 	uint8_t file; // guest file, 0: none
-	uint8_t state; // enum domain_state
+	struct door doors[ENDPOINT_DOORS];
+
+	struct domain *client; // whom it serves, when only the slow path may answer
+	uint32_t waiting;      // bit: caller on this core that was not received yet
+	uint64_t ticket;       // of its own call: their order, and what names a kept one
+	uint64_t call_badge;
+	bool received; // its call has reached the server
+	bool kept;     // and the server answers later
+	bool serves;   // its program takes calls: over restarts
+	bool lost;     // will not come back
+	bool fp;       // has used floating point since it started
+
 	uint32_t flags;
 	uint32_t generation;
 	epoch_t epoch;
@@ -124,13 +150,10 @@ struct domain {
 	unsigned futile; // supervisor: deaths in a row before it was ready
 	bool ready;
 
-	uint64_t hgatp;
-	uint64_t hstatus; // without VTW
 	uint64_t hvip; // VSSIP, which the domain sets and clears by sip; VSEIP is made of `sticky`
-	uint64_t vsstatus, vsie, vstvec, vsscratch, vsepc, vscause, vstval, vsiselect, vstimecmp;
+	uint64_t vsepc, vscause, vstval, vsiselect;
 	uint64_t scounteren, senvcfg; // no VS copies: the domain writes the hart's
 	uint64_t sticky[4]; // identities rung while there is no guest file
-	uint64_t run_since;
 
 	struct page_table table;
 	enum error table_error; // why there was no frame for a table
@@ -153,7 +176,6 @@ struct domain {
 	bool report; // the supervisor must be told
 	uint64_t identities[4]; // in use
 
-	struct deadline timer;    // vstimecmp while not running
 	struct deadline deadline; // of a call to another kernel
 	struct deadline tick;     // of the watch
 	struct watch watch;
@@ -172,6 +194,40 @@ struct domain {
 };
 _Static_assert(offsetof(struct domain, kernel_sp) == FRAME_KERNEL_SP, "frame.h: kernel stack pointer");
 _Static_assert(offsetof(struct domain, f) == FRAME_FP, "frame.h: floating-point registers");
+#define FRAME_SAYS(type, field, offset) _Static_assert(offsetof(struct type, field) == (offset), "frame.h: " #offset)
+FRAME_SAYS(domain, core, DOMAIN_CORE);
+FRAME_SAYS(domain, reply_to, DOMAIN_REPLY_TO);
+FRAME_SAYS(domain, callee, DOMAIN_CALLEE);
+FRAME_SAYS(domain, file_bit, DOMAIN_FILE_BIT);
+FRAME_SAYS(domain, ran, DOMAIN_RAN);
+FRAME_SAYS(domain, run_since, DOMAIN_RUN_SINCE);
+FRAME_SAYS(domain, running_as, DOMAIN_RUNNING_AS);
+FRAME_SAYS(domain, hgatp, DOMAIN_HGATP);
+FRAME_SAYS(domain, hstatus, DOMAIN_HSTATUS);
+FRAME_SAYS(domain, vsstatus, DOMAIN_VSSTATUS);
+FRAME_SAYS(domain, vsie, DOMAIN_VSIE);
+FRAME_SAYS(domain, vstvec, DOMAIN_VSTVEC);
+FRAME_SAYS(domain, vsscratch, DOMAIN_VSSCRATCH);
+FRAME_SAYS(domain, vstimecmp, DOMAIN_VSTIMECMP);
+FRAME_SAYS(domain, timer.time, DOMAIN_TIMER_TIME);
+FRAME_SAYS(domain, state, DOMAIN_STATE);
+FRAME_SAYS(domain, open, DOMAIN_OPEN);
+FRAME_SAYS(domain, receiving, DOMAIN_RECEIVING);
+FRAME_SAYS(domain, plain, DOMAIN_PLAIN);
+FRAME_SAYS(domain, priority, DOMAIN_PRIORITY);
+FRAME_SAYS(domain, doors, DOMAIN_DOORS);
+FRAME_SAYS(door, match, DOOR_MATCH);
+FRAME_SAYS(door, server, DOOR_SERVER);
+FRAME_SAYS(door, badge, DOOR_BADGE);
+_Static_assert(ENDPOINT_DOORS == 1 << DOOR_PLACE_BITS && DOMAIN_RUNNING == DOMAIN_STATE_RUNNING &&
+	       DOMAIN_BLOCKED == DOMAIN_STATE_BLOCKED && DOMAIN_CALLING == DOMAIN_STATE_CALLING, "frame.h: states, doors");
+_Static_assert(sizeof(struct door) == 1 << DOOR_SHIFT, "frame.h: size of a door");
+FRAME_SAYS(core, current, CORE_CURRENT);
+FRAME_SAYS(core, file_owner_blocked, CORE_FILES_BLOCKED);
+FRAME_SAYS(core, company, CORE_COMPANY);
+FRAME_SAYS(core, info, CORE_INFO);
+FRAME_SAYS(info_page, running_domain, INFO_RUNNING);
+FRAME_SAYS(info_page, counters[INFO_CALLS], INFO_CALLS_FAST);
 
 #define DOMAIN_PAGES ((sizeof(struct domain) + PAGE_SIZE - 1) / PAGE_SIZE)
 

@@ -5,6 +5,7 @@
 #include "boot/plan.h"
 #include "kernel/call.h"
 #include "kernel/channel.h"
+#include "kernel/endpoint.h"
 #include "kernel/interrupt.h"
 #include "kernel/kernel.h"
 #include "kernel/reboot.h"
@@ -104,6 +105,8 @@ enum error call_domain_unregister(struct invocation *c)
 	if (c->target->state != DOMAIN_STOPPED && c->target->state != DOMAIN_CREATED)
 		return ERR_STATE;
 	channel_unregister_all(c->target, c->arg[1] != 0);
+	if (c->arg[1])
+		endpoint_lost(c->target);
 	return ERR_OK;
 }
 

@@ -3,6 +3,7 @@
 #include "core-local/info.h"
 #include "boot/plan.h"
 #include "kernel/call.h"
+#include "kernel/endpoint.h"
 #include "kernel/interrupt.h"
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
@@ -58,13 +59,35 @@ static void enqueue(struct domain *d)
 	run_queue_push(&d->core->run, d->index, d->priority);
 }
 
+static void enqueue_first(struct domain *d)
+{
+	d->state = DOMAIN_READY;
+	run_queue_push_front(&d->core->run, d->index, d->priority);
+}
+
+static void timer_cancel(struct domain *d)
+{
+	deadline_cancel(&d->core->deadlines, &d->timer);
+	d->timer.time = DEADLINE_NEVER;
+}
+
 void schedule_wake(struct domain *d)
 {
 	if (d->state != DOMAIN_BLOCKED)
 		return;
 	guest_interrupt_enable(d, false);
-	deadline_cancel(&d->core->deadlines, &d->timer);
+	timer_cancel(d);
+	endpoint_interrupted(d);
 	enqueue(d);
+}
+
+void schedule_wake_first(struct domain *d)
+{
+	if (d->state != DOMAIN_BLOCKED)
+		return;
+	guest_interrupt_enable(d, false);
+	timer_cancel(d);
+	enqueue_first(d);
 }
 
 void schedule_ready(struct domain *d)
@@ -73,12 +96,18 @@ void schedule_ready(struct domain *d)
 		enqueue(d);
 }
 
+void schedule_ready_first(struct domain *d)
+{
+	if (d->state == DOMAIN_CALLING)
+		enqueue_first(d);
+}
+
 void schedule_remove(struct domain *d)
 {
 	if (d->state == DOMAIN_READY)
 		run_queue_remove(&d->core->run, d->index);
 	guest_interrupt_enable(d, false);
-	deadline_cancel(&d->core->deadlines, &d->timer);
+	timer_cancel(d);
 	d->state = DOMAIN_CREATED;
 	if (d->core->current == d)
 		schedule_unload(d->core);
@@ -193,10 +222,18 @@ static void load(struct core *core, struct domain *d)
 	schedule_fp_load(d);
 	core->current = d;
 	d->run_since = time_read();
+	d->plain = d->file && !d->fp && core->vmid_usable;
+	d->running_as = (uint64_t)d->epoch << 32 | d->index;
 	core->info->running_domain = d->index;
 	core->info->running_epoch = d->epoch;
 	core->info->domains[d->index].switches++;
 	info_count(core->info, INFO_SWITCHES);
+}
+
+static void timer_fired(struct domain *d)
+{
+	d->timer.time = DEADLINE_NEVER;
+	schedule_wake(d);
 }
 
 static void deadline_handle(struct core *core, struct deadline *due)
@@ -209,7 +246,9 @@ static void deadline_handle(struct core *core, struct deadline *due)
 	else if (due->kind == DEADLINE_SLICE && core->current && core->current->state == DOMAIN_RUNNING)
 		schedule_yield(core->current);
 	else if (due->kind == DEADLINE_DOMAIN_TIMER && d)
-		schedule_wake(d);
+		timer_fired(d);
+	else if (due->kind == DEADLINE_CALL && d && d->callee)
+		endpoint_timed_out(d);
 	else if (due->kind == DEADLINE_CALL && d && d->state == DOMAIN_CALLING)
 		call_finish(d, ERR_CORE_LOST, call_nothing);
 	else if (due->kind == DEADLINE_WATCH && d)
@@ -312,7 +351,8 @@ struct domain *schedule_next(struct core *core)
 		slice_set(core, d);
 		csr_write(CSR_STIMECMP, deadline_next(&core->deadlines));
 		// With company a wfi traps, so that the others get the core.
-		csr_write(CSR_HSTATUS, d->hstatus | (run_queue_count(&core->run) || core->jobs ? HSTATUS_VTW : 0));
+		core->company = run_queue_count(&core->run) || core->jobs ? HSTATUS_VTW : 0;
+		csr_write(CSR_HSTATUS, d->hstatus | core->company);
 		if (d->hstatus & HSTATUS_SPVP)
 			csr_set(CSR_SSTATUS, SSTATUS_SPP);
 		else

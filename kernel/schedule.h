@@ -9,6 +9,10 @@
 void schedule_init(struct core *core);
 // Makes it runnable if it waits for an interrupt.
 void schedule_wake(struct domain *d);
+// The same, by a call: it is the next of its priority, and gets no other message than the call's.
+void schedule_wake_first(struct domain *d);
+// From CALLING: the next of its priority.
+void schedule_ready_first(struct domain *d);
 // Makes it runnable from CREATED, CALLING or STOPPED.
 void schedule_ready(struct domain *d);
 // Takes it off: running or queued; the new state is the caller's.

@@ -2,6 +2,7 @@
 #include "core-local/info.h"
 #include "kernel/call.h"
 #include "kernel/channel.h"
+#include "kernel/endpoint.h"
 #include "kernel/kernel.h"
 #include "kernel/schedule.h"
 
@@ -12,6 +13,8 @@ static bool fp_first_use(struct domain *d)
 	if (d->fp)
 		return false;
 	d->fp = true;
+	d->plain = false;
+	endpoint_slow(d);
 	schedule_fp_load(d);
 	info_count(d->core->info, INFO_TRAP_FP);
 	return true;

@@ -50,6 +50,8 @@ struct rounds {
 };
 
 enum error rounds_prepare(struct rounds *rounds, unsigned slot);
+// The partner's side of calls through its endpoint: takes `calls` of them and answers each with its words.
+enum error rounds_at_endpoint(struct rounds *rounds, uint64_t calls);
 void rounds_finish(void); // gives the interrupts back to the loop; after each rounds_prepare
 // Both sides are here and nothing stale is pending; rounds then count from ROUNDS_FIRST.
 #define ROUNDS_FIRST 3u
@@ -74,5 +76,6 @@ int bench_doorbell(void);
 int bench_kernel(void);
 int bench_channel(void);
 int bench_switch(void);
+int bench_endpoint(void);
 int bench_recovery(void);
 int bench_files(void);

@@ -20,7 +20,8 @@ static const struct topic {
 	int (*run)(void);
 } topics[] = {
 	{"doorbell", bench_doorbell}, {"kernel", bench_kernel}, {"channel", bench_channel},
-	{"switch", bench_switch},     {"files", bench_files},   {"crash", bench_recovery},
+	{"switch", bench_switch},     {"endpoint", bench_endpoint}, {"files", bench_files},
+	{"crash", bench_recovery},
 };
 #define TOPICS (sizeof(topics) / sizeof(topics[0]))
 

@@ -22,6 +22,8 @@ static enum error answer_rounds(struct server_request *request)
 		return ERR_INVALID;
 	rounds.mine = (volatile uint64_t *)request->in;
 	rounds.theirs = (const volatile uint64_t *)request->out;
+	if (rounds.mode == PARTNER_ENDPOINT)
+		return rounds_at_endpoint(&rounds, request->copy.arg[1]);
 	enum error e = rounds_prepare(&rounds, server_channel_slot(request->channel));
 	if (e != ERR_OK) {
 		rounds_finish();

@@ -103,3 +103,44 @@ partner_floats_read:
 	sd t0, 256(a2)
 	ret
 	.option pop
+
+// void partner_call_registers(seed, number, first, uint64_t found[32]): an endpoint call with each register holding seed +
+// its number but sp, a0 = first, a7 = number; what they hold afterwards goes to found.
+	.globl partner_call_registers
+partner_call_registers:
+	addi sp, sp, -128
+	sd ra, 0(sp)
+	sd gp, 8(sp)
+	sd tp, 16(sp)
+	sd s0, 24(sp)
+	sd s1, 32(sp)
+	.irp n, 2,3,4,5,6,7,8,9,10,11
+	sd s\n, (24 + 8 * \n)(sp)
+	.endr
+	sd a3, 120(sp)
+	mv x1, a0
+	mv a0, a2
+	mv a7, a1
+	.irp n, 3,4,5,6,7,8,9,12,13,14,15,16,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	addi x\n, x1, \n
+	.endr
+	li a1, 0                    // the first word: PARTNER_DOOR_ECHO
+	addi x1, x1, 1
+	ecall
+	sd t0, -8(sp)
+	ld t0, 120(sp)
+	.irp n, 1,3,4,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	sd x\n, (8 * \n)(t0)
+	.endr
+	ld t1, -8(sp)
+	sd t1, 40(t0)
+	ld ra, 0(sp)
+	ld gp, 8(sp)
+	ld tp, 16(sp)
+	ld s0, 24(sp)
+	ld s1, 32(sp)
+	.irp n, 2,3,4,5,6,7,8,9,10,11
+	ld s\n, (24 + 8 * \n)(sp)
+	.endr
+	addi sp, sp, 128
+	ret

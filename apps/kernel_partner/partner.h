@@ -11,6 +11,7 @@ void partner_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 // entry.S
 void partner_vector(void);
+void partner_call_registers(uint64_t seed, uint64_t number, uint64_t first, uint64_t found[32]);
 void partner_registers(uint64_t seed, uint64_t ticks, uint64_t found[32]);
 void partner_floats(uint64_t seed, uint64_t ticks, uint64_t found[33]);
 void partner_floats_read(uint64_t seed, uint64_t ticks, uint64_t found[33]);
@@ -20,6 +21,9 @@ void partner_server(uint64_t argument);
 void partner_client(uint64_t argument);
 // Opens a channel to the service of that letter; exits with its error when it is refused.
 unsigned partner_open(char service);
+// endpoints.c
+void partner_door(uint64_t argument);
+void partner_caller(uint64_t argument);
 // rings.c
 void partner_ring_rounds(uint64_t argument);
 void partner_echo_rounds(uint64_t argument);

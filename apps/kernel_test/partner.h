@@ -59,3 +59,31 @@ struct partner_rings {
 _Static_assert(sizeof(struct partner_rings) == 8, "an argument is one word of the name");
 
 enum partner_wait { PARTNER_WAIT_SPIN, PARTNER_WAIT_SLEEP };
+
+// Of "door", the server of an endpoint: the first word of a call.
+enum partner_door {
+	PARTNER_DOOR_ECHO,
+	PARTNER_DOOR_DIE,
+	PARTNER_DOOR_SPIN,
+	PARTNER_DOOR_FLOAT,
+	PARTNER_DOOR_WHO,
+	PARTNER_DOOR_CIRCLE,
+	PARTNER_DOOR_KEEP,
+	PARTNER_DOOR_RELEASE,
+	PARTNER_DOOR_GIVE,
+	PARTNER_DOOR_FORGET
+};
+
+// Argument of "caller".
+enum partner_calls {
+	PARTNER_CALLS_ECHO,
+	PARTNER_CALLS_DEATH,
+	PARTNER_CALLS_LIMIT,
+	PARTNER_CALLS_HANDLES,
+	PARTNER_CALLS_BADGES,
+	PARTNER_CALLS_FLOATS,
+	PARTNER_CALLS_KEPT,
+	PARTNER_CALLS_RELEASE,
+	PARTNER_CALLS_LOST,
+	PARTNER_CALLS_MANY
+};

@@ -9,11 +9,25 @@
 #include <stdint.h>
 
 #define CALL_DEADLINE_MS 2000
+#define ENDPOINT_LIMIT_US 1000000000u // the longest patience of an endpoint's caller
 #define PING_DEADLINE_MS 500 // of core_ping alone: who asks for a sign of life asks again
 
 // X(name, right, arguments -> results)
 #define CALL_TABLE(X)                                                                                                  \
+	/* the fast path knows these by their numbers, 0 to 2 (endpoint.h) */                                         \
+	X(null, P, "-> ; nothing, and a0 alone is changed")                                                            \
+	X(endpoint_call, P, "handle, 8 words -> 8 words; a7: epoch of the server")                                     \
+	X(endpoint_receive, P, "whom to answer, 8 words -> 8 words; a7: badge")                                        \
 	/* any domain */                                                                                             \
+	X(endpoint_call_give, P, "as endpoint_call; a6 is a handle, which becomes one of the receiver's (0: it has no place)") \
+	X(endpoint_reply, P, "as endpoint_receive, but comes back at once -> ")                                        \
+	X(endpoint_reply_give, P, "the same; a6 is a handle")                                                          \
+	X(endpoint_keep, P, "-> what endpoint_receive and endpoint_reply take to answer the present caller later")     \
+	X(endpoint_serve, P, "-> ; the caller takes calls from now on")                                                \
+	X(endpoint_open, P, "name (2 words) -> handle, epoch ; of a service published on this core")                   \
+	X(endpoint_mint, P, "badge -> handle to the caller's own endpoint, to be given")                               \
+	X(endpoint_close, P, "handle -> ")                                                                             \
+	X(endpoint_limit, P, "handle, us -> ; calls through it end with TIMEOUT after that, 0: never")                 \
 	X(yield, P, "-> ")                                                                                             \
 	X(self, P, "-> core, domain index, epoch, first incarnation? 0:1, guest file (0: rings come through kernel)")  \
 	X(exit, P, "code -> never returns")                                                                            \

@@ -37,7 +37,8 @@
 	X(LINKS, "too many links")                                                                                     \
 	X(INJECTED, "an injected error")                                                                               \
 	X(LOST, "the outcome was lost with a corrupted record")                                                        \
-	X(ALIVE, "the core answers its neighbour: it is neither dead nor silent")
+	X(ALIVE, "the core answers its neighbour: it is neither dead nor silent")                                      \
+	X(RESTARTED, "the server died in this call or before it; its next incarnation is there")
 
 enum error {
 #define X(name, sentence) ERR_##name,

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define INFO_MAGIC 0x4f464e49u // "INFO"
-#define INFO_VERSION 1u
+#define INFO_VERSION 2u
 #define INFO_TRIES 1000
 #define INFO_SERVICE_MAX 24
 #define NAME_SIZE 16 // of services and domains, zero-padded, not necessarily terminated
@@ -52,6 +52,7 @@ enum info_counter {
 	INFO_MESH_RECEIVED,
 	INFO_DOORBELL_KERNEL,
 	INFO_PINGS,         // of the supervisor, each of them an S-level interrupt
+	INFO_CALLS,         // endpoint calls on the fast path; they are in no other counter
 	INFO_COUNTERS
 };
 

@@ -26,6 +26,7 @@ enum partner_mode {
 	PARTNER_KERNEL_SPIN,  // ring and claim by kernel calls
 	PARTNER_KERNEL_SLEEP,
 	PARTNER_YIELD,        // same core: yield until the other has written
+	PARTNER_ENDPOINT,     // same core: calls of the partner's endpoint
 	PARTNER_BARE,         // a store and a spinning claim alone, no word and no fence: what the hardware costs
 	PARTNER_MODES
 };

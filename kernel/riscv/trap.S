@@ -17,8 +17,16 @@
 trap_entry:
 	csrrw sp, sscratch, sp
 	beqz sp, trap_of_kernel
+	sd t0, FRAME_X(5)(sp)
+	csrr t0, scause
+	addi t0, t0, -CAUSE_VS_CALL
+	bnez t0, trap_slow
+	sltiu t0, a7, FAST_CALLS
+	bnez t0, endpoint_fast
+	.globl trap_slow            // t0 is in its place in the frame, all others are the domain's
+trap_slow:
 	sd x1, FRAME_X(1)(sp)
-	each_from_3 sd, sp
+	each_from_3 sd, sp, skip=5
 	csrrw t0, sscratch, zero
 	csrr t1, sepc
 	sd t0, FRAME_X(2)(sp)
