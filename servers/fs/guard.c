@@ -6,21 +6,24 @@
 // the commit are made: without it, a bit that is flipped in a table, in the seed or in that code seals damage into everything that is
 // written, and no later check can tell (campaigns of faults found that in each volley into the data of fs).
 #include "abi/channel.h"
+#include "abi/words.h"
 #include "servers/fs/volume.h"
 #include <stddef.h>
 #include <string.h>
 
+_Static_assert(sizeof(struct group_place) % WORD_BYTES == 0, "each group's place is aligned to words");
+
+// Aligned to words, as all that is guarded is.
 static uint64_t guard_range(uint64_t sum, const void *from, size_t bytes)
 {
-	const uint8_t *p = from;
-	for (; bytes; p += 8) {
-		uint64_t word = 0;
-		size_t take = bytes < 8 ? bytes : 8;
-		memcpy(&word, p, take);
-		sum = channel_mix(sum, word);
-		bytes -= take;
-	}
-	return sum;
+	const word_t *words = from;
+	uint64_t rest = 0;
+	for (; bytes >= sizeof(*words); words++, bytes -= sizeof(*words))
+		sum = channel_mix(sum, *words);
+	if (!bytes)
+		return sum;
+	memcpy(&rest, words, bytes);
+	return channel_mix(sum, rest);
 }
 
 static uint64_t guard_sum(const struct volume *v)

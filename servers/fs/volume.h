@@ -113,9 +113,9 @@ struct volume {
 	struct buffer *write_set[VOLUME_WRITE_BLOCKS]; // of the write under way
 	uint32_t free_start; // run of blocks that the operation is freeing
 	uint32_t free_count;
-	struct group_place places[VOLUME_GROUPS_MAX];
+	struct group_place places[VOLUME_GROUPS_MAX] __attribute__((aligned(8)));
 	uint32_t run_count;
-	struct block_run runs[VOLUME_RUNS_MAX]; // of metadata, in order
+	struct block_run runs[VOLUME_RUNS_MAX] __attribute__((aligned(8))); // of metadata, in order
 	struct buffer *held[2][VOLUME_GROUPS_MAX]; // maps of blocks freed in this transaction and in the one being written
 	uint32_t held_groups[2]; // how many there are
 	uint8_t *mark_place;     // of the mark of serials, in the root directory's inode, pinned; 0: the volume has none
