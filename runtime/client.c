@@ -112,6 +112,12 @@ static void former_hurry(struct client_ring *ring)
 	client_ring_want_commit(ring);
 }
 
+// Slots run short that a commit would free, and nobody has asked for one.
+static bool commit_is_due(const struct client_ring *ring)
+{
+	return !ring->want_commit && ring->held > 0 && ring->free_count < ring->view.geometry.slots / CLIENT_SHORT;
+}
+
 // All that is not a completion: commits, offences, a new epoch.
 static __attribute__((noinline)) bool client_look_beside(struct client *client)
 {
@@ -119,7 +125,7 @@ static __attribute__((noinline)) bool client_look_beside(struct client *client)
 	bool any = false;
 	for (unsigned freed = client_ring_commit_look(ring); freed > 0; freed--, any = true)
 		slot_waiter_wake(client);
-	if (ring->held > 0 && ring->free_count < ring->view.geometry.slots / CLIENT_SHORT)
+	if (commit_is_due(ring))
 		client_ring_want_commit(ring);
 	if (ring->epoch != client->epoch_seen) {
 		client->epoch_seen = ring->epoch;
@@ -152,7 +158,7 @@ static bool client_look(struct client *client)
 		else if (ring->former == 0 && client->drainer)
 			fiber_wake(client->drainer);
 	}
-	if (load64(&ring->view.server->committed) != ring->committed_seen || ring->held > 0 || ring->offence ||
+	if (load64(&ring->view.server->committed) != ring->committed_seen || commit_is_due(ring) || ring->offence ||
 	    client->offence_time || ring->epoch != client->epoch_seen)
 		return client_look_beside(client) || n > 0;
 	return n > 0;
