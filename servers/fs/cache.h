@@ -30,9 +30,11 @@ struct buffer {
 	uint8_t op_flags;
 	uint8_t op_was; // flags before the operation
 	uint8_t kind;     // what the block is, for checksum.c; 0: not known, or content
+	bool summed;      // `sum` is that of all of the block as the commit under way copies it
 	uint32_t owner;   // whose it is
 	uint32_t checked; // parts (inodes of a table; else bit 0) that were found right since they were read
 	uint32_t stale;   // parts whose checksum is to be computed before the next commit
+	uint32_t sum;     // CRC-32C from zero on, without inversion
 	uint8_t *data;
 	struct buffer *hash_next;
 	struct buffer *next; // idle list (most recently used first) or dirty list

@@ -6,6 +6,7 @@
 // between its checksum in memory is out of date and nobody looks at it. Must never seal what was not checked or made
 // here: that would turn damage into truth. Every checksum covers whose block it is (inode and generation, group), so a
 // block that was written to a wrong place does not pass.
+// The sum of the whole block, which its tag in the journal needs, is put together from what a seal has read anyway.
 // A volume without checksums goes the same ways; then a check finds everything right and a seal does nothing.
 // If the server dies: what buffers said of themselves goes with the cache, and blocks that are read again are checked
 // again. A block that was changed and not sealed was not on its way to the disk yet.
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #define CRC16_POLYNOMIAL 0xa001u // reflected
+#define TABLE_INODES_MAX 32u     // in a block of 4 KiB
 #define SEAL_BREATH 32u          // blocks sealed between two answers to pings
 
 static uint16_t crc16(uint16_t crc, const void *bytes, size_t length)
@@ -82,27 +84,34 @@ bool checksum_group_good(struct volume *v, uint32_t group)
 
 // ---- bitmaps: their sums stand in the descriptors ----
 
-static uint32_t bitmap_sum(const struct volume *v, const struct buffer *b)
+static size_t bitmap_bytes(const struct volume *v, const struct buffer *b)
 {
-	uint32_t bits = b->kind == BLOCK_BLOCK_BITMAP ? v->blocks_per_group : v->inodes_per_group;
-	return checksum_crc32c(v->checksum_seed, b->data, (bits + 7) / 8);
+	return ((b->kind == BLOCK_BLOCK_BITMAP ? v->blocks_per_group : v->inodes_per_group) + 7) / 8;
 }
 
 static bool bitmap_good(struct volume *v, const struct buffer *b)
 {
 	const struct ext2_group *g = volume_group(v, b->owner);
 	bool blocks = b->kind == BLOCK_BLOCK_BITMAP;
-	uint32_t sum = bitmap_sum(v, b), said = blocks ? g->block_bitmap_checksum : g->inode_bitmap_checksum;
+	uint32_t sum = checksum_crc32c(v->checksum_seed, b->data, bitmap_bytes(v, b)), said = blocks ? g->block_bitmap_checksum : g->inode_bitmap_checksum;
 	if (v->descriptor_size == EXT2_GROUP_SIZE)
 		return said == (sum & 0xffff);
 	return (said | (uint32_t)(blocks ? g->block_bitmap_checksum_hi : g->inode_bitmap_checksum_hi) << 16) == sum;
 }
 
-static void bitmap_seal(struct volume *v, const struct buffer *b)
+static void sum_note(struct buffer *b, uint32_t sum)
+{
+	b->sum = sum;
+	b->summed = true;
+}
+
+static void bitmap_seal(struct volume *v, struct buffer *b)
 {
 	struct ext2_group *g = volume_group(v, b->owner);
 	bool blocks = b->kind == BLOCK_BLOCK_BITMAP, wide = v->descriptor_size > EXT2_GROUP_SIZE;
-	uint32_t sum = bitmap_sum(v, b);
+	size_t bytes = bitmap_bytes(v, b);
+	uint32_t plain = checksum_crc32c(0, b->data, bytes), sum = plain ^ checksum_zeros(v->checksum_seed, bytes);
+	sum_note(b, checksum_crc32c(plain, b->data + bytes, v->block_size - bytes));
 	*(blocks ? &g->block_bitmap_checksum : &g->inode_bitmap_checksum) = (uint16_t)sum;
 	if (wide)
 		*(blocks ? &g->block_bitmap_checksum_hi : &g->inode_bitmap_checksum_hi) = (uint16_t)(sum >> 16);
@@ -188,25 +197,58 @@ void checksum_inode_stale(struct volume *v, const struct inode *inode)
 	inode->buffer->stale |= 1u << inode_slot(v, inode);
 }
 
-// In one pass: the fields of the sum count as zero.
-static void inode_seal(const struct volume *v, uint32_t number, struct ext2_inode *raw)
+static struct ext2_inode *inode_in(const struct volume *v, const struct buffer *b, unsigned slot)
 {
-	bool wide = has_wide_sum(v, raw);
-	raw->checksum_lo = 0;
-	if (wide)
-		raw->checksum_hi = 0;
-	uint32_t sum = checksum_crc32c(inode_seed(v, number, raw), raw, v->inode_size);
-	raw->checksum_lo = (uint16_t)sum;
-	if (wide)
-		raw->checksum_hi = (uint16_t)(sum >> 16);
+	return (struct ext2_inode *)(void *)(b->data + slot * v->inode_size);
 }
 
-static void inodes_seal(struct volume *v, struct buffer *b)
+// In a sum, the fields of the sum count as zero.
+static void inodes_clear_sums(const struct volume *v, struct buffer *b, unsigned count)
 {
-	for (; b->stale; b->stale &= b->stale - 1) {
-		unsigned slot = (unsigned)__builtin_ctz(b->stale);
-		inode_seal(v, b->owner + slot, (struct ext2_inode *)(void *)(b->data + slot * v->inode_size));
+	for (unsigned slot = 0; slot < count; slot++) {
+		struct ext2_inode *raw = inode_in(v, b, slot);
+		if (!(b->stale >> slot & 1))
+			continue;
+		raw->checksum_lo = 0;
+		if (has_wide_sum(v, raw))
+			raw->checksum_hi = 0;
 	}
+}
+
+// From zero on, of each inode of the block: from that of its neighbour, which is much like it.
+static void inodes_plain_sums(const struct volume *v, const struct buffer *b, unsigned count, uint32_t *plain)
+{
+	plain[0] = checksum_crc32c(0, b->data, v->inode_size);
+	for (unsigned slot = 1; slot < count; slot++) {
+		const struct ext2_inode *last = inode_in(v, b, slot - 1);
+		plain[slot] = plain[slot - 1] ^ checksum_difference(last, inode_in(v, b, slot), v->inode_size);
+	}
+}
+
+// What is put into a place that was zero changes the sum of all as if a sum had been that, four bytes of zeros before it ends there.
+static void inodes_seal(const struct volume *v, struct buffer *b)
+{
+	uint32_t plain[TABLE_INODES_MAX], low[TABLE_INODES_MAX] = {0}, high[TABLE_INODES_MAX] = {0};
+	uint32_t size = v->inode_size, count = v->block_size / size;
+	size_t behind_low = size - offsetof(struct ext2_inode, checksum_lo);
+	inodes_clear_sums(v, b, count);
+	inodes_plain_sums(v, b, count, plain);
+	for (uint32_t stale = b->stale, slot = 0; stale; stale >>= 1, slot++) {
+		struct ext2_inode *raw = inode_in(v, b, slot);
+		if (!(stale & 1))
+			continue;
+		uint32_t sum = plain[slot] ^ checksum_zeros(inode_seed(v, b->owner + slot, raw), size);
+		low[slot] = raw->checksum_lo = (uint16_t)sum;
+		if (!has_wide_sum(v, raw))
+			continue;
+		raw->checksum_hi = (uint16_t)(sum >> 16);
+		high[slot] = sum & 0xffff0000; // two bytes on, four behind the other half
+	}
+	uint32_t sums = checksum_zeros(checksum_join(low, count, size), behind_low);
+	if (size > 128)
+		sums ^= checksum_zeros(checksum_join(high, count, size), behind_low - 4);
+	sum_note(b, checksum_join(plain, count, size) ^ sums);
+	b->stale = 0;
 }
 
 // ---- blocks that belong to an inode ----
@@ -254,13 +296,24 @@ static uint32_t *sum_place(const struct volume *v, const struct buffer *b, size_
 	return tail_is_there(v, b) ? &entry_tail(v, b)->checksum : 0;
 }
 
-static uint32_t owned_sum(const struct buffer *b, const uint32_t *place, size_t covered)
+// `crc` is that of what is covered.
+static uint32_t owned_end(const struct buffer *b, const uint32_t *place, uint32_t crc)
 {
 	static const uint32_t zero;
-	uint32_t crc = checksum_crc32c(b->owner, b->data, covered);
 	if (b->kind != BLOCK_INDEX)
 		return crc;
 	return checksum_crc32c(checksum_crc32c(crc, place - 1, 4), &zero, 4); // the tail, its own sum as zero
+}
+
+static void owned_seal(const struct volume *v, struct buffer *b)
+{
+	size_t covered;
+	uint32_t *place = sum_place(v, b, &covered);
+	if (!place)
+		return;
+	uint32_t plain = checksum_crc32c(0, b->data, covered);
+	*place = owned_end(b, place, plain ^ checksum_zeros(b->owner, covered));
+	sum_note(b, checksum_crc32c(plain, b->data + covered, v->block_size - covered));
 }
 
 // ---- attributes ----
@@ -293,7 +346,7 @@ static bool block_good(struct volume *v, const struct buffer *b)
 		return attributes_of(b)->checksum == attributes_sum(v, b);
 	default:
 		place = sum_place(v, b, &covered);
-		return place && *place == owned_sum(b, place, covered);
+		return place && *place == owned_end(b, place, checksum_crc32c(b->owner, b->data, covered));
 	}
 }
 
@@ -319,10 +372,13 @@ bool checksum_good(struct volume *v, struct buffer *b, enum block_kind kind, uin
 	return b->checked;
 }
 
+static bool is_bitmap(const struct buffer *b)
+{
+	return b->kind == BLOCK_BLOCK_BITMAP || b->kind == BLOCK_INODE_BITMAP;
+}
+
 static void block_seal(struct volume *v, struct buffer *b)
 {
-	size_t covered;
-	uint32_t *place;
 	switch (b->kind) {
 	case BLOCK_UNKNOWN:
 	case BLOCK_BLOCK_BITMAP: // sealed before
@@ -341,9 +397,7 @@ static void block_seal(struct volume *v, struct buffer *b)
 		attributes_of(b)->checksum = attributes_sum(v, b);
 		break;
 	default:
-		place = sum_place(v, b, &covered);
-		if (place)
-			*place = owned_sum(b, place, covered);
+		owned_seal(v, b);
 	}
 }
 
@@ -358,7 +412,8 @@ void checksum_seal(struct volume *v)
 	if (!v->group_checksums)
 		return;
 	for (struct buffer *b = v->cache.dirty.first; b && v->checksums; b = b->next) {
-		if (b->kind == BLOCK_BLOCK_BITMAP || b->kind == BLOCK_INODE_BITMAP)
+		b->summed = false;
+		if (is_bitmap(b))
 			bitmap_seal(v, b);
 	}
 	for (struct buffer *b = v->cache.dirty.first; b; b = b->next) {

@@ -279,7 +279,8 @@ static uint8_t *staged(const struct commit_log *log, uint32_t place)
 	return log->data + (size_t)place * log->block_size;
 }
 
-static void copy_block(struct commit_log *log, uint32_t place, uint32_t kind, const struct buffer *b)
+// The kind that it has there.
+static uint32_t copy_block(struct commit_log *log, uint32_t place, uint32_t kind, const struct buffer *b)
 {
 	uint8_t *to = staged(log, place);
 	uint64_t digest = block_copy(to, b->data, log->block_size);
@@ -292,16 +293,7 @@ static void copy_block(struct commit_log *log, uint32_t place, uint32_t kind, co
 		}
 	}
 	log->entries[place] = (struct commit_entry){.block = b->block, .kind = kind, .digest = digest};
-}
-
-// An entry takes the place of the pointers of its own index and behind, so the pointers are consumed from the end.
-static void copy_blocks(struct commit_log *log, const struct layout *l, struct buffer **sorted)
-{
-	for (uint32_t i = l->in_place + l->metadata; i-- > 0;) {
-		if (i % COMMIT_BREATH == 0 && log->disk->breathe)
-			log->disk->breathe(log->disk);
-		copy_block(log, place_of(l, i), i < l->in_place ? COMMIT_IN_PLACE : COMMIT_METADATA, sorted[i]);
-	}
+	return kind;
 }
 
 static void note_journal_block(struct commit_log *log, uint32_t place)
@@ -324,20 +316,53 @@ static void make_revokes(struct commit_log *log, const struct layout *l, uint32_
 
 #define TAGS_MOST (4096u / 8u)
 
-static void make_descriptor(struct commit_log *log, uint32_t place, uint32_t count, uint32_t sequence)
+// A block's tag for the descriptor before it. Its sum is known if its own checksum was made of all of it a moment ago.
+static void make_tag(const struct commit_log *log, uint32_t place, uint32_t kind, struct buffer *b, uint32_t begin,
+		     struct journal_tag *tag)
+{
+	const struct journal_area *area = log->journal.area;
+	*tag = (struct journal_tag){.block = b->block, .flags = kind == COMMIT_ESCAPED ? JBD2_TAG_ESCAPED : 0};
+	if (journal_has_checksums(area)) {
+		bool known = b->summed && kind != COMMIT_ESCAPED;
+		tag->checksum = known ? journal_tag_of_sum(area, begin, b->sum)
+				      : journal_tag_checksum(area, area->sequence, staged(log, place));
+	}
+	b->summed = false;
+}
+
+// The blocks behind one descriptor, from the last one on: an entry takes the place of the pointers of its own index and
+// behind, so the pointers are consumed from the end.
+static void copy_described(struct commit_log *log, const struct layout *l, struct buffer **sorted, uint32_t from, uint32_t count)
 {
 	static struct journal_tag tags[TAGS_MOST];
 	const struct journal_area *area = log->journal.area;
-	for (uint32_t i = 0; i < count; i++) {
-		const struct commit_entry *e = &log->entries[place + 1 + i];
-		tags[i] = (struct journal_tag){.block = e->block, .flags = e->kind == COMMIT_ESCAPED ? JBD2_TAG_ESCAPED : 0};
-		if (journal_has_checksums(area))
-			tags[i].checksum = journal_tag_checksum(area, sequence, staged(log, place + 1 + i));
+	uint32_t begin = journal_tag_begin(area, area->sequence), before = place_of(l, from) - 1;
+	for (uint32_t i = count; i-- > 0;) {
+		if (i % COMMIT_BREATH == 0 && log->disk->breathe)
+			log->disk->breathe(log->disk);
+		struct buffer *b = sorted[from + i];
+		uint32_t kind = copy_block(log, before + 1 + i, COMMIT_METADATA, b);
+		make_tag(log, before + 1 + i, kind, b, begin, &tags[i]);
 	}
-	journal_descriptor_make(area, sequence, tags, count, staged(log, place));
-	note_journal_block(log, place);
+	journal_descriptor_make(area, area->sequence, tags, count, staged(log, before));
+	note_journal_block(log, before);
 }
 
+static void copy_blocks(struct commit_log *log, const struct layout *l, struct buffer **sorted)
+{
+	for (uint32_t end = l->metadata; end > 0;) {
+		uint32_t n = (end - 1) % l->tags + 1;
+		end -= n;
+		copy_described(log, l, sorted, l->in_place + end, n);
+	}
+	for (uint32_t i = l->in_place; i-- > 0;) {
+		if (i % COMMIT_BREATH == 0 && log->disk->breathe)
+			log->disk->breathe(log->disk);
+		(void)copy_block(log, i, COMMIT_IN_PLACE, sorted[i]);
+	}
+}
+
+// All but its descriptors and what they describe.
 static void make_transaction(struct commit_log *log, const struct layout *l, uint64_t now)
 {
 	struct journal_area *area = log->journal.area;
@@ -348,12 +373,6 @@ static void make_transaction(struct commit_log *log, const struct layout *l, uin
 	h->move_tail = blocks > journal_room(area);
 	h->tail = h->move_tail ? h->start : area->tail;
 	make_revokes(log, l, h->transaction);
-	for (uint32_t i = 0; i < l->metadata; i += l->tags) {
-		uint32_t n = l->metadata - i < l->tags ? l->metadata - i : l->tags;
-		if (log->disk->breathe)
-			log->disk->breathe(log->disk);
-		make_descriptor(log, place_of(l, l->in_place + i) - 1, n, h->transaction);
-	}
 	journal_commit_make(area, h->transaction, now, staged(log, l->count - 1));
 	note_journal_block(log, l->count - 1);
 }

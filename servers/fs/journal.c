@@ -335,18 +335,38 @@ static uint32_t block_checksum(const struct journal_area *area, const uint8_t *b
 	return checksum_crc32c(crc, block + at + 4, area->block_size - at - 4);
 }
 
-static void seal(const struct journal_area *area, uint8_t *block, uint32_t at)
+// A block that was made here: its sum's place is still zero, and from `used` on all of it is.
+static void seal(const struct journal_area *area, uint8_t *block, uint32_t at, uint32_t used)
 {
 	if (journal_has_checksums(area))
-		jbd2_put(block + at, block_checksum(area, block, at));
+		jbd2_put(block + at, checksum_zeros(checksum_crc32c(area->seed, block, used), area->block_size - used));
+}
+
+static uint32_t tag_seed(const struct journal_area *area, uint32_t sequence)
+{
+	uint8_t number[4];
+	jbd2_put(number, sequence);
+	return checksum_crc32c(area->seed, number, 4);
+}
+
+static uint32_t tag_cut(const struct journal_area *area, uint32_t crc)
+{
+	return area->incompat & JBD2_INCOMPAT_CSUM_V3 ? crc : crc & 0xffff;
 }
 
 uint32_t journal_tag_checksum(const struct journal_area *area, uint32_t sequence, const uint8_t *data)
 {
-	uint8_t number[4];
-	jbd2_put(number, sequence);
-	uint32_t crc = checksum_crc32c(checksum_crc32c(area->seed, number, 4), data, area->block_size);
-	return area->incompat & JBD2_INCOMPAT_CSUM_V3 ? crc : crc & 0xffff;
+	return tag_cut(area, checksum_crc32c(tag_seed(area, sequence), data, area->block_size));
+}
+
+uint32_t journal_tag_begin(const struct journal_area *area, uint32_t sequence)
+{
+	return checksum_zeros(tag_seed(area, sequence), area->block_size);
+}
+
+uint32_t journal_tag_of_sum(const struct journal_area *area, uint32_t begin, uint32_t sum)
+{
+	return tag_cut(area, begin ^ sum);
 }
 
 static void put_tag(const struct journal_area *area, uint8_t *p, const struct journal_tag *tag, uint32_t flags)
@@ -375,7 +395,7 @@ void journal_descriptor_make(const struct journal_area *area, uint32_t sequence,
 			p += JBD2_UUID_SIZE;
 		}
 	}
-	seal(area, block, area->block_size - JBD2_TAIL);
+	seal(area, block, area->block_size - JBD2_TAIL, (uint32_t)(p - block));
 }
 
 void journal_revoke_make(const struct journal_area *area, uint32_t sequence, const uint32_t *blocks, uint32_t count,
@@ -387,7 +407,7 @@ void journal_revoke_make(const struct journal_area *area, uint32_t sequence, con
 	jbd2_put(block + JBD2_REVOKE_USED, JBD2_REVOKE_FIRST + count * size);
 	for (uint32_t i = 0; i < count; i++)
 		jbd2_put(block + JBD2_REVOKE_FIRST + i * size + size - 4, blocks[i]);
-	seal(area, block, area->block_size - JBD2_TAIL);
+	seal(area, block, area->block_size - JBD2_TAIL, JBD2_REVOKE_FIRST + count * size);
 }
 
 void journal_commit_make(const struct journal_area *area, uint32_t sequence, uint64_t seconds, uint8_t *block)
@@ -396,7 +416,7 @@ void journal_commit_make(const struct journal_area *area, uint32_t sequence, uin
 	put_header(block, JBD2_COMMIT, sequence);
 	jbd2_put(block + JBD2_COMMIT_SECONDS, (uint32_t)(seconds >> 32));
 	jbd2_put(block + JBD2_COMMIT_SECONDS + 4, (uint32_t)seconds);
-	seal(area, block, JBD2_COMMIT_CHECKSUM);
+	seal(area, block, JBD2_COMMIT_CHECKSUM, JBD2_COMMIT_SECONDS + 8);
 }
 
 uint32_t journal_type(const struct journal_area *area, uint32_t sequence, const uint8_t *block)

@@ -94,6 +94,9 @@ uint32_t journal_revokes_max(const struct journal_area *area);
 uint32_t journal_transaction_blocks(const struct journal_area *area, uint32_t metadata, uint32_t revokes);
 bool journal_has_checksums(const struct journal_area *area);
 uint32_t journal_tag_checksum(const struct journal_area *area, uint32_t sequence, const uint8_t *data);
+// The same of a block whose CRC-32C from zero on is known; `begin` is for all tags of that transaction.
+uint32_t journal_tag_begin(const struct journal_area *area, uint32_t sequence);
+uint32_t journal_tag_of_sum(const struct journal_area *area, uint32_t begin, uint32_t sum);
 void journal_descriptor_make(const struct journal_area *area, uint32_t sequence, const struct journal_tag *tags,
 			     uint32_t count, uint8_t *block);
 void journal_revoke_make(const struct journal_area *area, uint32_t sequence, const uint32_t *blocks, uint32_t count,

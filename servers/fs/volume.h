@@ -177,6 +177,9 @@ bool volume_block_is_data(const struct volume *v, uint32_t block);
 
 struct inode;
 uint32_t checksum_crc32c(uint32_t crc, const void *bytes, size_t length);
+uint32_t checksum_zeros(uint32_t crc, size_t length);
+uint32_t checksum_join(const uint32_t *sums, unsigned count, size_t size);
+uint32_t checksum_difference(const void *one, const void *other, size_t length);
 bool checksum_holds(void); // neither its tables nor its code were changed, as far as sums tell
 bool checksum_super_good(const struct ext2_super *super);
 void checksum_super_seal(struct ext2_super *super);

@@ -52,7 +52,7 @@ static void tables_are_guarded(void **state)
 {
 	(void)state;
 	every_bit_is_missed(crc_table, sizeof(crc_table));
-	every_bit_is_missed(far_table, sizeof(far_table));
+	every_bit_is_missed(jump_table, sizeof(jump_table));
 	every_bit_is_missed(&far_ones, sizeof(far_ones));
 }
 

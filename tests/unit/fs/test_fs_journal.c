@@ -431,10 +431,35 @@ static void checksum_of_anything(void **state)
 	}
 }
 
+static void random_pieces(uint8_t *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		bytes[i] = i % 32 == 0 && fixture_random() % 2 ? (uint8_t)fixture_random() : 0;
+}
+
+// The ways in which sums are put together from others: zeros that follow, parts of one size, what two blocks differ by.
+static void checksum_from_others(void **state)
+{
+	static uint8_t one[4096] __attribute__((aligned(8))), other[4096] __attribute__((aligned(8)));
+	static const uint8_t zeros[4096];
+	(void)state;
+	for (unsigned round = 0; round < 300; round++) {
+		uint32_t seed = fixture_random(), parts[32];
+		size_t length = fixture_random() % (round % 2 ? 4097 : 600), size = 128u << fixture_random() % 4;
+		assert_int_equal(checksum_zeros(seed, length), crc_bit_by_bit(seed, zeros, length));
+		random_pieces(one, sizeof(one));
+		random_pieces(other, sizeof(other));
+		for (size_t i = 0; i < sizeof(one) / size; i++)
+			parts[i] = crc_bit_by_bit(0, one + i * size, size);
+		assert_int_equal(checksum_join(parts, (unsigned)(sizeof(one) / size), size), crc_bit_by_bit(0, one, sizeof(one)));
+		assert_int_equal(checksum_difference(one, other, size), crc_bit_by_bit(0, one, size) ^ crc_bit_by_bit(0, other, size));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(checksum_is_crc32c), cmocka_unit_test(checksum_of_anything), cmocka_unit_test(as_e2fsck_does), cmocka_unit_test(as_e2fsck_does_4k),
+		cmocka_unit_test(checksum_is_crc32c), cmocka_unit_test(checksum_of_anything), cmocka_unit_test(checksum_from_others), cmocka_unit_test(as_e2fsck_does), cmocka_unit_test(as_e2fsck_does_4k),
 		cmocka_unit_test(damage_is_refused),  cmocka_unit_test(refusals),	cmocka_unit_test(of_debugfs),
 		cmocka_unit_test(mark_is_on_the_disk), cmocka_unit_test(mark_that_cannot_be), cmocka_unit_test(commit_needs_no_attributes),
 		cmocka_unit_test(abort_leaves_the_area_known), cmocka_unit_test(damaged_is_not_torn),
