@@ -25,6 +25,7 @@ static bool events_due = true; // what happened before we started has no ring le
 static bool claim_due = true;  // no guest file: ask the kernel
 static unsigned depth;         // callbacks under way
 static uint64_t alarm_set;     // what stimecmp holds
+static void (*wait_otherwise)(void); // 0: by wfi
 static uint64_t asleep;        // ticks in wfi so far: the kernel does not see a sleep without a trap
 static void (*event_handler)(unsigned kind, uint64_t a, uint64_t b, uint64_t c);
 void (*loop_client_event)(unsigned slot);
@@ -253,6 +254,22 @@ static void alarm_arm(void)
 	alarm_set = next;
 }
 
+void loop_wait_by(void (*wait)(void))
+{
+	wait_otherwise = wait;
+}
+
+static void loop_wait(void)
+{
+	uint64_t since = time_now();
+	if (wait_otherwise) { // the kernel knows that it does not run
+		wait_otherwise();
+		return;
+	}
+	wait_for_interrupt();
+	asleep += time_now() - since;
+}
+
 void loop_sleep(void)
 {
 	loop_enter();
@@ -266,9 +283,7 @@ void loop_sleep(void)
 	}
 	loop_leave();
 	if (!any && !fiber_any_ready()) {
-		uint64_t since = time_now();
-		wait_for_interrupt();
-		asleep += time_now() - since;
+		loop_wait();
 		claim_due = true;
 	}
 	rings_want(0);

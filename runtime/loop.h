@@ -18,6 +18,8 @@ void loop_ring_add(struct loop_ring *ring);
 void loop_ring_remove(struct loop_ring *ring);
 bool loop_poll(void);  // claims, events, rings, sources, timers; true when anything happened
 void loop_sleep(void); // until something may have happened
+// `wait` in place of wfi: it comes back at once when an interrupt is pending, and may serve others meanwhile.
+void loop_wait_by(void (*wait)(void));
 // Callbacks run between these two: whoever waits there panics.
 void loop_enter(void);
 void loop_leave(void);

@@ -466,3 +466,39 @@ def reboot_of_a_sleeper(t):
     t.run(machine, "crash core 0")
     t.run(machine, "crash core 1")
     t.run(machine, "cat /empty")
+
+
+DOORS = """
+[[service]]
+name = "doors"
+image = "doors"
+core = 2
+serves = ["doors"]
+restart = { burst = 1000, window_ms = 1000, delay_ms = 0, delay_max_ms = 0 }
+watch = { hang_ms = 50, request_ms = 1000 }
+
+[[service]]
+name = "caller"
+image = "doors"
+app = true
+autostart = true
+core = 2
+uses = ["*"]
+argument = "0"
+watch = { hang_ms = 0, request_ms = 4000 }
+"""
+DOORS_SAY = re.compile(r"doors: (\d+) restarts, (\d+) calls")
+
+
+@case
+def reboot_below_endpoints(t):
+    """A server and its caller on one core: the server dies in every way, the kernel below both does; the caller goes on."""
+    machine = t.boot(boot=system(t, DOORS), cores=4)
+    output = t.run(machine, "storm 6 --only doors --actions illegal,wild,kill,hang,core --rate 20 --seed 3 --quiet", seconds=300)
+    t.run(machine, "crash core 2 panic")
+    t.check(re.search(r"errors 0 wrong 0", output), f"storm says {output[-400:]!r}")
+    said = [(int(restarts), int(calls)) for restarts, calls in DOORS_SAY.findall(machine.text)]
+    t.check(said and said[-1][0] >= 16, f"the caller met too few restarts: {said}")
+    t.check(said[-1][1] > said[0][1], f"the caller did not go on: {said}")
+    t.check("doors: well" not in machine.text and len(re.findall(r"doors: \D", machine.text)) == 0, "the caller has ended")
+    print(f"     {t.case.name}: {said[-1][0]} restarts and {said[-1][1]} calls at least")

@@ -9,5 +9,6 @@ TEST_test_client := runtime/client_ring.c runtime/server_ring.c runtime/digest.c
 	runtime/timer.c tests/unit/runtime/world.c
 TEST_test_timer := runtime/timer.c tests/unit/runtime/world.c
 TEST_test_inject := runtime/inject.c tests/unit/runtime/world.c
+TEST_test_endpoint := runtime/endpoint.c
 TEST_test_loop := runtime/loop.c runtime/timer.c runtime/inject.c
 TEST_test_fiber := runtime/fiber.c runtime/timer.c tests/unit/runtime/switch.c
