@@ -5,13 +5,19 @@
 // never evicted; hence a read from the disk can never miss a newer content.
 // An operation that changes blocks runs alone (serve.c's lock). cache_modify keeps the old bytes in a second buffer; if
 // the operation fails, cache_op_undo puts all back, so failed operations have no effect (INV-51) and need no replay.
+// Metadata is sealed (seal.c) when it is read and when a commit takes it, and looked at before its first change after that: who finds
+// another sum dies, since memory was changed. What a block was before that change is kept until the commit, if there is room, so
+// that judge.c can compare.
 // If the server dies: all of this is gone, and nothing is lost by it: the log area and the clients' rings have the rest.
 #include "servers/fs/cache.h"
+#include "proto/protocol.h"
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
+#include "servers/fs/seal.h"
 #include <string.h>
 
 #define CACHE_BUFFERS_MIN 64u
+#define CACHE_BASES 8u // that part of the buffers may be bases: what is read and what is dirty goes before
 
 static void list_push(struct buffer_list *list, struct buffer *b)
 {
@@ -115,7 +121,8 @@ static struct buffer *lookup(struct cache *cache, uint32_t block)
 static void forget_kind(struct buffer *b)
 {
 	b->kind = 0;
-	b->checked = b->stale = 0;
+	b->checked = b->stale = b->changed = 0;
+	b->disputed = false;
 }
 
 static void unhash(struct cache *cache, struct buffer *b)
@@ -158,11 +165,32 @@ void cache_put(struct cache *cache, struct buffer *b)
 	settle(cache, b);
 }
 
+static void drop_base(struct cache *cache, struct buffer *b)
+{
+	if (!b->base)
+		return;
+	cache->bases--;
+	cache_put(cache, b->base);
+	b->base = 0;
+}
+
+// Room is worth more than what blocks were.
+static void drop_some_base(struct cache *cache)
+{
+	struct buffer *b = cache->dirty.first;
+	while (b && !b->base)
+		b = b->next;
+	if (b)
+		drop_base(cache, b);
+}
+
 // A pinned buffer that belongs to no block; 0 when none can be evicted.
 static struct buffer *take_any(struct cache *cache)
 {
 	if (cache->more && (!cache->idle.last || cache->idle.last->flags & BUFFER_VALID))
 		grow(cache);
+	if (!cache->idle.last && cache->bases)
+		drop_some_base(cache);
 	struct buffer *b = cache->idle.last;
 	if (!b)
 		return 0;
@@ -171,6 +199,7 @@ static struct buffer *take_any(struct cache *cache)
 	if (b->flags & BUFFER_HASHED)
 		unhash(cache, b);
 	b->flags = 0;
+	b->seal = 0;
 	forget_kind(b);
 	return b;
 }
@@ -196,18 +225,27 @@ static struct buffer *take_for(struct cache *cache, uint32_t block)
 	return b;
 }
 
+static void block_arrived(struct cache *cache, struct buffer *b, const uint8_t *data)
+{
+	if (RECOVERABLE)
+		b->seal = seal_copy(b->data, data, cache->block_size);
+	else
+		memcpy(b->data, data, cache->block_size);
+	if (cache->disk->amend) {
+		cache->disk->amend(cache->disk, (uint64_t)b->block << cache->block_shift, cache->block_size, b->data);
+		cache_reseal(cache, b);
+	}
+	b->flags |= BUFFER_VALID;
+}
+
 static void cluster_done(struct disk_read *read, enum error error, const uint8_t *data)
 {
 	struct cache_cluster *cluster = (struct cache_cluster *)read; // read is its first member
 	struct cache *cache = cluster->cache;
 	for (unsigned i = 0; i < cluster->count; i++) {
 		struct buffer *b = cluster->buffers[i];
-		if (error == ERR_OK) {
-			memcpy(b->data, data + (size_t)i * cache->block_size, cache->block_size);
-			if (cache->disk->amend)
-				cache->disk->amend(cache->disk, (uint64_t)b->block << cache->block_shift, cache->block_size, b->data);
-			b->flags |= BUFFER_VALID;
-		}
+		if (error == ERR_OK)
+			block_arrived(cache, b, data + (size_t)i * cache->block_size);
 		b->flags &= (uint8_t)~BUFFER_READING;
 		cache_put(cache, b);
 	}
@@ -341,6 +379,7 @@ static void set_dirty(struct cache *cache, struct buffer *b)
 		return;
 	invariant(!(b->flags & BUFFER_IDLE));
 	b->flags |= BUFFER_DIRTY;
+	b->seal = 0;
 	list_push_last(&cache->dirty, b);
 }
 
@@ -349,12 +388,67 @@ static void clear_dirty(struct cache *cache, struct buffer *b)
 	if (!(b->flags & BUFFER_DIRTY))
 		return;
 	list_remove(&cache->dirty, b);
-	b->flags &= (uint8_t)~BUFFER_DIRTY;
+	b->flags &= (uint8_t)~(BUFFER_DIRTY | BUFFER_MADE);
+	b->changed = 0;
+	b->disputed = false;
+	drop_base(cache, b);
+}
+
+// INV-66. What a sum would be computed over again is not what was read or committed.
+static void seal_check(const struct buffer *b, uint64_t sum)
+{
+	if (!b->seal || b->seal == sum)
+		return;
+	log_line("fs: block %u (kind %u) has changed in memory since it was %s: 0x%llx was its sum, 0x%llx is it", b->block, b->kind,
+		 "read or committed", (unsigned long long)b->seal, (unsigned long long)sum);
+	invariant(b->seal == sum);
+}
+
+// The copy of a block before it is changed; in a clean one it is what commits and disk have.
+static void copy_before(struct cache *cache, struct buffer *to, const struct buffer *b)
+{
+	if (!RECOVERABLE || b->flags & BUFFER_DIRTY) {
+		memcpy(to->data, b->data, cache->block_size);
+		return;
+	}
+	to->seal = seal_copy(to->data, b->data, cache->block_size);
+	seal_check(b, to->seal);
+}
+
+static bool wants_base(const struct cache *cache, const struct buffer *b)
+{
+	return RECOVERABLE && b->kind && !b->base && cache->bases * CACHE_BASES < cache->buffer_count;
+}
+
+// `base` is pinned, and passes to the buffer.
+static void set_base(struct cache *cache, struct buffer *b, struct buffer *base)
+{
+	b->base = base;
+	cache->bases++;
 }
 
 void cache_mark_dirty(struct cache *cache, struct buffer *b)
 {
+	if (b->flags & BUFFER_DIRTY)
+		return;
+	struct buffer *base = wants_base(cache, b) ? take_any(cache) : 0;
+	if (base) {
+		copy_before(cache, base, b);
+		set_base(cache, b, base);
+	}
 	set_dirty(cache, b);
+}
+
+void cache_reseal(struct cache *cache, struct buffer *b)
+{
+	if (RECOVERABLE && !(b->flags & BUFFER_DIRTY))
+		b->seal = seal_sum(b->data, cache->block_size);
+}
+
+struct buffer *cache_peek(struct cache *cache, uint32_t block)
+{
+	struct buffer *b = lookup(cache, block);
+	return b && b->flags & BUFFER_VALID ? b : 0;
 }
 
 void cache_overwritten(struct cache *cache, struct buffer *b)
@@ -363,6 +457,7 @@ void cache_overwritten(struct cache *cache, struct buffer *b)
 		b->flags |= BUFFER_CONTENT;
 	b->flags |= BUFFER_VALID;
 	forget_kind(b);
+	drop_base(cache, b);
 	set_dirty(cache, b);
 }
 
@@ -399,7 +494,7 @@ enum error cache_modify(struct cache *cache, struct buffer *b)
 		struct buffer *shadow = take_any(cache);
 		if (!shadow)
 			return ERR_NO_MEMORY;
-		memcpy(shadow->data, b->data, cache->block_size);
+		copy_before(cache, shadow, b);
 		b->shadow = shadow;
 		op_note(cache, b, BUFFER_OP_SHADOWED);
 	}
@@ -421,6 +516,7 @@ enum error cache_create(struct cache *cache, uint32_t block, struct buffer **buf
 	memset(b->data, 0, cache->block_size);
 	cache_overwritten(cache, b);
 	b->flags &= (uint8_t)~BUFFER_CONTENT;
+	b->flags |= BUFFER_MADE;
 	return ERR_OK;
 }
 
@@ -448,10 +544,22 @@ static void undo_one(struct cache *cache, struct buffer *b)
 {
 	if (b->op_flags & BUFFER_OP_SHADOWED)
 		memcpy(b->data, b->shadow->data, cache->block_size);
-	if (b->op_flags & BUFFER_OP_FRESH)
+	if (b->op_flags & BUFFER_OP_FRESH) {
 		drop_content(cache, b);
-	else if (!(b->op_was & BUFFER_DIRTY))
+	} else if (!(b->op_was & BUFFER_DIRTY)) {
 		clear_dirty(cache, b);
+		if (b->shadow)
+			b->seal = b->shadow->seal;
+	}
+}
+
+// The first change since the last commit: what was before it is what the commit is judged by.
+static void keep_base(struct cache *cache, struct buffer *b)
+{
+	if (b->op_was & BUFFER_DIRTY || !(b->flags & BUFFER_DIRTY) || !b->shadow || !wants_base(cache, b))
+		return;
+	set_base(cache, b, b->shadow);
+	b->shadow = 0;
 }
 
 static void op_end(struct cache *cache, bool keep)
@@ -464,6 +572,8 @@ static void op_end(struct cache *cache, bool keep)
 			undo_one(cache, b);
 		else if (b->op_flags & BUFFER_OP_FREED)
 			drop_content(cache, b);
+		else
+			keep_base(cache, b);
 		if (b->shadow)
 			cache_put(cache, b->shadow);
 		b->shadow = 0;

@@ -1,6 +1,7 @@
 // Block cache of one volume. See cache.c.
 #pragma once
 #include "servers/fs/disk.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@ enum {
 	BUFFER_HASHED = 16,
 	BUFFER_IDLE = 32,      // on the list of buffers that may be evicted
 	BUFFER_CONTENT = 64,   // of a file: written in place, where everything else goes through the journal
+	BUFFER_MADE = 128,     // no block of ours before; since the last commit
 };
 
 enum {
@@ -35,12 +37,16 @@ struct buffer {
 	uint32_t checked; // parts (inodes of a table; else bit 0) that were found right since they were read
 	uint32_t stale;   // parts whose checksum is to be computed before the next commit
 	uint32_t sum;     // CRC-32C from zero on, without inversion
+	uint32_t changed; // parts that operations changed since the last commit, for judge.c
+	bool disputed;    // since then it was taken for two kinds: the disk names it twice
+	uint64_t seal;    // sum of the content while nobody changes it; 0: not known
 	uint8_t *data;
 	struct buffer *hash_next;
 	struct buffer *next; // idle list (most recently used first) or dirty list
 	struct buffer *previous;
 	struct buffer *op_next;
 	struct buffer *shadow;
+	struct buffer *base; // content before the first change since the last commit, for judge.c; 0: not kept
 	struct buffer *commit_next;
 };
 
@@ -68,6 +74,7 @@ struct cache {
 	void *(*more)(size_t bytes); // memory to grow by, or 0; zeroed when it said no
 	struct buffer_list idle;
 	struct buffer_list dirty;
+	unsigned bases;     // buffers with a base
 	unsigned dirty_max; // what fits into a commit; an operation that needs more ends with ERR_LIMIT
 	struct buffer *committing;
 	struct buffer *op_first;
@@ -120,8 +127,12 @@ void cache_overwritten(struct cache *cache, struct buffer *buffer);
 struct buffer *cache_spare(struct cache *cache);
 // The block is free from now on: what is dirty of it need not be written.
 void cache_freed(struct cache *cache, uint32_t block);
-// Marks dirty outside operations (superblock times).
+// Before a change outside operations (superblock times).
 void cache_mark_dirty(struct cache *cache, struct buffer *buffer);
+// After a change in memory that no commit is to take.
+void cache_reseal(struct cache *cache, struct buffer *buffer);
+// The block's buffer, not pinned; 0: it is not there, or not read yet.
+struct buffer *cache_peek(struct cache *cache, uint32_t block);
 
 // Commit (commit.c): takes the next dirty buffer off the dirty list, now committing; 0 at the end.
 struct buffer *cache_commit_take(struct cache *cache);

@@ -54,9 +54,9 @@ void damage_note(struct volume *v)
 {
 	if (!v->damages || v->read_only)
 		return;
+	cache_mark_dirty(&v->cache, v->super_buffer);
 	damage_tell(v->super, &v->first_damage, &v->last_damage, v->damages);
 	v->damages = 0;
-	cache_mark_dirty(&v->cache, v->super_buffer);
 }
 
 enum error damage_found(struct volume *v, struct damage d, const char *format, ...)

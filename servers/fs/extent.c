@@ -65,45 +65,53 @@ static enum error bad_node(struct volume *v, const struct inode *inode, const ch
 	return volume_corrupt(v, inode->number, 0, "inode %u: the extent tree %s", inode->number, what);
 }
 
-static enum error check_leaf(struct volume *v, const struct inode *inode, const struct node *n)
+static const char *leaf_flaw(const struct volume *v, const struct node *n)
 {
 	uint64_t next = 0;
 	for (unsigned i = 0; i < n->header->entries; i++) {
 		const struct ext4_extent *e = &extents(n)[i];
 		uint32_t length = length_of(e);
 		if (length == 0 || e->block < next || (uint64_t)e->block + length > 1ull << 32)
-			return bad_node(v, inode, "has extents that overlap");
+			return "has extents that overlap";
 		if (e->start_hi || volume_data_run(v, e->start, length) != length)
-			return bad_node(v, inode, "names blocks that are no data blocks");
+			return "names blocks that are no data blocks";
 		next = (uint64_t)e->block + length;
 	}
-	return ERR_OK;
+	return 0;
 }
 
-static enum error check_children(struct volume *v, const struct inode *inode, const struct node *n)
+static const char *children_flaw(const struct volume *v, const struct node *n)
 {
 	for (unsigned i = 0; i < n->header->entries; i++) {
 		const struct ext4_extent_index *e = &children(n)[i];
 		if (i > 0 && e->block <= e[-1].block)
-			return bad_node(v, inode, "is not in order");
+			return "is not in order";
 		if (e->child_hi || !volume_block_is_data(v, e->child))
-			return bad_node(v, inode, "names a node that is no data block");
+			return "names a node that is no data block";
 	}
-	return n->header->entries ? ERR_OK : bad_node(v, inode, "has an empty node");
+	return n->header->entries ? 0 : "has an empty node";
 }
 
-static enum error check_node(struct volume *v, const struct inode *inode, const struct node *n, uint32_t max)
+const char *extent_flaw(const struct volume *v, const void *node, bool root)
 {
-	const struct ext4_extent_header *h = n->header;
-	if (h->magic != EXT4_EXTENT_MAGIC || h->max != max || h->entries > h->max || h->depth > EXT4_EXTENT_DEPTH_MAX)
-		return bad_node(v, inode, "has a damaged header");
-	return h->depth ? check_children(v, inode, n) : check_leaf(v, inode, n);
+	const struct node n = {.header = (struct ext4_extent_header *)(uintptr_t)node};
+	const struct ext4_extent_header *h = n.header;
+	if (h->magic != EXT4_EXTENT_MAGIC || h->max != (root ? EXT4_EXTENTS_IN_ROOT : node_capacity(v)) || h->entries > h->max ||
+	    h->depth > EXT4_EXTENT_DEPTH_MAX)
+		return "has a damaged header";
+	return h->depth ? children_flaw(v, &n) : leaf_flaw(v, &n);
+}
+
+static enum error check_node(struct volume *v, const struct inode *inode, const struct node *n)
+{
+	const char *flaw = extent_flaw(v, n->header, !n->buffer);
+	return flaw ? bad_node(v, inode, flaw) : ERR_OK;
 }
 
 static enum error open_root(struct volume *v, const struct inode *inode, struct node *n)
 {
 	*n = (struct node){.header = (struct ext4_extent_header *)(void *)inode->raw->block};
-	return check_node(v, inode, n, EXT4_EXTENTS_IN_ROOT);
+	return check_node(v, inode, n);
 }
 
 // The node that entry `at` of its parent names, pinned.
@@ -120,7 +128,7 @@ static enum error open_child(struct volume *v, const struct inode *inode, const 
 	if (!checksum_known(b, BLOCK_EXTENTS, owner)) {
 		if (!checksum_good(v, b, BLOCK_EXTENTS, owner))
 			error = bad_node(v, inode, "has a node with a wrong checksum");
-		else if ((error = check_node(v, inode, n, node_capacity(v))) != ERR_OK)
+		else if ((error = check_node(v, inode, n)) != ERR_OK)
 			b->checked = 0;
 	}
 	if (error == ERR_OK && (n->header->depth + 1 != parent->header->depth || n->header->entries == 0 ||

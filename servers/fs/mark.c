@@ -122,13 +122,17 @@ enum error mark_find(struct volume *v, uint64_t *mark)
 	enum error error = inode_get(v, EXT2_ROOT_INODE, &root);
 	if (error != ERR_OK)
 		return error;
-	if (!attributes_of(v, &root, &all) || (!all.mark && !has_room(&all))) {
+	bool sound = attributes_of(v, &root, &all); // may clear the place, in memory only, until the first commit
+	cache_reseal(&v->cache, root.buffer);
+	if (!sound || (!all.mark && !has_room(&all))) {
 		inode_put(v, &root);
 		return ERR_OK;
 	}
 	bool fresh = !all.mark;
-	if (fresh)
-		make_mark(&all); // in memory only, until the first commit
+	if (fresh) {
+		make_mark(&all);
+		cache_reseal(&v->cache, root.buffer);
+	}
 	v->mark_place = all.first + all.mark->value_offset;
 	if (!fresh)
 		mark_read(v, mark);
@@ -140,9 +144,9 @@ void mark_write(struct volume *v, uint64_t mark)
 	struct inode root;
 	enum error error = inode_get(v, EXT2_ROOT_INODE, &root);
 	invariant(error == ERR_OK); // it is in memory
-	memcpy(v->mark_place, &mark, sizeof(mark));
-	v->mark = mark;
 	checksum_inode_stale(v, &root);
 	cache_mark_dirty(&v->cache, root.buffer);
+	memcpy(v->mark_place, &mark, sizeof(mark));
+	v->mark = mark;
 	inode_put(v, &root);
 }

@@ -146,6 +146,7 @@ static enum error write_flags(struct volume *v, bool needs_recovery, bool had_er
 		tell_of_journal(v, s);
 	uint8_t *scratch = v->disk->log + SCRATCH_OFFSET;
 	checksum_super_seal(s);
+	cache_reseal(&v->cache, v->super_buffer);
 	memcpy(scratch, s, sizeof(*s));
 	return write_through(v, EXT2_SUPER_OFFSET, scratch, sizeof(*s));
 }

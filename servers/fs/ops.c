@@ -581,10 +581,12 @@ enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
 		return ERR_OK;
 	}
 	if (v->now > v->super->wtime) {
-		v->super->wtime = (uint32_t)v->now;
 		cache_mark_dirty(&v->cache, v->super_buffer);
+		v->super->wtime = (uint32_t)v->now;
 	}
 	checksum_seal(v);
+	if (RECOVERABLE)
+		invariant(judge_commit(v)); // INV-67
 	enum error error = commit_copy(&v->log, &v->cache, mark, v->now, count);
 	if (error == ERR_OK)
 		alloc_commit_begun(v);

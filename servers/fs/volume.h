@@ -121,6 +121,7 @@ struct volume {
 	uint8_t *mark_place;     // of the mark of serials, in the root directory's inode, pinned; 0: the volume has none
 	uint64_t mark;           // as it stands there
 	uint64_t guard;          // sum of what does not change (guard.c)
+	bool lenient;            // the disk is known to be damaged: what is wrong in a commit is said, and committed
 	bool before_replay;      // a journal that is to be replayed may be so
 	bool unreplayed;         // the journal is to be replayed first: blocks may be torn, counts and checksums need not fit
 	char reason[200]; // why it could not be mounted, a sentence
@@ -198,6 +199,8 @@ bool checksum_inode_good(struct volume *v, const struct inode *inode);
 void checksum_inode_stale(struct volume *v, const struct inode *inode); // it changes
 // Before a commit copies what is dirty; no operation may be under way.
 void checksum_seal(struct volume *v);
+// Afterwards: whether the dirty block has a sum that is right, or at least another one than its former content, which was another.
+bool checksum_sealed(struct volume *v, const struct buffer *b);
 
 // ---- alloc.c: bitmaps and counts ----
 
@@ -217,6 +220,12 @@ void alloc_commit_durable(struct volume *v); // and may be used again
 // From volume_open on nothing of the geometry changes; false: something has, by a fault.
 void volume_guard(struct volume *v);
 bool volume_is_guarded(const struct volume *v);
+
+// ---- judge.c ----
+
+// Whether what is dirty may be committed, by what is known of its former content. Its checksums were made. False: logged; this
+// server is to die.
+bool judge_commit(struct volume *v);
 
 // ---- mount.c: with the journal ----
 
@@ -319,6 +328,8 @@ enum error extent_find(struct volume *v, const struct inode *inode, uint32_t ind
 enum error extent_allocate(struct volume *v, struct inode *inode, uint32_t index, uint32_t *block, bool *fresh);
 enum error extent_truncate(struct volume *v, struct inode *inode, uint32_t index);
 void extent_init(struct inode *inode); // an empty tree; the inode is modified already
+// What is wrong with a node by itself, or 0; the root is the one in the inode.
+const char *extent_flaw(const struct volume *v, const void *node, bool root);
 
 // ---- dir.c ----
 

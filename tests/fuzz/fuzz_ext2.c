@@ -131,6 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	mount_image(image);
 	if (volume_open(&volume, &disk, &memory) != ERR_OK)
 		return 0;
+	volume.lenient = true;
 	memset(handles, 0, sizeof(handles));
 	if (call(FS_OP_ROOT, 0, 0, 0, 0, 0, 0, result) == ERR_OK)
 		handles[0] = result[0];

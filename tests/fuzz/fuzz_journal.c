@@ -110,6 +110,7 @@ static enum error mount_image(uint32_t writes)
 	mounting = true;
 	writes_left = writes;
 	enum error error = volume_mount(&volume, &disk, &memory, false, &mark);
+	volume.lenient = true;
 	mounting = false;
 	writes_left = NEVER;
 	return error;

@@ -1,0 +1,299 @@
+// Judge and seals: what is changed in memory behind the server's back is not committed, and what operations do is.
+#include "servers/fs/seal.h"
+#include "tests/unit/fs/fixture.h"
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct host h;
+
+static uint64_t make(uint64_t directory, uint16_t op, uint64_t mode, const char *name)
+{
+	assert_int_equal(host_call(&h, op, directory, mode, 0, name, (uint32_t)strlen(name), 0), ERR_OK);
+	return h.result[0];
+}
+
+static uint8_t bytes[40000];
+
+// Something of each kind is dirty, and had a content that the disk has.
+static int work(void **state)
+{
+	host_make(&h, *state, 24576, 0, 2 << 20, 1 << 20);
+	assert_int_equal(host_mount(&h), ERR_OK);
+	uint64_t root = host_root(&h), d = make(root, FS_OP_MKDIR, 0755, "d"), f = make(d, FS_OP_CREATE, FS_MODE_FILE | 0644, "f");
+	uint64_t holes = make(d, FS_OP_CREATE, FS_MODE_FILE | 0644, "holes");
+	assert_int_equal(host_write_all(&h, f, 0, bytes, sizeof(bytes)), ERR_OK);
+	for (unsigned i = 0; i < 6; i++) // more extents than the inode has room for
+		assert_int_equal(host_write_all(&h, holes, 20000 * i, bytes, 100), ERR_OK);
+	assert_int_equal(host_commit(&h), ERR_OK);
+	make(d, FS_OP_CREATE, FS_MODE_FILE | 0644, "g");
+	assert_int_equal(host_write_all(&h, f, sizeof(bytes), bytes, 3000), ERR_OK);
+	assert_int_equal(host_write_all(&h, holes, 200000, bytes, 100), ERR_OK);
+	return 0;
+}
+
+static int no_work(void **state)
+{
+	(void)state;
+	host_free(&h);
+	return 0;
+}
+
+// What a commit would say now.
+static bool judged_good(void)
+{
+	for (struct buffer *b = h.volume->cache.dirty.first; b; b = b->next)
+		b->stale = b->kind == BLOCK_INODES ? b->changed : b->stale;
+	checksum_seal(h.volume);
+	bool good = judge_commit(h.volume);
+	commit_set_facts(h.volume->disk, commit_time_base(h.volume->disk), 0);
+	return good;
+}
+
+static struct buffer *dirty_of(enum block_kind kind)
+{
+	struct buffer *b = h.volume->cache.dirty.first;
+	while (b && b->kind != kind)
+		b = b->next;
+	assert_non_null(b);
+	return b;
+}
+
+#define CHANGED(what, is, words)                                                                                       \
+	do {                                                                                                           \
+		__typeof__(what) was = (what);                                                                         \
+		(what) = (is);                                                                                         \
+		assert_false(judged_good());                                                                           \
+		if (!strstr(fixture_last_log, words))                                                                  \
+			fail_msg("%s", fixture_last_log);                                                              \
+		(what) = was;                                                                                          \
+		assert_true(judged_good());                                                                            \
+	} while (0)
+
+static void superblock(void **state)
+{
+	(void)state;
+	struct ext2_super *s = h.volume->super;
+	assert_true(judged_good());
+	CHANGED(s->uuid[3], 7, "fields that nothing writes");
+	CHANGED(s->magic, 0xef51, "fields that nothing writes");
+	CHANGED(s->feature_ro_compat, s->feature_ro_compat ^ EXT2_RO_SPARSE_SUPER, "fields that nothing writes");
+	CHANGED(s->error_count, 1, "fields that nothing writes");
+	CHANGED(s->state, 3, "fields that nothing writes");
+	CHANGED(s->last_orphan, h.volume->inodes + 1, "first orphan");
+	CHANGED(s->free_blocks_count, h.volume->blocks + 1, "as free");
+	CHANGED(s->free_blocks_count, s->free_blocks_count - 1, "its groups");
+	CHANGED(s->free_inodes_count, s->free_inodes_count ^ 4, "its groups");
+	CHANGED(h.volume->super_buffer->data[0], 1, "neighbours");
+}
+
+static void descriptors(void **state)
+{
+	(void)state;
+	struct ext2_group *g = volume_group(h.volume, 0);
+	CHANGED(g->inode_table, g->inode_table + 1, "fields that nothing writes");
+	CHANGED(g->flags, (uint16_t)(g->flags | 64), "fields that nothing writes");
+	CHANGED(g->free_blocks_count, 9000, "group 0 counts 9000");
+	CHANGED(g->used_dirs_count, 9000, "9000 directories");
+	CHANGED(g->free_blocks_count, (uint16_t)(g->free_blocks_count - 1), "descriptor counts");
+	CHANGED(g->free_inodes_count, (uint16_t)(g->free_inodes_count - 1), "descriptor counts");
+	CHANGED(g->unused_inodes, (uint16_t)(g->unused_inodes + 1), "said to be used ever");
+	struct ext2_group *other = volume_group(h.volume, 1);
+	CHANGED(other->free_blocks_count, (uint16_t)(other->free_blocks_count - 1), "its bitmap has not changed");
+	CHANGED(other->inode_bitmap_checksum, (uint16_t)(other->inode_bitmap_checksum + 1), "a bitmap that has not");
+	uint8_t *behind = h.volume->descriptors[0]->data + h.volume->groups * h.volume->descriptor_size;
+	CHANGED(*behind, 1, "behind the last group");
+}
+
+static void bitmaps(void **state)
+{
+	(void)state;
+	struct buffer *blocks = dirty_of(BLOCK_BLOCK_BITMAP), *inodes = dirty_of(BLOCK_INODE_BITMAP);
+	CHANGED(blocks->data[0], (uint8_t)(blocks->data[0] ^ 1), "bits that nothing gives out"); // the descriptors
+	CHANGED(inodes->data[h.volume->block_size - 1], 0x7f, "bits that nothing gives out");
+	CHANGED(blocks->data[h.volume->block_size - 1], (uint8_t)(blocks->data[h.volume->block_size - 1] ^ 0x40), "has");
+	CHANGED(inodes->data[1], (uint8_t)(inodes->data[1] ^ 0x20), "descriptor counts");
+	CHANGED(inodes->data[1], (uint8_t)(inodes->data[1] & ~1), "descriptor counts");
+}
+
+static struct ext2_inode *raw_of(const char *path, struct buffer **b)
+{
+	struct inode inode;
+	assert_int_equal(inode_open(h.volume, host_path(&h, path), &inode), ERR_OK);
+	*b = inode.buffer;
+	struct ext2_inode *raw = inode.raw;
+	inode_put(h.volume, &inode);
+	assert_true((*b)->flags & BUFFER_DIRTY);
+	return raw;
+}
+
+static void inodes(void **state)
+{
+	(void)state;
+	struct buffer *b;
+	struct ext2_inode *raw = raw_of("d/f", &b);
+	struct ext4_extent *e = (struct ext4_extent *)(void *)&raw->block[3];
+	CHANGED(raw->mode, 0644, "has no type");
+	CHANGED(raw->mode, 0010644, "has no extents");
+	CHANGED(raw->mode, FS_MODE_DIRECTORY | 0755, "another size");
+	CHANGED(raw->uid, 1, "fields that nothing writes");
+	CHANGED(raw->crtime, raw->crtime ^ 8, "fields that nothing writes");
+	CHANGED(raw->extra_isize, 28, "fields that nothing writes");
+	CHANGED(((uint8_t *)raw)[250], 1, "fields that nothing writes");
+	CHANGED(raw->dtime, 5, "time of deletion");
+	CHANGED(raw->blocks, raw->blocks + 2, "another number of blocks");
+	CHANGED(raw->size, 100, "another size");
+	CHANGED(raw->block[0], 0, "damaged header");
+	CHANGED(e->start, 1, "no data blocks");
+	CHANGED(e->start, e->start + 2000, "are free");
+	CHANGED(e->length, 0, "overlap");
+	CHANGED(b->changed, 0, "no operation has named");
+	CHANGED(b->data[1020], 1, "no operation has named");
+	raw = raw_of("d/g", &b);
+	CHANGED(raw->file_acl, 9, "another number of blocks");
+	CHANGED(raw->gid, 1, "fields that nothing writes");
+	CHANGED(raw->flags, raw->flags | EXT2_FLAG_IMMUTABLE, "fields that nothing writes");
+	CHANGED(((uint8_t *)raw)[250], 1, "fields that nothing writes");
+}
+
+static void trees(void **state)
+{
+	(void)state;
+	struct buffer *b = dirty_of(BLOCK_EXTENTS);
+	struct ext4_extent_header *header = (struct ext4_extent_header *)(void *)b->data;
+	struct ext4_extent *e = (struct ext4_extent *)(void *)(header + 1);
+	CHANGED(header->magic, 0xf30b, "damaged header");
+	CHANGED(header->max, 7, "damaged header");
+	CHANGED(e[1].block, 0, "overlap");
+	CHANGED(e[6].start, e[6].start + 2000, "are free");
+	CHANGED(header->entries, 200, "extent tree");
+}
+
+static void directories(void **state)
+{
+	(void)state;
+	struct buffer *b = dirty_of(BLOCK_DIRECTORY);
+	struct ext2_entry *e = (struct ext2_entry *)(void *)(b->data + 24); // behind '.' and '..': "f"
+	assert_memory_equal(e + 1, "f", 1);
+	CHANGED(e->record, 14, "entry at byte 24 is damaged");
+	CHANGED(e->record, 2000, "is damaged");
+	CHANGED(e->name_length, 200, "is damaged");
+	CHANGED(e->inode, h.volume->inodes + 1, "is damaged");
+	CHANGED(e->inode, h.volume->inodes - 5, "is free or another");
+	CHANGED(e->inode, 2, "is free or another");
+	CHANGED(e->type, EXT2_TYPE_SYMLINK, "is free or another");
+	CHANGED(*(char *)(e + 1), '/', "by no name");
+	CHANGED(*(char *)(e + 1), 0, "by no name");
+	CHANGED(b->kind, BLOCK_INDEX, "index of a directory");
+}
+
+// ---- of all bits that flip, how many are missed? ----
+
+// Of 1000. What nobody can tell: times, modes and sizes of files that have changed; behind the entries of directories and trees,
+// of which these have few, there is only what nobody reads.
+static const uint16_t unnoticed_max[BLOCK_ATTRIBUTES + 1] = {
+	[BLOCK_SUPER] = 20, [BLOCK_DESCRIPTORS] = 20, [BLOCK_INODES] = 200, [BLOCK_DIRECTORY] = 960, [BLOCK_EXTENTS] = 940,
+};
+
+static void every_bit(void **state)
+{
+	(void)state;
+	fixture_quiet = true;
+	unsigned flipped[BLOCK_ATTRIBUTES + 1] = {0}, missed[BLOCK_ATTRIBUTES + 1] = {0};
+	for (struct buffer *b = h.volume->cache.dirty.first; b; b = b->next) {
+		for (uint32_t bit = 0; b->kind != BLOCK_UNKNOWN && b->base && bit < 8 * h.volume->block_size; bit += 3) {
+			b->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+			flipped[b->kind]++;
+			missed[b->kind] += judged_good();
+			b->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		}
+	}
+	fixture_quiet = false;
+	bool failed = false;
+	assert_true(judged_good());
+	for (unsigned k = BLOCK_SUPER; k <= BLOCK_EXTENTS; k++) {
+		print_message("kind %u: %u of %u flipped bits would be committed\n", k, missed[k], flipped[k]);
+		if (k == BLOCK_INDEX) // is not changed
+			continue;
+		assert_true(flipped[k] > 0);
+		failed |= missed[k] * 1000 > unnoticed_max[k] * flipped[k];
+	}
+	assert_false(failed);
+}
+
+// ---- twice is the disk ----
+
+static void second_verdict_is_no_death(void **state)
+{
+	(void)state;
+	struct ext2_group *g = volume_group(h.volume, 0);
+	checksum_seal(h.volume);
+	g->used_dirs_count = 9000;
+	checksum_seal(h.volume);
+	assert_false(judge_commit(h.volume));
+	assert_non_null(strstr(fixture_last_log, "not committed"));
+	assert_true(judge_commit(h.volume));
+	assert_non_null(strstr(fixture_last_log, "judged so twice"));
+	g->used_dirs_count = 2;
+	checksum_seal(h.volume);
+	assert_true(judge_commit(h.volume)); // and all is forgotten
+	assert_int_equal(commit_flags(h.volume->disk) >> COMMIT_CONDEMNED_SHIFT, 0);
+}
+
+// ---- seals ----
+
+static void sum_sees_each_bit(void **state)
+{
+	(void)state;
+	static _Alignas(8) uint8_t block[1024], copy[1024];
+	for (unsigned i = 0; i < sizeof(block); i++)
+		block[i] = (uint8_t)fixture_random();
+	uint64_t sum = seal_sum(block, sizeof(block));
+	assert_int_equal(seal_copy(copy, block, sizeof(block)), sum);
+	assert_memory_equal(copy, block, sizeof(block));
+	assert_int_equal(seal_difference(block, copy, 0, 128), 128);
+	for (unsigned bit = 0; bit < 8 * sizeof(block); bit++) {
+		block[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		assert_int_not_equal(seal_sum(block, sizeof(block)), sum);
+		assert_int_equal(seal_copy(copy, block, sizeof(block)), seal_sum(block, sizeof(block)));
+		copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		for (unsigned from = 0; from < 20; from++)
+			assert_int_equal(seal_difference(block, copy, from, 128), bit / 64 >= from ? bit / 64 : 128);
+		block[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+}
+
+// After a commit, and after it was read, metadata has a seal that is right; what is dirty has none.
+static void what_is_clean_is_sealed(void **state)
+{
+	(void)state;
+	unsigned sealed = 0;
+	for (struct buffer *b = h.volume->cache.dirty.first; b; b = b->next)
+		assert_int_equal(b->seal, 0);
+	assert_int_equal(host_commit(&h), ERR_OK);
+	for (struct buffer *b = h.volume->cache.idle.first; b; b = b->next) {
+		if (!b->kind || !(b->flags & BUFFER_VALID))
+			continue;
+		assert_int_equal(b->seal, seal_sum(b->data, h.volume->block_size));
+		sealed++;
+	}
+	assert_true(sealed >= 6);
+	assert_int_equal(h.volume->super_buffer->seal, seal_sum(h.volume->super_buffer->data, h.volume->block_size));
+	assert_int_equal(h.volume->cache.bases, 0);
+}
+
+int main(void)
+{
+#define JUDGED(name, options) {#name, name, work, no_work, (void *)(uintptr_t)(options)}
+	const struct CMUnitTest tests[] = {
+		JUDGED(superblock, "-t ext4 -b 4096"), JUDGED(descriptors, "-t ext4 -b 1024"), JUDGED(bitmaps, "-t ext4 -b 1024"),
+		JUDGED(inodes, "-t ext4 -b 1024"),     JUDGED(trees, "-t ext4 -b 1024"),       JUDGED(directories, "-t ext4 -b 1024"),
+		JUDGED(every_bit, "-t ext4 -b 1024"),  JUDGED(second_verdict_is_no_death, "-t ext4 -b 1024"),
+		JUDGED(what_is_clean_is_sealed, "-t ext4 -b 1024"), cmocka_unit_test(sum_sees_each_bit),
+	};
+	cmocka_set_test_filter(getenv("ONLY"));
+	return cmocka_run_group_tests(tests, 0, 0);
+}
