@@ -77,6 +77,7 @@ SILENT_SECONDS = 60  # without a character on the console: longer than all deadl
 TRIAL_SECONDS = 300  # without a trial that begins, whatever else is said
 TEXT_MAX = 64 << 20  # characters of one machine's console; volleys need some 3 MiB
 FREE_BYTES = 1 << 30 # of the folder's file system, or no machine is started
+ESTIMATE_MACHINES = 8 # that have ended before the end is estimated: they differ a thousandfold in their faults a second
 TELL_SECONDS = 30    # between two lines of progress, where the output is no terminal
 END = re.compile(r"^CAMPAIGN faults (\d+) of \d+ seed \d+ ms \d+ faults_per_s ([\d.]+) .* end (.*)$", re.M)
 SUPERVISOR_BACK = re.compile(r"^supervisor is back as epoch (\d+) after ([\d.]+) ms \(noticed at ([\d.]+), started at ([\d.]+)\)", re.M)
@@ -405,7 +406,7 @@ class Campaign:
             left.unlink()
         self.build = build_of(ROOT / "build" / "kernel.elf", ROOT / "build" / "boot-campaign.img")
         self.results = states([self.folder])
-        self.begun, self.before = time.monotonic(), self.done()
+        self.begun, self.before, self.met = time.monotonic(), self.done(), len(self.results)
         if self.results:
             print(f"going on: {len(self.results)} machines have ended, with {self.before:,} faults", flush=True)
         return ""
@@ -422,7 +423,7 @@ class Campaign:
         now, goal = self.done() + sum(self.running.values()), self.arguments.faults
         seconds = time.monotonic() - self.begun
         rate = (now - self.before) / max(1.0, seconds)
-        left = f"{max(0, goal - now) / rate / 60:.0f} min left" if now > self.before and seconds > TELL_SECONDS else "end not known yet"
+        left = f"{max(0, goal - now) / rate / 60:.0f} min left" if len(self.results) - self.met >= ESTIMATE_MACHINES and now > self.before else "end not known yet"
         filled = min(40, 40 * now // goal)
         return (f"[{'#' * filled}{'.' * (40 - filled)}] {now:,} of {goal:,} faults ({100 * now / goal:.1f} %), {rate:.0f}/s, {left}, "
                 f"{len(self.results)} machines ended, {seconds / 60:.0f} min")
@@ -459,6 +460,8 @@ class Campaign:
         """Machines until enough faults are done; a machine that makes no progress three times in a row is the end."""
         until = time.monotonic() + self.arguments.seconds if self.arguments.seconds else float("inf")
         futile, pending, self.promised = 0, {}, {}
+        pristine(self.arguments.kind)  # once, before several machines want it at the same time; and the tree that it is made of
+        default_tree()
         with concurrent.futures.ThreadPoolExecutor(self.arguments.jobs) as pool:
             while True:
                 wanted = self.arguments.faults - self.done() - sum(self.promised.values())
