@@ -102,17 +102,42 @@ static inline void tables_need(void)
 		tables_make();
 }
 
+static uint64_t crc_zeros(uint64_t crc, size_t length)
+{
+	for (; length >= 8 * PIECE; length -= 8 * PIECE)
+		crc = crc_jump(jump_table[2], crc);
+	if (length >= 4 * PIECE) {
+		crc = crc_jump(jump_table[1], crc);
+		length -= 4 * PIECE;
+	}
+	for (; length >= PIECE; length -= PIECE)
+		crc = crc_jump(jump_table[0], crc);
+	for (; length >= 8; length -= 8)
+		crc = crc_eight(crc, 0);
+	while (length--)
+		crc = crc_byte(crc, 0);
+	return crc;
+}
+
 // Out of line: the short sums, of which there are more, need not save what this works with.
 static __attribute__((noinline)) uint64_t crc_pieces(uint64_t crc, const crc_word_t *w, size_t pieces)
 {
+	size_t zeros = 0;
 	for (; pieces; pieces--, w += PIECE / 8) {
 		uint64_t a = w[0], b = w[1], c = w[2], d = w[3];
-		if (!((a ^ b) | (a ^ c) | (a ^ d)) && a + 1 <= 1)
-			crc = crc_jump(jump_table[0], crc) ^ (a ? far_ones : 0);
+		if (!(a | b | c | d)) {
+			zeros += PIECE;
+			continue;
+		}
+		if (zeros)
+			crc = crc_zeros(crc, zeros);
+		zeros = 0;
+		if (!~(a & b & c & d))
+			crc = crc_jump(jump_table[0], crc) ^ far_ones;
 		else
 			crc = crc_eight(crc_eight(crc_eight(crc_eight(crc, a), b), c), d);
 	}
-	return crc;
+	return crc_zeros(crc, zeros);
 }
 
 // No inversion at either end: that is how the format uses it.
@@ -133,23 +158,6 @@ uint32_t checksum_crc32c(uint32_t sum, const void *bytes, size_t length)
 	while (length--)
 		crc = crc_byte(crc, *p++);
 	return (uint32_t)crc;
-}
-
-static inline uint64_t crc_zeros(uint64_t crc, size_t length)
-{
-	for (; length >= 8 * PIECE; length -= 8 * PIECE)
-		crc = crc_jump(jump_table[2], crc);
-	if (length >= 4 * PIECE) {
-		crc = crc_jump(jump_table[1], crc);
-		length -= 4 * PIECE;
-	}
-	for (; length >= PIECE; length -= PIECE)
-		crc = crc_jump(jump_table[0], crc);
-	for (; length >= 8; length -= 8)
-		crc = crc_eight(crc, 0);
-	while (length--)
-		crc = crc_byte(crc, 0);
-	return crc;
 }
 
 // The sum of as many zero bytes, if it was `sum` before them: also what a beginning with `sum` instead of 0 changes in a sum.
