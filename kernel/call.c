@@ -9,6 +9,9 @@
 #include "kernel/schedule.h"
 #include <string.h>
 
+// Complaints about the supervisor that it took and lived on. By the first sound one it ends itself; who does not cannot any more.
+#define SUPERVISOR_COMPLAINTS 3u
+
 const uint64_t call_nothing[6];
 
 // ---- calls of a domain about itself
@@ -466,6 +469,9 @@ void call_notice_complaint(struct core *core, const uint64_t word[6])
 		return;
 	*place = (struct complaint_record){word[0], (uint32_t)word[1], (uint32_t)word[2], true};
 	domain_ring(d, IDENTITY_EVENT);
+	bool itself = word[0] == ((uint64_t)core->id << 32 | d->index);
+	if (itself && d->ready && ++d->complaints == SUPERVISOR_COMPLAINTS)
+		domain_halt(d, FAULT_COMPLAINT, word[2], 0, 0);
 }
 
 void call_notice_core(struct core *core, unsigned subject)

@@ -224,6 +224,7 @@ void domain_begin(struct domain *d, uint64_t entry, uint64_t sp)
 	d->epoch++;
 	endpoint_begun(d);
 	d->ready = false;
+	d->complaints = 0;
 	d->event_ping = false;
 	if (!d->supervisor) // it reads its own to tell why it died
 		memset(&d->status, 0, sizeof(d->status));

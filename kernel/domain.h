@@ -148,6 +148,7 @@ struct domain {
 	uint64_t name[2];
 	bool supervisor;
 	unsigned futile; // supervisor: deaths in a row before it was ready
+	unsigned complaints; // supervisor: about this incarnation
 	bool ready;
 
 	uint64_t hvip; // VSSIP, which the domain sets and clears by sip; VSEIP is made of `sticky`

@@ -235,6 +235,7 @@ void watch_tell_own(struct service *s, uint64_t started)
 	if (kind == FAULT_NONE)
 		return;
 	struct crash crash = watch_crash(s, &status, kind);
+	crash.complaint = (enum complaint)status.cause; // our kernel has judged it: it did not end itself
 	crash.epoch--; // the one before us
 	watch_count(s, kind);
 	watch_begin_times(s, &status, kind);

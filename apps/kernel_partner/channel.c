@@ -179,6 +179,15 @@ static void client_many(const struct partner_argument *how)
 	partner_exit(0);
 }
 
+// It believes that the server completes more than was asked, and says so again and again.
+static void client_complains(unsigned slot)
+{
+	for (;;) {
+		kcall(CALL_channel_complain, slot, COMPLAINT_BAD_INDEX);
+		bare_sleep(&partner_self, 1000);
+	}
+}
+
 void partner_client(uint64_t argument)
 {
 	struct partner_argument how;
@@ -188,6 +197,8 @@ void partner_client(uint64_t argument)
 	if (how.flags & PARTNER_MANY)
 		client_many(&how);
 	unsigned slot = partner_open(how.service);
+	if (how.flags & PARTNER_COMPLAINS)
+		client_complains(slot);
 	client_check_info(slot, how.rounds > 100 || (how.flags & PARTNER_EPOCH));
 	trespass(&how, slot);
 	unsigned rounds = how.rounds ? how.rounds : 1;

@@ -459,6 +459,25 @@ static void complaint_needs_evidence(void)
 	CHECK(server_end(&server));
 }
 
+// About ourselves: we take them and live on, which our kernel suffers twice. Our next incarnation says that it is not the first.
+static void complaints_about_the_first(void)
+{
+	struct child client;
+	WORKS(CALL_ready);
+	WORKS(CALL_domain_publish, test_own, partner_service('a'), 0, SERVICE_UP);
+	CHECK(client_run(&client, test_cores - 1, PARTNER_COMPLAINS, 0, 0));
+	for (unsigned i = 0; i < 20000; i++) {
+		struct kernel_result event = kcall(CALL_event_next);
+		if (event.value[0] == EVENT_CHANNEL_REQUEST)
+			WORKS(CALL_channel_accept, event.value[1]);
+		else if (event.value[0] == EVENT_COMPLAINT)
+			test_say("a complaint is ignored");
+		else if (event.value[0] == EVENT_NONE)
+			test_nap(200);
+	}
+	CHECK(false);
+}
+
 const struct kernel_test channel_tests[] = {
 	{"channel.pairs", pairs_everywhere},
 	{"channel.company.asleep", company_of_sleepers},
@@ -480,5 +499,6 @@ const struct kernel_test channel_tests[] = {
 	{"channel.restart.client", client_restart_keeps_the_channel},
 	{"channel.restart.busy", restart_under_way},
 	{"channel.complain", complaint_needs_evidence},
+	{"alone.complaints", complaints_about_the_first},
 	{0, 0},
 };

@@ -169,7 +169,8 @@ int program_main(void)
 	}
 	for (unsigned t = 0; t < sizeof(tables) / sizeof(tables[0]); t++)
 		for (const struct kernel_test *test = tables[t]; test->name; test++) {
-			if (!strstr(test->name, chosen))
+			bool alone = strncmp(test->name, "alone.", 6) == 0; // ends with our death
+			if (!strstr(test->name, chosen) || (alone && !*chosen))
 				continue;
 			if (run_one(test))
 				passed++;

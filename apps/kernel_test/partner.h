@@ -41,6 +41,7 @@ _Static_assert(sizeof(struct partner_argument) == 8, "an argument is one word of
 #define PARTNER_MANY 128u  // client: opens, exchanges and closes again, `rounds` times
 
 #define PARTNER_TRUSTS 256u // client: only a ring wakes it, no timer
+#define PARTNER_COMPLAINS 512u // client: complains without end
 
 #define PARTNER_SLOTS 16u
 #define PARTNER_OUT_BYTES 8192u

@@ -20,7 +20,7 @@ enum fault_kind {
 	FAULT_EXIT,      // cause = exit code
 	FAULT_QUOTA,
 	FAULT_KILLED,    // by the supervisor on somebody's request
-	FAULT_COMPLAINT, // by the supervisor, after a peer complained
+	FAULT_COMPLAINT, // by the supervisor, after a peer complained; the supervisor itself: by its kernel, cause = reason
 	FAULT_CORE,      // its core was lost
 };
 

@@ -25,6 +25,18 @@ def run(t, word="", thousands=1, seconds=SECONDS, **options):
     return machine.text
 
 
+@case(cores=[1, 2])
+def kernel_ends_who_ignores_complaints(t, cores):
+    """A supervisor that takes complaints about itself and lives on is ended by its kernel at the third."""
+    toml = (ROOT / "systems/kernel-test.toml").read_text()
+    toml = re.sub(r'^argument = .*$', 'argument = "1 alone.complaints"', toml, flags=re.M)
+    machine = t.start(boot=str(t.image(toml)), disk=None, cores=cores)
+    machine.expect(r"the supervisor stopped: kind 6, cause 2,", SECONDS, "the end of the supervisor")
+    machine.expect(r"FAIL start: epoch 2", SECONDS, "its next incarnation")
+    t.check("a complaint is ignored" in machine.text, "it was ended at the first")  # the second is at times not said any more
+    machine.wait_end()
+
+
 def figures(text, name):
     """[{word: number}] of the lines FIGURE name ..."""
     lines = re.findall(rf"^FIGURE {name} (.*)$", text, re.M)
