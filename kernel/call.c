@@ -467,11 +467,13 @@ void call_notice_complaint(struct core *core, const uint64_t word[6])
 	}
 	if (!d || !place) // the client complains again after its next deadline
 		return;
+	bool itself = word[0] == ((uint64_t)core->id << 32 | d->index);
+	if (itself && d->ready && ++d->complaints == SUPERVISOR_COMPLAINTS) { // its next incarnation need not hear of it
+		domain_halt(d, FAULT_COMPLAINT, word[2], 0, 0);
+		return;
+	}
 	*place = (struct complaint_record){word[0], (uint32_t)word[1], (uint32_t)word[2], true};
 	domain_ring(d, IDENTITY_EVENT);
-	bool itself = word[0] == ((uint64_t)core->id << 32 | d->index);
-	if (itself && d->ready && ++d->complaints == SUPERVISOR_COMPLAINTS)
-		domain_halt(d, FAULT_COMPLAINT, word[2], 0, 0);
 }
 
 void call_notice_core(struct core *core, unsigned subject)
