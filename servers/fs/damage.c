@@ -3,6 +3,9 @@
 // Owns: the counter of errors and the two places (first and last) in the superblock; what was found since the last commit
 // is kept in the volume and goes with the next one, for who finds damage may only be reading. e2fsck clears it all.
 // Must never fail, wait or write by itself.
+// Damage that is found may be this server's own: flipped bits of its cache, or code that was changed. So the first finding is no
+// answer to a client: the server dies, and what its successor finds when it is asked again is on the disk. After some commits
+// without a finding the next one is the first again.
 // If the server dies: what no commit has taken is forgotten, and found again by whoever meets it.
 #include "runtime/runtime.h"
 #include "servers/fs/volume.h"
@@ -59,6 +62,26 @@ void damage_note(struct volume *v)
 	v->damages = 0;
 }
 
+static void set_doubt(struct volume *v, uint64_t doubt)
+{
+	uint64_t flags = commit_flags(v->disk) & ~(uint64_t)COMMIT_FLAG_DOUBT;
+	commit_set_facts(v->disk, commit_time_base(v->disk), flags | doubt);
+}
+
+bool damage_is_doubted(struct volume *v)
+{
+	if (!v->doubts || !commit_known(v->disk) || commit_flags(v->disk) & COMMIT_FLAG_DOUBT)
+		return false;
+	set_doubt(v, COMMIT_FLAG_DOUBT);
+	return true;
+}
+
+void damage_no_doubt(struct volume *v)
+{
+	if (commit_flags(v->disk) & COMMIT_FLAG_DOUBT)
+		set_doubt(v, 0);
+}
+
 enum error damage_found(struct volume *v, struct damage d, const char *format, ...)
 {
 	char text[128];
@@ -72,5 +95,6 @@ enum error damage_found(struct volume *v, struct damage d, const char *format, .
 	v->last_damage = d;
 	if (v->corruptions++ < CORRUPTIONS_LOGGED)
 		log_line("fs: corrupt: %s", text);
+	invariant(!damage_is_doubted(v)); // INV-68
 	return ERR_CORRUPT;
 }

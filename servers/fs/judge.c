@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define JUDGE_BREATH 32u // blocks judged between two answers to pings
+#define DOUBT_COMMITS 16u // without a finding: who asked for what was found has asked again since then
 
 struct judge {
 	struct volume *v;
@@ -661,5 +662,7 @@ bool judge_commit(struct volume *v)
 		return false;
 	if (good && condemned(v))
 		set_condemned(v, 0);
+	if (++v->good_commits == DOUBT_COMMITS && v->corruptions == 0)
+		damage_no_doubt(v);
 	return true;
 }

@@ -502,6 +502,7 @@ enum error serve_start(struct volume *v, uint64_t base, uint64_t *mark, uint32_t
 		*mark = give_up_at_start(*mark);
 	volume = v;
 	volume->is_open = file_is_open;
+	volume->doubts = RECOVERABLE;
 	commit_delay_us = commit_ms * 1000ull;
 	time_base = base;
 	serial_performed = serial_committed = *mark;

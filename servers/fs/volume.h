@@ -121,6 +121,8 @@ struct volume {
 	uint8_t *mark_place;     // of the mark of serials, in the root directory's inode, pinned; 0: the volume has none
 	uint64_t mark;           // as it stands there
 	uint64_t guard;          // sum of what does not change (guard.c)
+	bool doubts;             // its own memory, when it first finds the volume damaged: damage.c
+	uint32_t good_commits;   // in this incarnation
 	bool lenient;            // the disk is known to be damaged: what is wrong in a commit is said, and committed
 	bool before_replay;      // a journal that is to be replayed may be so
 	bool unreplayed;         // the journal is to be replayed first: blocks may be torn, counts and checksums need not fit
@@ -157,6 +159,10 @@ enum error volume_modify_group(struct volume *v, uint32_t group);
 #define volume_corrupt(v, inode, block, ...)                                                                           \
 	damage_found(v, (struct damage){__func__, __LINE__, inode, block, EXT4_ERROR_CORRUPTED, 0}, __VA_ARGS__)
 enum error damage_found(struct volume *v, struct damage d, const char *format, ...) __attribute__((format(printf, 3, 4)));
+// Whether this server is to die of a finding, and not to believe it. True once, until damage_no_doubt.
+bool damage_is_doubted(struct volume *v);
+// What was found once was not found again.
+void damage_no_doubt(struct volume *v);
 // Before a commit copies: the superblock takes over what was found.
 void damage_note(struct volume *v);
 // So many errors more: flags the superblock. Not sealed.

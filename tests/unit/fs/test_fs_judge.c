@@ -243,6 +243,31 @@ static void second_verdict_is_no_death(void **state)
 	assert_int_equal(commit_flags(h.volume->disk) >> COMMIT_CONDEMNED_SHIFT, 0);
 }
 
+static void first_finding_is_doubted(void **state)
+{
+	(void)state;
+	struct volume *v = h.volume;
+	assert_false(damage_is_doubted(v)); // while it is mounted
+	v->doubts = true;
+	assert_true(damage_is_doubted(v));
+	assert_false(damage_is_doubted(v));
+	assert_int_equal(host_call(&h, FS_OP_LOOKUP, FS_HANDLE(EXT2_ROOT_INODE, 0), 0, 0, "no", 2, 0), ERR_NOT_FOUND);
+	assert_int_equal(volume_corrupt(v, 0, 0, "as the disk is"), ERR_CORRUPT);
+	uint64_t root = host_root(&h);
+	for (unsigned i = 0; i < 40; i++) { // it was found again: no commit makes it doubtful
+		assert_int_equal(host_call(&h, FS_OP_CHMOD, root, 0700 + i % 2, 0, 0, 0, 0), ERR_OK);
+		assert_int_equal(host_commit(&h), ERR_OK);
+	}
+	assert_false(damage_is_doubted(v));
+	v->corruptions = v->good_commits = 0;
+	for (unsigned i = 0; i < 16; i++) {
+		assert_false(damage_is_doubted(v));
+		assert_int_equal(host_call(&h, FS_OP_CHMOD, root, 0700 + i % 2, 0, 0, 0, 0), ERR_OK);
+		assert_int_equal(host_commit(&h), ERR_OK);
+	}
+	assert_true(damage_is_doubted(v));
+}
+
 // ---- seals ----
 
 static void sum_sees_each_bit(void **state)
@@ -292,6 +317,7 @@ int main(void)
 		JUDGED(superblock, "-t ext4 -b 4096"), JUDGED(descriptors, "-t ext4 -b 1024"), JUDGED(bitmaps, "-t ext4 -b 1024"),
 		JUDGED(inodes, "-t ext4 -b 1024"),     JUDGED(trees, "-t ext4 -b 1024"),       JUDGED(directories, "-t ext4 -b 1024"),
 		JUDGED(every_bit, "-t ext4 -b 1024"),  JUDGED(second_verdict_is_no_death, "-t ext4 -b 1024"),
+		JUDGED(first_finding_is_doubted, "-t ext4 -b 1024"),
 		JUDGED(what_is_clean_is_sealed, "-t ext4 -b 1024"), cmocka_unit_test(sum_sees_each_bit),
 	};
 	cmocka_set_test_filter(getenv("ONLY"));

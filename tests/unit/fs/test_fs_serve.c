@@ -832,6 +832,7 @@ static void replay_is_committed(void **state)
 static void lookup_fails_main(void *argument)
 {
 	(void)argument;
+	volume->doubts = false; // it was found before
 	assert_int_equal(host_call(&workers[0].host, FS_OP_LOOKUP, FS_HANDLE(EXT2_ROOT_INODE, 0), 0, 0, "new", 3, 0), ERR_CORRUPT);
 }
 
