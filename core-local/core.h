@@ -81,6 +81,10 @@ struct core {
 	struct frames frames;
 	struct deadlines deadlines;
 	struct deadline slice;      // the running domain's share of time
+	struct deadline budget;     // and of its budget
+	struct domain *payer;       // whose budget time is taken from, 0: nobody's. Who serves a call does not pay: its caller does
+	uint64_t paid_since;
+	bool pays; // others want the core: its time counts
 	struct deadline mesh_retry; // notices that did not fit into a ring
 	struct deadline reboot;     // of other cores' kernels
 	struct deadline guard;      // a look at the supervisor's core

@@ -6,7 +6,9 @@
 #pragma once
 #include <stdint.h>
 
-#define RUN_PRIORITIES 8
+#define PRIORITIES 8                 // of domains
+#define PRIORITY_SPENT PRIORITIES    // of one whose budget is used up: behind all others
+#define RUN_PRIORITIES (PRIORITIES + 1)
 
 struct run_link {
 	int16_t next; // -1: none

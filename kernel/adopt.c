@@ -29,7 +29,7 @@ static bool record_is_sound(const struct core *core, const struct domain *d, uns
 	if (at % PAGE_SIZE != 0 || at < core->memory || at >= end - DOMAIN_PAGES * PAGE_SIZE)
 		return false;
 	return d->index == index && (d->core == former || d->core == core) && d->generation == former->generations[index] &&
-	       d->state > DOMAIN_FREE && d->state <= DOMAIN_DYING && d->base_priority < RUN_PRIORITIES &&
+	       d->state > DOMAIN_FREE && d->state <= DOMAIN_DYING && d->base_priority < PRIORITIES &&
 	       d->segment_count <= SEGMENT_MAX && (d->epoch || !d->supervisor) && // a supervisor of epoch 0 would begin the system anew
 	       (d->file == 0 || (d->file <= GUEST_FILE_MAX && (core->files_free & 1ul << d->file)));
 }
@@ -82,6 +82,7 @@ static void registers_keep(const struct domain *d)
 	memcpy(&fresh.vsepc, &d->vsepc, offsetof(struct domain, sticky) - offsetof(struct domain, vsepc));
 	memcpy(fresh.doors, d->doors, sizeof(fresh.doors));
 	fresh.serves = d->serves;
+	budget_set(&fresh.budget, d->budget.ticks, d->budget.period, time_read());
 	fresh.hvip = d->hvip & 1ul << INTERRUPT_VS_SOFT;
 	fresh.hstatus = domain_hstatus(d);
 	fresh.fp = d->fp;

@@ -139,8 +139,9 @@ void domain_fill(struct domain *d, struct core *core, unsigned index)
 	d->timer.kind = DEADLINE_DOMAIN_TIMER;
 	d->timer.time = DEADLINE_NEVER;
 	d->deadline.kind = DEADLINE_CALL;
+	d->refill.kind = DEADLINE_REFILL;
 	d->tick.kind = DEADLINE_WATCH;
-	d->timer.index = d->deadline.index = d->tick.index = d->index;
+	d->timer.index = d->deadline.index = d->tick.index = d->refill.index = d->index;
 }
 
 enum error domain_root(struct domain *d)
@@ -169,7 +170,7 @@ enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota
 		place++;
 	if (place == DOMAIN_MAX)
 		return ERR_LIMIT;
-	if (quota < DOMAIN_PAGES + ROOT_PAGES || priority >= RUN_PRIORITIES) // more than the partition has is no harm
+	if (quota < DOMAIN_PAGES + ROOT_PAGES || priority >= PRIORITIES) // more than the partition has is no harm
 		return ERR_INVALID;
 	struct domain *d = (struct domain *)frames_alloc(&core->frames, DOMAIN_PAGES, (uint16_t)(place + 1));
 	if (!d)
@@ -270,6 +271,7 @@ void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_
 	if (d->state == DOMAIN_STOPPED || d->state == DOMAIN_DYING)
 		return;
 	schedule_remove(d);
+	schedule_budget_end(d);
 	endpoint_halted(d);
 	deadline_cancel(&d->core->deadlines, &d->deadline);
 	deadline_cancel(&d->core->deadlines, &d->tick);

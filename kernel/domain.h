@@ -8,6 +8,7 @@
 #include "abi/channel.h"
 #include "abi/event.h"
 #include "abi/fault.h"
+#include "core-local/budget.h"
 #include "core-local/core.h"
 #include "core-local/door.h"
 #include "kernel/riscv/csr.h"
@@ -179,6 +180,8 @@ struct domain {
 
 	struct deadline deadline; // of a call to another kernel
 	struct deadline tick;     // of the watch
+	struct deadline refill;   // when its budget is full again
+	struct budget budget;
 	struct watch watch;
 	struct job job;
 	bool unclean; // a job was dropped: memory may hold what another domain left, until it is restored
@@ -233,7 +236,7 @@ FRAME_SAYS(info_page, counters[INFO_CALLS], INFO_CALLS_FAST);
 #define DOMAIN_PAGES ((sizeof(struct domain) + PAGE_SIZE - 1) / PAGE_SIZE)
 
 enum deadline_kind { DEADLINE_SLICE, DEADLINE_MESH, DEADLINE_DOMAIN_TIMER, DEADLINE_CALL, DEADLINE_WATCH, DEADLINE_REBOOT,
-		     DEADLINE_GUARD };
+		     DEADLINE_GUARD, DEADLINE_BUDGET, DEADLINE_REFILL };
 
 // Creates a domain on this core, charged `quota` pages. ERR_LIMIT, ERR_NO_MEMORY, ERR_QUOTA.
 enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota, unsigned priority, uint32_t flags,

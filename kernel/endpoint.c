@@ -55,10 +55,28 @@ static struct domain *client_of(const struct domain *d)
 	return d->reply_to ? d->reply_to : d->client;
 }
 
+static unsigned own_priority(const struct domain *d)
+{
+	return d->budget.spent ? PRIORITY_SPENT : d->base_priority;
+}
+
 static void priority_settle(struct domain *d)
 {
 	const struct domain *client = client_of(d);
-	priority_set(d, best_waiting(d, client ? client->priority : d->base_priority));
+	priority_set(d, best_waiting(d, client ? client->priority : own_priority(d)));
+}
+
+void endpoint_reprice(struct domain *d)
+{
+	for (; d; d = d->callee)
+		priority_settle(d);
+}
+
+struct domain *endpoint_payer(struct domain *d)
+{
+	while (client_of(d))
+		d = client_of(d);
+	return d;
 }
 
 // ---- the ends of a call
@@ -116,7 +134,7 @@ void endpoint_halted(struct domain *d)
 	if (client_of(d))
 		client_of(d)->received = true;
 	d->reply_to = d->client = 0;
-	priority_set(d, d->base_priority);
+	priority_set(d, own_priority(d));
 }
 
 void endpoint_begun(struct domain *d)
@@ -146,7 +164,7 @@ void endpoint_interrupted(struct domain *d)
 		return;
 	d->receiving = d->open = false;
 	d->x[10] = ERR_AGAIN;
-	priority_set(d, d->base_priority);
+	priority_set(d, own_priority(d));
 }
 
 void endpoint_slow(struct domain *d)

@@ -23,5 +23,9 @@ void endpoint_destroyed(struct domain *d);
 void endpoint_interrupted(struct domain *d);
 // The fast path must not answer its client: something has changed that only the slow path sees to.
 void endpoint_slow(struct domain *d);
+// Its own priority has changed, and with it what it donates.
+void endpoint_reprice(struct domain *d);
+// Whose time it is that `d` uses: of who called it, or who called that one.
+struct domain *endpoint_payer(struct domain *d);
 // After a rebirth: doors that lead to no domain of this core lead nowhere.
 void endpoint_check_doors(struct domain *d);

@@ -155,6 +155,15 @@ enum error call_domain_publish(struct invocation *c)
 	return info_service_set(c->core->info, name, c->target->index, c->target->epoch, (enum service_state)c->arg[3]);
 }
 
+enum error call_domain_budget(struct invocation *c)
+{
+	uint64_t us = c->arg[1], period = c->arg[2];
+	if (us > period || period > BUDGET_PERIOD_US || (us && us < BUDGET_LEAST_US))
+		return ERR_INVALID;
+	schedule_budget(c->target, us * c->core->plan->timebase / 1000000, period * c->core->plan->timebase / 1000000);
+	return ERR_OK;
+}
+
 enum error call_domain_watch(struct invocation *c)
 {
 	struct watch *w = &c->target->watch;

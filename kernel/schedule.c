@@ -36,6 +36,7 @@ void schedule_init(struct core *core)
 {
 	run_queue_init(&core->run, core->run_links, DOMAIN_MAX);
 	core->slice.kind = DEADLINE_SLICE;
+	core->budget.kind = DEADLINE_BUDGET;
 	core->mesh_retry.kind = DEADLINE_MESH;
 	core->reboot.kind = DEADLINE_REBOOT;
 	core->guard.kind = DEADLINE_GUARD;
@@ -230,6 +231,69 @@ static void load(struct core *core, struct domain *d)
 	info_count(core->info, INFO_SWITCHES);
 }
 
+// ---- budgets
+
+// Books the payer's time until now. What it had left may be used up by that: then it stands behind all others.
+static void payer_charge(struct core *core)
+{
+	struct domain *d = core->payer;
+	uint64_t now = time_read();
+	if (core->pays && budget_charge(&d->budget, now - core->paid_since, now)) {
+		deadline_arm(&core->deadlines, &d->refill, budget_full_at(&d->budget, now));
+		endpoint_reprice(d);
+	}
+	core->paid_since = now;
+}
+
+static void payer_set(struct core *core, struct domain *d)
+{
+	if (core->payer == d)
+		return;
+	payer_charge(core);
+	deadline_cancel(&core->deadlines, &core->budget);
+	core->payer = d;
+	core->pays = false; // budget_watch says
+}
+
+// Only company makes a budget felt: without it no timer runs, and time is not charged.
+static void budget_watch(struct core *core)
+{
+	struct domain *d = core->payer;
+	bool counted = core->pays;
+	core->pays = d && d->budget.ticks && !d->budget.spent && run_queue_count(&core->run);
+	if (!core->pays)
+		deadline_cancel(&core->deadlines, &core->budget);
+	if (!core->pays || core->budget.armed)
+		return;
+	if (!counted) {
+		core->paid_since = time_read();
+		budget_renew(&d->budget, core->paid_since);
+	}
+	deadline_arm(&core->deadlines, &core->budget, core->paid_since + d->budget.left);
+}
+
+void schedule_budget(struct domain *d, uint64_t ticks, uint64_t period)
+{
+	payer_charge(d->core);
+	deadline_cancel(&d->core->deadlines, &d->refill);
+	deadline_cancel(&d->core->deadlines, &d->core->budget);
+	budget_set(&d->budget, ticks, period, time_read());
+	endpoint_reprice(d);
+}
+
+void schedule_budget_end(struct domain *d)
+{
+	if (d->core->payer == d)
+		payer_set(d->core, 0);
+	schedule_budget(d, d->budget.ticks, d->budget.period);
+}
+
+static void refilled(struct domain *d)
+{
+	budget_fill(&d->budget, time_read());
+	endpoint_reprice(d);
+}
+
 static void timer_fired(struct domain *d)
 {
 	d->timer.time = DEADLINE_NEVER;
@@ -245,6 +309,10 @@ static void deadline_handle(struct core *core, struct deadline *due)
 		reboot_guard(core);
 	else if (due->kind == DEADLINE_SLICE && core->current && core->current->state == DOMAIN_RUNNING)
 		schedule_yield(core->current);
+	else if (due->kind == DEADLINE_BUDGET)
+		payer_charge(core);
+	else if (due->kind == DEADLINE_REFILL && d)
+		refilled(d);
 	else if (due->kind == DEADLINE_DOMAIN_TIMER && d)
 		timer_fired(d);
 	else if (due->kind == DEADLINE_CALL && d && d->callee)
@@ -328,6 +396,8 @@ static void slice_set(struct core *core, const struct domain *d)
 static void wait_for_work(struct core *core)
 {
 	schedule_unload(core);
+	payer_set(core, 0);
+	budget_watch(core);
 	csr_write(CSR_STIMECMP, deadline_next(&core->deadlines));
 	uint64_t since = time_read();
 	wait_for_interrupt();
@@ -349,6 +419,8 @@ struct domain *schedule_next(struct core *core)
 		}
 		d->state = DOMAIN_RUNNING;
 		slice_set(core, d);
+		payer_set(core, endpoint_payer(d));
+		budget_watch(core);
 		csr_write(CSR_STIMECMP, deadline_next(&core->deadlines));
 		// With company a wfi traps, so that the others get the core.
 		core->company = run_queue_count(&core->run) || core->jobs ? HSTATUS_VTW : 0;

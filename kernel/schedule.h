@@ -27,5 +27,10 @@ void schedule_unload(struct core *core);
 void schedule_fp_load(struct domain *d);
 // Does all that is due, then returns the domain to run: never returns while there is none.
 struct domain *schedule_next(struct core *core);
+// So many ticks of its core in each period, 0: no limit; a full one from now on. A domain that has used it up gets what nobody
+// else wants until the period ends. Time in calls is the caller's.
+void schedule_budget(struct domain *d, uint64_t ticks, uint64_t period);
+// It stops: what it pays for ends, and its next incarnation begins with a full budget.
+void schedule_budget_end(struct domain *d);
 // Sets the running domain's virtual interrupt for its sticky identities.
 void schedule_sticky(struct domain *d);

@@ -4,6 +4,7 @@
 // record is checked by itself first, then the names among the records, then the order; whoever has a struct manifest
 // holds one that passed the first two. It has no state; if the supervisor dies the next one reads the blob again.
 #include "supervisor/manifest.h"
+#include "abi/call.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -126,6 +127,9 @@ static enum error manifest_check_times(struct manifest_check *check)
 			return manifest_bad(check, "its %s of %u ms is longer than a day", times[i].name,
 					    times[i].value);
 	}
+	if (r->budget_us && (r->budget_us < BUDGET_LEAST_US || r->budget_us > r->budget_period_us || r->budget_period_us > BUDGET_PERIOD_US))
+		return manifest_bad(check, "a budget of %u us in each %u us is not between %u us and the whole of a period of at most %u us",
+				    r->budget_us, r->budget_period_us, BUDGET_LEAST_US, BUDGET_PERIOD_US);
 	if (r->burst && !r->window_ms)
 		return manifest_bad(check, "%u restarts are allowed within a window of 0 ms", r->burst);
 	return ERR_OK;

@@ -16,9 +16,18 @@
 
 #define WATCH_REGISTER_A0 10u // x10 is the first argument of a function
 
+static enum error budget_give(const struct service *s)
+{
+	const struct manifest_service *r = s->record;
+	return r->budget_us ? kcall(CALL_domain_budget, s->domain.handle, r->budget_us, r->budget_period_us).error : ERR_OK;
+}
+
 enum error watch_arm(struct service *s)
 {
 	uint32_t hang_ms = s->record->hang_ms;
+	enum error error = budget_give(s);
+	if (error)
+		return error;
 	if (!hang_ms)
 		return ERR_OK;
 	return kcall(CALL_domain_watch, s->domain.handle, (uint64_t)hang_ms * 1000 / WATCH_TICKS, WATCH_TICKS).error;

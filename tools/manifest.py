@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from abi import Abi  # noqa: E402
 
-ABI = Abi("layout.h", "info.h", "manifest.h")
+ABI = Abi("layout.h", "info.h", "manifest.h", "call.h")
 HEADER = ABI.struct("manifest_header")
 RECORD = ABI.struct("manifest_service")
 PAGE = ABI["PAGE_SIZE"]
@@ -31,14 +31,16 @@ ANY = "*"
 
 TOP_KEYS = ("name", "core_weights", "service")
 SERVICE_KEYS = ("name", "image", "alternative", "first", "app", "autostart", "core", "priority", "memory", "stack",
-                "device", "dma", "guest_file", "serves", "uses", "argument", "restart", "watch")
+                "device", "dma", "guest_file", "serves", "uses", "argument", "restart", "watch", "budget")
 RESTART_KEYS = ("burst", "window_ms", "delay_ms", "delay_max_ms", "then")
 WATCH_KEYS = ("hang_ms", "request_ms")
+BUDGET_KEYS = ("us", "period_us")
 
 # What a service gets that does not say it. Burst: more than one restart in 5 s is no accident; hang: a server answers
 # within microseconds, 100 ms is a busy host; request: a disk may take seconds.
 RESTART_DEFAULT = {"burst": 10, "window_ms": 5000, "delay_ms": 1, "delay_max_ms": 1000, "then": "hold"}
 WATCH_DEFAULT = {"hang_ms": 100, "request_ms": 5000}
+BUDGET_DEFAULT = {"us": 0, "period_us": 10000}
 
 
 class ManifestError(Exception):
@@ -151,6 +153,16 @@ def read_watch(where, table):
     return watch
 
 
+def read_budget(where, table):
+    check_type(where, "budget", table, dict, "a table")
+    check_keys(f"{where}: budget", table, BUDGET_KEYS)
+    budget = {**BUDGET_DEFAULT, **table}
+    check_number(where, "budget.period_us", budget["period_us"], 1, ABI["BUDGET_PERIOD_US"])
+    if budget["us"]:
+        check_number(where, "budget.us", budget["us"], ABI["BUDGET_LEAST_US"], budget["period_us"])
+    return {f"budget_{key}": value for key, value in budget.items()}
+
+
 def read_flags(where, table):
     flag = {key: check_type(where, key, table.get(key, default), bool, "true or false")
             for key, default in (("first", False), ("app", False), ("dma", False), ("guest_file", True),
@@ -190,6 +202,7 @@ def read_service(number, table, images):
              f"{ABI['MANIFEST_ARGUMENT_SIZE'] - 1} are allowed")
     service.update(read_restart(where, table.get("restart", {})))
     service.update(read_watch(where, table.get("watch", {})))
+    service.update(read_budget(where, table.get("budget", {})))
     return service
 
 

@@ -289,6 +289,14 @@ static void many_rounds(uint64_t door)
 	echo_rounds(door, 3000);
 }
 
+// Calls without end in which the server works, and the caller does not.
+static void long_calls(uint64_t door)
+{
+	struct endpoint_words w;
+	while (call(door, PARTNER_DOOR_SPIN, 300, &w).error == ERR_OK)
+		;
+}
+
 static void some_rounds(uint64_t door)
 {
 	echo_rounds(door, 200);
@@ -303,6 +311,7 @@ void partner_caller(uint64_t argument)
 		[PARTNER_CALLS_BADGES] = badges_and_gifts, [PARTNER_CALLS_FLOATS] = floats_in_a_call,
 		[PARTNER_CALLS_KEPT] = kept_until_released, [PARTNER_CALLS_RELEASE] = release,
 		[PARTNER_CALLS_LOST] = until_it_is_lost,   [PARTNER_CALLS_MANY] = many_rounds,
+		[PARTNER_CALLS_LONG] = long_calls,
 	};
 	if (argument >= sizeof(orders) / sizeof(orders[0]))
 		partner_exit(PARTNER_FAILED(2, argument));

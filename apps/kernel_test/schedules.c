@@ -106,6 +106,90 @@ static void sleep_alone_is_free(void)
 	CHECK(machine_info(1)->heartbeat - beats < 3);
 }
 
+// ---- budgets
+
+#define BUDGET_US 2000
+#define PERIOD_US 10000
+
+// Until both together have had the core for a quarter of a second. What is asked about was charged when it was switched off.
+static void await_work(const struct child *a, const struct child *b)
+{
+	uint64_t begun = run_ticks(a) + run_ticks(b);
+	for (unsigned i = 0; i < 20000 && run_ticks(a) + run_ticks(b) - begun < ms(250); i++)
+		test_nap(2000);
+}
+
+// A better domain that spins gets its budget in each period, and a worse one the rest; without it, nothing. A busy host tells the
+// kernel of the end of a budget late, so that the shares are no more than of one order.
+static void budget_leaves_the_rest(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child high, low;
+		CHECK(child_run_as(&high, core, "spin", 0, 1, 0));
+		WORKS(CALL_domain_budget, high.handle, BUDGET_US, PERIOD_US);
+		CHECK(child_run_as(&low, core, "spin", 0, 3, 0));
+		await_work(&high, &low);
+		uint64_t had = run_ticks(&high), left = run_ticks(&low);
+		test_check(had > 0 && left > had / 8, __LINE__, "it had %lu ticks, the other %lu", (unsigned long)had, (unsigned long)left);
+		WORKS(CALL_domain_budget, high.handle, 0, 0);
+		await_running(core, high.domain);
+		left = run_ticks(&low);
+		test_nap(20000);
+		EQUAL(run_ticks(&low), left);
+		CHECK(child_destroy(&high));
+		CHECK(child_destroy(&low));
+	}
+}
+
+// The server of a call uses the caller's budget: who lets others work gets no more than who works himself.
+static void budget_is_donated(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child server, caller, low;
+		CHECK(child_run_as(&server, core, "door", 0, 0, 0) && child_wait_ready(&server));
+		CHECK(child_publish(&server, 'd', SERVICE_UP));
+		CHECK(child_run_as(&caller, core, "caller", PARTNER_CALLS_LONG, 1, 0));
+		WORKS(CALL_domain_budget, caller.handle, BUDGET_US, PERIOD_US);
+		CHECK(child_run_as(&low, core, "spin", 0, 3, 0));
+		await_work(&server, &low);
+		uint64_t had = run_ticks(&server), left = run_ticks(&low);
+		test_check(had > 0 && left > had / 8, __LINE__, "the server had %lu ticks, the other %lu", (unsigned long)had, (unsigned long)left);
+		CHECK(child_publish(&server, 'd', SERVICE_NONE));
+		CHECK(child_destroy(&caller));
+		CHECK(child_destroy(&low));
+		CHECK(child_destroy(&server));
+	}
+}
+
+// Nobody else wants the core: a budget costs no interrupt.
+static void budget_alone_is_free(void)
+{
+	struct child c;
+	if (test_cores < 2) {
+		test_skip("one core");
+		return;
+	}
+	CHECK(child_run(&c, 1, "spin", 0));
+	WORKS(CALL_domain_budget, c.handle, BUDGET_US, PERIOD_US);
+	test_nap(5000);
+	uint64_t timer = machine_info(1)->counters[INFO_TRAP_TIMER];
+	test_nap(50000);
+	EQUAL(machine_info(1)->counters[INFO_TRAP_TIMER], timer);
+}
+
+static void budgets_are_checked(void)
+{
+	struct child c;
+	CHECK(child_run(&c, test_cores - 1, "spin", 0));
+	FAILS(ERR_INVALID, CALL_domain_budget, c.handle, 2000, 1999);
+	FAILS(ERR_INVALID, CALL_domain_budget, c.handle, BUDGET_LEAST_US - 1, 1000);
+	FAILS(ERR_INVALID, CALL_domain_budget, c.handle, 1000, BUDGET_PERIOD_US + 1);
+	FAILS(ERR_INVALID, CALL_domain_budget, c.handle, ~0ul, ~0ul);
+	FAILS(ERR_HANDLE, CALL_domain_budget, 0, 1000, 1000);
+	WORKS(CALL_domain_budget, c.handle, BUDGET_PERIOD_US, BUDGET_PERIOD_US);
+	WORKS(CALL_domain_budget, c.handle, 0, 0);
+}
+
 // ---- hangs
 
 #define TICK_US 10000
@@ -187,6 +271,10 @@ const struct kernel_test schedule_tests[] = {
 	{"schedule.timer", timer_in_every_company},
 	{"schedule.sleeper", sleeper_gives_way},
 	{"schedule.alone", sleep_alone_is_free},
+	{"budget.rest", budget_leaves_the_rest},
+	{"budget.donated", budget_is_donated},
+	{"budget.alone", budget_alone_is_free},
+	{"budget.checked", budgets_are_checked},
 	{"hang.found", hang_is_found},
 	{"hang.early", hang_before_ready_is_none},
 	{"hang.alive", who_answers_lives},

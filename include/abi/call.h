@@ -10,6 +10,8 @@
 
 #define CALL_DEADLINE_MS 2000
 #define ENDPOINT_LIMIT_US 1000000000u // the longest patience of an endpoint's caller
+#define BUDGET_LEAST_US 100u        // of a domain_budget: a switch is a tenth of it
+#define BUDGET_PERIOD_US 10000000u  // the longest
 #define PING_DEADLINE_MS 500 // of core_ping alone: who asks for a sign of life asks again
 
 // X(name, right, arguments -> results)
@@ -62,6 +64,7 @@
 	X(domain_publish, D, "D, name (2 words), state -> ; a line in its core's info page")                           \
 	X(domain_watch, D, "D, tick in us, ticks -> ; ping, report EVENT_DOMAIN/hang if not answered within")          \
 	X(domain_poke, D, "D, place, mask -> the word as it was ; fault injection: 8 bytes of its memory at that gpa, or saved register 0 (pc) to 31, are xored")  \
+	X(domain_budget, D, "D, us, period in us -> ; so long in each period while others want the core, 0: no limit")  \
 	X(domain_ping, D, "D -> ; one ping now, under the watch's tick and count")                                     \
 	X(device_map, E, "D, physical address, bytes -> gpa ; D = 0: the caller itself")                               \
 	X(interrupt_bind, D, "D, device index, source (0: MSI) -> identity, MSI address, MSI data")                    \

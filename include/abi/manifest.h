@@ -56,6 +56,8 @@ struct manifest_service {
 	char serves[MANIFEST_SERVES_MAX][NAME_SIZE];
 	char uses[MANIFEST_USES_MAX][NAME_SIZE];
 	char argument[MANIFEST_ARGUMENT_SIZE];
-	uint8_t padding[512 - 412];
+	uint32_t budget_us;        // of its core in each period while others want it; 0: no limit
+	uint32_t budget_period_us;
+	uint8_t padding[512 - 420];
 };
 _Static_assert(sizeof(struct manifest_service) == 512, "a manifest record is 512 bytes");
