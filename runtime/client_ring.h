@@ -44,6 +44,7 @@ struct client_ring {
 	bool want_commit;        // asked for; nothing was committed since
 	uint16_t free[CHANNEL_SLOTS_MAX];
 	struct client_slot slots[CHANNEL_SLOTS_MAX];
+	bool hushed; // whoever submits tells the server by himself
 };
 
 // Takes over the memory as it is: new, or of a former incarnation, whose requests it publishes once more.
@@ -170,5 +171,6 @@ static inline void client_ring_submit(struct client_ring *ring, unsigned slot, u
 	fence_free(); // fields, and our reads of the slot's last payload, before seq; partner: fence_take in the server's scan
 	store32(&ring->view.requests[slot].seq, seq);
 	client_ring_publish(ring, slot);
-	channel_view_ring(&ring->view, &ring->view.server->want_doorbell);
+	if (!ring->hushed)
+		channel_view_ring(&ring->view, &ring->view.server->want_doorbell);
 }

@@ -74,6 +74,28 @@ static void wait_for_calls(void)
 	endpoint_trap(CALL_endpoint_reply, 0, &words);
 }
 
+static uint64_t ringer = ENDPOINT_NOBODY; // 0: somebody waits for our answer
+
+static void wait_for_rings(void)
+{
+	ringer = endpoint_trap_0(CALL_endpoint_receive, ringer).error == ERR_OK ? 0 : ENDPOINT_NOBODY;
+}
+
+void endpoint_serve_rings(void)
+{
+	if (serve || ringer == 0)
+		return;
+	loop_wait_by(wait_for_rings);
+	kcall(CALL_endpoint_serve);
+}
+
+void endpoint_answer_ring(void)
+{
+	if (ringer == 0)
+		endpoint_trap_0(CALL_endpoint_reply, 0);
+	ringer = ENDPOINT_NOBODY;
+}
+
 void endpoint_serve(void (*handler)(uint64_t badge, struct endpoint_words *words))
 {
 	serve = handler;

@@ -28,5 +28,9 @@ enum error endpoint_limit(struct endpoint *endpoint, uint64_t us);
 // ERR_PEER_LOST, ERR_TIMEOUT; ERR_STATE: the server waits for us.
 enum error endpoint_call(struct endpoint *endpoint, enum op_attribute attribute, struct endpoint_words *words);
 
+// Calls say no more than that there is something in a channel: the loop answers each when it has nothing more to do. Idempotent.
+void endpoint_serve_rings(void);
+// A loop that has no end lets such a caller go on.
+void endpoint_answer_ring(void);
 // From now on calls come to `handler`, which leaves its answer in `words`. The badge is that of the caller's door.
 void endpoint_serve(void (*handler)(uint64_t badge, struct endpoint_words *words));

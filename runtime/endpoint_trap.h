@@ -79,5 +79,6 @@ static inline void kernel_null(void)
 #else // on the host, unit tests define it
 
 struct endpoint_result endpoint_trap(enum call number, uint64_t first, struct endpoint_words *words);
+struct endpoint_result endpoint_trap_0(enum call number, uint64_t first);
 
 #endif

@@ -5,6 +5,7 @@
 // copied and checked. Right because of the order at the start: every channel is adopted and every slot judged before
 // `start` runs; recorded requests are performed again in the order of their serials; only then those that nobody
 // performed, then new ones. If this domain dies here, the next incarnation finds the same slots; the supervisor notices.
+#include "runtime/endpoint.h"
 #include "runtime/server.h"
 #include "abi/event.h"
 #include "runtime/fiber.h"
@@ -391,6 +392,8 @@ static struct server_channel *channel_make(unsigned slot)
 	struct server_channel *channel = calloc(1, sizeof(*channel) + requests);
 	if (!channel)
 		return 0;
+	if (CHANNEL_PEER_CORE(view.peer) == self_core())
+		endpoint_serve_rings(); // before it is accepted: then the client looks for our endpoint
 	channel->ring.view = view;
 	channel->closing = view.state == CHANNEL_CLOSED;
 	for (unsigned i = 0; i < view.geometry.slots; i++) {
@@ -693,6 +696,8 @@ static _Noreturn void server_serve(void)
 		unsigned n = 0;
 		while (n < SERVER_BATCH && server_step())
 			n++;
+		if (n == SERVER_BATCH)
+			endpoint_answer_ring();
 		if (this.reap_due)
 			server_reap();
 		loop_turn(n < SERVER_BATCH);

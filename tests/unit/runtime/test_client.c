@@ -1,6 +1,7 @@
 // The client's library over a server that the test steps by hand whenever the client waits.
 #include "world.h"
 #include "runtime/client.c"
+#include "runtime/machine.h"
 #include "runtime/server_ring.h"
 
 enum { OP_NONE, OP_LOGGED, OP_ECHO, OPS };
@@ -12,6 +13,7 @@ static bool silent;           // does not serve
 static unsigned die_in_turns; // the server is replaced after so many turns, 0: never
 static enum channel_state state_after; // of the channel, told after the next turn; CHANNEL_FREE: nothing
 static unsigned turns;
+static bool near_next; // the next server to be opened is on our core
 
 static void server_new(void)
 {
@@ -74,6 +76,7 @@ static struct client *open_fresh(const struct client_options *options, unsigned 
 	struct client *client = 0;
 	world_make(slots, slots * 256, slots * 256);
 	world.exists = false;
+	world.near = near_next;
 	world_turn = turn;
 	serial = turns = die_in_turns = 0;
 	commit_lag = 0;
@@ -104,6 +107,65 @@ static void call_carries_payload(void **state)
 	assert_true(big.done);
 	client_close(client);
 	assert_int_equal(world.closed_client, 1);
+}
+
+// A server of our own core gets the core with the request, and no ring.
+static void near_server_is_called(void **state)
+{
+	(void)state;
+	near_next = true;
+	struct client *client = open_fresh(0, 4);
+	near_next = false;
+	world_meet = serve_all;
+	turns = 0;
+	for (unsigned i = 0; i < 50; i++) {
+		struct client_request r = {.op = OP_ECHO, .arg = {i}};
+		*machine_doorbell(WORLD_CLIENT) = 0;
+		store32(&server.view.server->want_doorbell, 1);
+		assert_int_equal(client_call(client, &r), ERR_OK);
+		assert_int_equal(r.completion.result[0], i);
+		assert_int_equal(world.meetings, i + 1);
+		assert_int_equal(*machine_doorbell(WORLD_CLIENT), 0);
+	}
+	assert_int_equal(turns, 0); // nobody waited
+	client_close(client);
+	assert_int_equal(world.doors, 0);
+}
+
+// It cannot be called: it is rung, as any other.
+static void near_server_is_rung_instead(void **state)
+{
+	static const enum error errors[] = {ERR_RESTARTED, ERR_PEER_LOST, ERR_STATE, ERR_HANDLE};
+	(void)state;
+	near_next = true;
+	struct client *client = open_fresh(0, 4);
+	near_next = false;
+	for (unsigned i = 0; i < 4; i++) {
+		struct client_request r = {.op = OP_ECHO, .arg = {i}};
+		world.meet_error = errors[i];
+		*machine_doorbell(WORLD_CLIENT) = 0;
+		store32(&server.view.server->want_doorbell, 1);
+		assert_int_equal(client_call(client, &r), ERR_OK);
+		assert_int_not_equal(*machine_doorbell(WORLD_CLIENT), 0);
+	}
+	client_close(client);
+}
+
+// What is only submitted rings as ever: nobody gives the core away for it.
+static void near_submission_rings(void **state)
+{
+	(void)state;
+	near_next = true;
+	struct client *client = open_fresh(0, 4);
+	near_next = false;
+	struct client_request r = {.op = OP_ECHO};
+	*machine_doorbell(WORLD_CLIENT) = 0;
+	store32(&server.view.server->want_doorbell, 1);
+	assert_int_equal(client_submit(client, &r), ERR_OK);
+	assert_int_not_equal(*machine_doorbell(WORLD_CLIENT), 0);
+	assert_int_equal(world.meetings, 0);
+	assert_int_equal(client_wait(client, &r), ERR_OK);
+	client_close(client);
 }
 
 static unsigned completed_count;
@@ -335,6 +397,9 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(near_server_is_called),
+		cmocka_unit_test(near_server_is_rung_instead),
+		cmocka_unit_test(near_submission_rings),
 		cmocka_unit_test(call_carries_payload),
 		cmocka_unit_test(callbacks_submit_again),
 		cmocka_unit_test(slots_wait_for_commits),

@@ -54,6 +54,12 @@ void wait_for_interrupt(void)
 	waits++;
 }
 
+struct endpoint_result endpoint_trap_0(enum call number, uint64_t first)
+{
+	struct endpoint_words none = {{0}};
+	return endpoint_trap(number, first, &none);
+}
+
 static void say(enum error error, uint64_t tag, uint64_t word0, uint64_t word1)
 {
 	script[script_length] = (struct endpoint_result){error, tag};
@@ -201,9 +207,34 @@ static void who_sleeps_in_a_handler_takes_no_call(void **state)
 	assert_int_equal(traps, 2);
 }
 
+// Rings by call: the first is answered by the next wait, and at once by a loop without end.
+static void a_ring_is_answered_when_nothing_is_left(void **state)
+{
+	(void)state;
+	say(ERR_OK, 1, 0, 0);
+	say(ERR_OK, 1, 0, 0);
+	say(ERR_OK, 0, 0, 0);
+	say(ERR_AGAIN, 0, 0, 0);
+	say(ERR_OK, 1, 0, 0);
+	endpoint_serve_rings();
+	wait_of_loop();
+	wait_of_loop();
+	endpoint_answer_ring();
+	wait_of_loop();
+	wait_of_loop();
+	endpoint_serve_rings(); // while one waits: nothing changes
+	assert_int_equal(seen[0].first, ENDPOINT_NOBODY);
+	assert_int_equal(seen[1].first, 0);
+	assert_int_equal(seen[2].number, CALL_endpoint_reply);
+	assert_int_equal(seen[3].first, ENDPOINT_NOBODY);
+	assert_int_equal(seen[4].first, ENDPOINT_NOBODY);
+	assert_int_equal(traps, 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(a_ring_is_answered_when_nothing_is_left, setup),
 		cmocka_unit_test_setup(a_name_has_sixteen_letters, setup),
 		cmocka_unit_test_setup(an_answer_comes_back, setup),
 		cmocka_unit_test_setup(what_may_be_repeated_is, setup),

@@ -1,11 +1,13 @@
 // See world.h.
 #include "world.h"
+#include "runtime/endpoint.h"
 #include "runtime/fiber.h"
 #include "runtime/machine.h"
 #include "runtime/runtime.h"
 
 struct world world;
 void (*world_turn)(bool may_sleep);
+void (*world_meet)(void);
 jmp_buf world_exit;
 bool world_exit_armed;
 int world_exit_code;
@@ -80,7 +82,7 @@ static struct kernel_result channel_info(uint64_t slot)
 	r.value[1] = (uint64_t)world.geometry.slots << 32 | (server ? 20 | 10 << 16 : 10 | 20 << 16);
 	r.value[2] = world.geometry.out_bytes;
 	r.value[3] = world.geometry.in_bytes;
-	r.value[4] = CHANNEL_PEER(1, server ? 7 : 9, world.epoch);
+	r.value[4] = CHANNEL_PEER(world.near ? 0 : 1, server ? 7 : 9, world.epoch);
 	return r;
 }
 
@@ -130,6 +132,39 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 		fail_msg("kernel call %d is not faked", (int)number);
 	}
 	return r;
+}
+
+enum error endpoint_open(struct endpoint *endpoint, const char *service)
+{
+	assert_string_equal(service, world.name);
+	*endpoint = (struct endpoint){.door = world.door_error ? 0 : 77};
+	world.doors += world.door_error == ERR_OK;
+	return world.door_error;
+}
+
+void endpoint_close(struct endpoint *endpoint)
+{
+	assert_int_equal(endpoint->door, 77);
+	world.doors--;
+}
+
+struct endpoint_result endpoint_trap_0(enum call number, uint64_t first)
+{
+	assert_int_equal(number, CALL_endpoint_call);
+	assert_int_equal(first, 77);
+	world.meetings++;
+	if (world.meet_error == ERR_OK && world_meet)
+		world_meet();
+	return (struct endpoint_result){world.meet_error, 1};
+}
+
+void endpoint_serve_rings(void)
+{
+	world.serves_rings++;
+}
+
+void endpoint_answer_ring(void)
+{
 }
 
 uint8_t *machine_channel(unsigned slot)

@@ -37,6 +37,10 @@ struct world {
 	unsigned rings_server;
 	unsigned opened, accepted, refused, closed_client, closed_server, ready;
 	enum error open_error;
+	bool near;             // the peer is on our core
+	enum error door_error; // of opening its endpoint
+	enum error meet_error; // of calling it
+	unsigned doors, meetings, serves_rings;
 	struct manifest_service manifest;
 	struct info_page info[2];
 	char name[NAME_SIZE];
@@ -49,6 +53,7 @@ void world_free(void);
 uint32_t world_random(void); // repeatable; world_seed sets where it starts
 void world_seed(uint32_t seed);
 
+extern void (*world_meet)(void);           // the server's turn in a call through its endpoint
 extern void (*world_turn)(bool may_sleep); // what loop_turn and fiber_park do
 extern jmp_buf world_exit;                 // domain_exit and domain_panic come back here when world_exit_armed
 extern bool world_exit_armed;
