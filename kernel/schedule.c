@@ -249,10 +249,12 @@ static void payer_set(struct core *core, struct domain *d)
 {
 	if (core->payer == d)
 		return;
-	payer_charge(core);
-	deadline_cancel(&core->deadlines, &core->budget);
+	if (core->pays) {
+		payer_charge(core);
+		deadline_cancel(&core->deadlines, &core->budget);
+		core->pays = false; // budget_watch says whether the next one does
+	}
 	core->payer = d;
-	core->pays = false; // budget_watch says
 }
 
 // Only company makes a budget felt: without it no timer runs, and time is not charged.
@@ -260,6 +262,8 @@ static void budget_watch(struct core *core)
 {
 	struct domain *d = core->payer;
 	bool counted = core->pays;
+	if (!counted && (!d || !d->budget.ticks))
+		return;
 	core->pays = d && d->budget.ticks && !d->budget.spent && run_queue_count(&core->run);
 	if (!core->pays)
 		deadline_cancel(&core->deadlines, &core->budget);
