@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define STOP_MS 1000u   // a silent hart that is told to stop does so within some us, unless the host is busy
+#define EMPTY_MS 5000u  // one whose text was emptied falls through it, which a host with much else to do lets wait
 #define START_MS 8000u  // from a panic to ONLINE; a reborn kernel waits 3 s at most for the others
 #define LOOK_US 500u    // between two looks
 #define FOUR_NOPS 0x0001000100010001ul // the short ones, so that it can begin anywhere
@@ -122,7 +123,7 @@ static void hart_look(struct core *core, unsigned dead)
 	} else if (time_read() > p->patience && !p->smothered) {
 		smother(core, dead);
 		p->smothered = true;
-		p->patience = time_read() + ms(core, STOP_MS);
+		p->patience = time_read() + ms(core, EMPTY_MS);
 	} else if (time_read() > p->patience) {
 		fence(core, dead, p->info->state == CORE_STARTING ? "its kernel hangs in its rebirth" : "its hart does not stop");
 	}

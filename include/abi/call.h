@@ -107,7 +107,7 @@ enum core_crash {
 	CORE_CRASH_DEAF,
 	CORE_CRASH_KINDS
 };
-#define CORE_NAP_MS 12000u // until it is fenced off, and longer
+#define CORE_NAP_MS 20000u // until it is fenced off, and longer
 // Where a new incarnation of a kernel dies: before it claims its records, before it meets the other kernels, before and after it
 // makes its tables anew, or when it has just come online (YOUNG); or it hangs before it meets them.
 enum doom { DOOM_NONE, DOOM_CLAIM, DOOM_MEET, DOOM_FINISH, DOOM_ONLINE, DOOM_HANG, DOOM_YOUNG, DOOM_STEPS };
