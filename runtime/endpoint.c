@@ -75,10 +75,12 @@ static void wait_for_calls(void)
 }
 
 static uint64_t ringer = ENDPOINT_NOBODY; // 0: somebody waits for our answer
+static unsigned turns;                    // of the loop since then
 
 static void wait_for_rings(void)
 {
 	ringer = endpoint_trap_0(CALL_endpoint_receive, ringer).error == ERR_OK ? 0 : ENDPOINT_NOBODY;
+	turns = 0;
 }
 
 void endpoint_serve_rings(void)
@@ -89,10 +91,11 @@ void endpoint_serve_rings(void)
 	kcall(CALL_endpoint_serve);
 }
 
-void endpoint_answer_ring(void)
+void endpoint_loop_turned(void)
 {
-	if (ringer == 0)
-		endpoint_trap_0(CALL_endpoint_reply, 0);
+	if (ringer != 0 || ++turns < ENDPOINT_RING_TURNS)
+		return;
+	endpoint_trap_0(CALL_endpoint_reply, 0);
 	ringer = ENDPOINT_NOBODY;
 }
 

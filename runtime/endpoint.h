@@ -10,6 +10,7 @@
 #include "runtime/endpoint_trap.h"
 
 #define ENDPOINT_TURNS 64u
+#define ENDPOINT_RING_TURNS 4u
 
 struct endpoint {
 	uint64_t door;
@@ -30,7 +31,7 @@ enum error endpoint_call(struct endpoint *endpoint, enum op_attribute attribute,
 
 // Calls say no more than that there is something in a channel: the loop answers each when it has nothing more to do. Idempotent.
 void endpoint_serve_rings(void);
-// A loop that has no end lets such a caller go on.
-void endpoint_answer_ring(void);
+// A turn of a loop that has not come to its wait: others keep it busy. After ENDPOINT_RING_TURNS of them such a caller goes on.
+void endpoint_loop_turned(void);
 // From now on calls come to `handler`, which leaves its answer in `words`. The badge is that of the caller's door.
 void endpoint_serve(void (*handler)(uint64_t badge, struct endpoint_words *words));

@@ -696,8 +696,7 @@ static _Noreturn void server_serve(void)
 		unsigned n = 0;
 		while (n < SERVER_BATCH && server_step())
 			n++;
-		if (n == SERVER_BATCH)
-			endpoint_answer_ring();
+		endpoint_loop_turned();
 		if (this.reap_due)
 			server_reap();
 		loop_turn(n < SERVER_BATCH);

@@ -219,7 +219,8 @@ static void a_ring_is_answered_when_nothing_is_left(void **state)
 	endpoint_serve_rings();
 	wait_of_loop();
 	wait_of_loop();
-	endpoint_answer_ring();
+	for (unsigned i = 0; i < 3 * ENDPOINT_RING_TURNS; i++)
+		endpoint_loop_turned();
 	wait_of_loop();
 	wait_of_loop();
 	endpoint_serve_rings(); // while one waits: nothing changes

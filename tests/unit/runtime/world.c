@@ -163,7 +163,7 @@ void endpoint_serve_rings(void)
 	world.serves_rings++;
 }
 
-void endpoint_answer_ring(void)
+void endpoint_loop_turned(void)
 {
 }
 
