@@ -32,7 +32,7 @@ static enum error end_map(struct domain *d, unsigned slot)
 {
 	struct channel_end *e = &d->ends[slot];
 	struct channel_geometry g;
-	if (e->mapped)
+	if (e->mapped || e->bytes == 0)
 		return ERR_OK;
 	if (!channel_layout(&g, e->slots, e->out_bytes, e->in_bytes))
 		return ERR_INVALID;
@@ -195,7 +195,7 @@ static enum error client_end_fill(struct domain *d, unsigned slot, const struct 
 	e->identity = (uint16_t)identity_for(d, e->priority);
 	if (!e->identity)
 		error = ERR_LIMIT;
-	if (error == ERR_OK)
+	if (error == ERR_OK && e->bytes)
 		e->memory = domain_frames(d, e->bytes / PAGE_SIZE, &error);
 	if (error == ERR_OK)
 		error = end_map(d, slot);
@@ -358,6 +358,8 @@ enum error channel_connected(struct domain *d, enum error error, const uint64_t 
 static bool memory_is_of(const struct core *core, unsigned peer, paddr_t base, uint64_t bytes)
 {
 	const struct plan_core *p = &core->plan->cores[peer];
+	if (bytes == 0) // a notification
+		return base == 0;
 	return base % PAGE_SIZE == 0 && base >= p->partition && base - p->partition <= p->partition_bytes &&
 	       bytes <= p->partition_bytes - (base - p->partition);
 }
@@ -520,7 +522,7 @@ static enum error complaint_judge(struct channel_end *e, uint64_t reason, uint64
 {
 	struct channel_geometry g;
 	uint32_t oldest = 0;
-	if (e->state != CHANNEL_OPEN || !channel_layout(&g, e->slots, e->out_bytes, e->in_bytes))
+	if (e->state != CHANNEL_OPEN || e->bytes == 0 || !channel_layout(&g, e->slots, e->out_bytes, e->in_bytes))
 		return ERR_INVALID;
 	if (reason != COMPLAINT_NO_ANSWER)
 		return reason == COMPLAINT_BAD_INDEX || reason == COMPLAINT_BAD_COMPLETION ? ERR_OK : ERR_INVALID;
@@ -706,7 +708,7 @@ void channel_claim_all(struct domain *d)
 	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
 		struct channel_end *e = &d->ends[i];
 		bool client = e->role == CHANNEL_ROLE_CLIENT;
-		if (!end_is_usable(e, d->core) || (client && !domain_frames_claim(d, e->memory, e->bytes / PAGE_SIZE))) {
+		if (!end_is_usable(e, d->core) || (client && e->bytes && !domain_frames_claim(d, e->memory, e->bytes / PAGE_SIZE))) {
 			memset(e, 0, sizeof(*e));
 			continue;
 		}

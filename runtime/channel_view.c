@@ -33,6 +33,8 @@ enum error channel_view_load(struct channel_view *view, unsigned slot)
 	view->physical = name.value[2];
 	view->key = name.value[3];
 	view->secret = name.value[4];
+	if (g->bytes == 0)
+		return ERR_OK;
 	uint8_t *memory = machine_channel(slot);
 	view->client = (struct channel_client_page *)memory;
 	view->server = (struct channel_server_page *)(memory + PAGE_SIZE);

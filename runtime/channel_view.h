@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 struct channel_view {
+	// The six that follow are 0 for a notification: it has no memory.
 	struct channel_client_page *client; // the server's end maps this read-only
 	struct channel_server_page *server; // the client's end maps this read-only
 	struct request *requests;

@@ -6,6 +6,7 @@
 // domain dies, the requests stand in the channel, and client_open of the next incarnation drains them. If the server dies
 // here, nothing happens but time.
 #include "runtime/client.h"
+#include "runtime/channel_open.h"
 #include "runtime/client_ring.h"
 #include "runtime/endpoint.h"
 #include "runtime/fiber.h"
@@ -18,8 +19,6 @@
 #define CLIENT_SLOTS 64u              // when the options say 0
 #define CLIENT_SLOT_BYTES 4096u       // of out and in for each slot, when the options say 0
 #define CLIENT_WAITS_PER_POLL 64u     // answers found without a turn of the loop until pings are looked at
-#define CLIENT_BACKOFF_FIRST_US 1000u // between two looks for a service that is not published
-#define CLIENT_BACKOFF_LAST_US 50000u // a service that takes longer has trouble; 20 looks a second cost nothing
 #define CLIENT_OFFENCE_US 100000u     // a reset tail lasts microseconds, unless the adopting server is stopped too
 #define CLIENT_DISTRUST_US (COMPLAINT_AGE_MS * 1000u + 10000u) // between complaints about a liar: the kernel's evidence needs two
 #define CLIENT_SHORT 4u               // with less than this part of the slots free, a commit is asked for
@@ -300,21 +299,9 @@ static void client_state_changed(unsigned slot)
 	}
 }
 
-// --- open and close
+static struct loop_listener listener = {.state_changed = client_state_changed};
 
-static bool manifest_allows(const char *service)
-{
-	const struct manifest_service *self = self_manifest();
-	if (self->flags & SERVICE_FLAG_FIRST) // the supervisor uses nobody in the manifest's sense: it waits for none of them
-		return true;
-	for (unsigned i = 0; i < self->uses_count && i < MANIFEST_USES_MAX; i++) {
-		if (!strncmp(self->uses[i], service, NAME_SIZE))
-			return true;
-		if ((self->flags & SERVICE_FLAG_APP) && !strncmp(self->uses[i], "*", NAME_SIZE))
-			return true;
-	}
-	return false;
-}
+// --- open and close
 
 static struct client *client_of_slot(unsigned slot)
 {
@@ -324,64 +311,21 @@ static struct client *client_of_slot(unsigned slot)
 	return client;
 }
 
-// The slot of a channel to that service which a former incarnation opened; -1: none.
-static int former_slot(const uint64_t name[2])
+static bool slot_is_taken(unsigned slot)
 {
-	for (unsigned slot = 0; slot < CHANNEL_MAX; slot++) {
-		struct kernel_result info = kcall(CALL_channel_info, slot);
-		if (info.error != ERR_OK || CHANNEL_INFO_ROLE(info.value[0]) != CHANNEL_ROLE_CLIENT)
-			continue;
-		unsigned state = CHANNEL_INFO_STATE(info.value[0]);
-		if (client_of_slot(slot))
-			continue;
-		if (state == CHANNEL_LOST)
-			kcall(CALL_channel_close, slot); // of no use to anybody
-		if (state != CHANNEL_OPEN && state != CHANNEL_DOWN)
-			continue;
-		struct kernel_result found = kcall(CALL_channel_name, slot);
-		if (found.error == ERR_OK && found.value[0] == name[0] && found.value[1] == name[1])
-			return (int)slot;
-	}
-	return -1;
+	return client_of_slot(slot) != 0;
 }
 
-static enum error new_slot(const uint64_t name[2], const struct client_options *options, unsigned *slot)
+static enum error client_slot_open(struct client *client, const char *service, const struct client_options *options,
+				   unsigned *slot)
 {
 	uint64_t slots = options->slots ? options->slots : CLIENT_SLOTS;
-	uint64_t out = options->out_bytes ? options->out_bytes : slots * CLIENT_SLOT_BYTES;
-	uint64_t in = options->in_bytes ? options->in_bytes : slots * CLIENT_SLOT_BYTES;
-	struct channel_geometry geometry;
-	if (!channel_layout(&geometry, slots, out, in) || options->priority >= CHANNEL_PRIORITIES)
-		return ERR_INVALID;
-	struct kernel_result r = kcall(CALL_channel_open, name[0], name[1], slots << 32 | options->priority, out, in);
-	*slot = (unsigned)r.value[0];
-	return r.error;
-}
-
-static bool open_may_be_tried_again(enum error e)
-{
-	return e == ERR_NOT_FOUND || e == ERR_STATE || e == ERR_AGAIN || e == ERR_CORE_LOST || e == ERR_TIMEOUT ||
-	       e == ERR_HANDLE;
-}
-
-// Opens as soon as the service is published and accepts.
-static enum error new_slot_wait(const char *service, const uint64_t name[2], const struct client_options *options,
-				unsigned *slot)
-{
-	uint64_t pause = CLIENT_BACKOFF_FIRST_US;
-	for (;;) {
-		struct info_service found = {0};
-		enum error e = ERR_NOT_FOUND;
-		if (info_find_service(service, 0, &found))
-			e = new_slot(name, options, slot);
-		else if (found.state == SERVICE_HELD)
-			return ERR_PEER_LOST;
-		if (!open_may_be_tried_again(e))
-			return e;
-		fiber_sleep_us(pause);
-		if (pause < CLIENT_BACKOFF_LAST_US)
-			pause *= 2;
-	}
+	const struct channel_wish wish = {.slots = slots,
+					  .out_bytes = options->out_bytes ? options->out_bytes : slots * CLIENT_SLOT_BYTES,
+					  .in_bytes = options->in_bytes ? options->in_bytes : slots * CLIENT_SLOT_BYTES,
+					  .priority = options->priority,
+					  .taken = slot_is_taken};
+	return channel_end_open(service, &wish, slot, &client->resumed);
 }
 
 static uint32_t slot_room(uint64_t bytes, uint32_t slots)
@@ -403,7 +347,7 @@ static void client_attach(struct client *client, const char *service, bool raw)
 					  .identity = client->ring.view.own_identity};
 	client->next = clients;
 	clients = client;
-	loop_client_event = client_state_changed;
+	loop_listener_add(&listener);
 	client_ring_start(&client->ring);
 	if (CHANNEL_PEER_CORE(client->ring.view.peer) == self_core() && endpoint_open(&client->near, client->name) != ERR_OK)
 		client->near.door = 0;
@@ -440,21 +384,13 @@ static enum error client_drain(struct client *client)
 enum error client_open(struct client **result, const char *service, const struct client_options *options)
 {
 	static const struct client_options defaults;
-	uint64_t name[2] = {0};
-	memcpy(name, service, strnlen(service, NAME_SIZE));
-	if (!manifest_allows(service))
-		return ERR_NOT_FOUND;
+	unsigned slot;
 	if (!options)
 		options = &defaults;
 	struct client *client = calloc(1, sizeof(*client));
 	if (!client)
 		return ERR_NO_MEMORY;
-	int former = former_slot(name);
-	unsigned slot = (unsigned)former;
-	client->resumed = former >= 0;
-	enum error e = ERR_OK;
-	if (former < 0)
-		e = new_slot_wait(service, name, options, &slot);
+	enum error e = client_slot_open(client, service, options, &slot);
 	if (e == ERR_OK)
 		e = channel_view_load(&client->ring.view, slot);
 	if (e != ERR_OK) {

@@ -19,7 +19,9 @@
 
 static struct loop_source *sources[IDENTITY_MAX + 1]; // [0]: polled
 static struct loop_ring *rings;
+static struct loop_listener *listeners;
 static uint64_t pending[IDENTITY_WORDS];
+static bool claimed; // by loop_take: there may be something in `pending`
 static bool guest_file;
 static bool events_due = true; // what happened before we started has no ring left
 static bool claim_due = true;  // no guest file: ask the kernel
@@ -28,7 +30,6 @@ static uint64_t alarm_set;     // what stimecmp holds
 static void (*wait_otherwise)(void); // 0: by wfi
 static uint64_t asleep;        // ticks in wfi so far: the kernel does not see a sleep without a trap
 static void (*event_handler)(unsigned kind, uint64_t a, uint64_t b, uint64_t c);
-void (*loop_client_event)(unsigned slot);
 void (*loop_server_event)(unsigned kind, unsigned slot);
 
 void loop_enter(void)
@@ -104,6 +105,14 @@ void loop_ring_remove(struct loop_ring *ring)
 		*at = ring->next;
 }
 
+void loop_listener_add(struct loop_listener *listener)
+{
+	struct loop_listener **at = &listeners;
+	while (*at && *at != listener)
+		at = &(*at)->next;
+	*at = listener;
+}
+
 void loop_on_event(void (*handler)(unsigned kind, uint64_t a, uint64_t b, uint64_t c))
 {
 	event_handler = handler;
@@ -146,7 +155,22 @@ static bool loop_claim(void)
 	return any;
 }
 
+bool loop_take(unsigned identity)
+{
+	uint64_t *word = &pending[identity / 64], bit = 1ull << identity % 64;
+	claimed |= loop_claim();
+	bool rung = (*word & bit) != 0;
+	*word &= ~bit;
+	return rung;
+}
+
 // --- kernel events
+
+static void state_changed(unsigned slot)
+{
+	for (struct loop_listener *listener = listeners; listener; listener = listener->next)
+		listener->state_changed(slot);
+}
 
 static void event_dispatch(unsigned kind, const uint64_t argument[3])
 {
@@ -160,8 +184,7 @@ static void event_dispatch(unsigned kind, const uint64_t argument[3])
 			loop_server_event(kind, (unsigned)argument[0]);
 		break;
 	case EVENT_CHANNEL_STATE:
-		if (loop_client_event)
-			loop_client_event((unsigned)argument[0]);
+		state_changed((unsigned)argument[0]);
 		break;
 	default:
 		if (event_handler)
@@ -223,7 +246,8 @@ bool loop_poll(void)
 	invariant(depth == 0);
 	inject("runtime.loop");
 	loop_enter();
-	bool any = loop_claim();
+	bool any = loop_claim() || claimed;
+	claimed = false;
 	sources_notify_pending();
 	if (events_due) {
 		loop_events();
@@ -276,7 +300,7 @@ void loop_sleep(void)
 	rings_want(1);
 	alarm_arm();
 	fence_sleep(); // INV-30; partner: fence_doorbell of whoever publishes
-	bool any = rings_look();
+	bool any = rings_look() || claimed; // a callback may have taken what it did not look for
 	if (!guest_file) {
 		claim_due = true;
 		any |= loop_claim();

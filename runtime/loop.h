@@ -25,8 +25,17 @@ void loop_enter(void);
 void loop_leave(void);
 bool loop_running(void);
 
-// Kernel events of channels: kind, slot.
-extern void (*loop_client_event)(unsigned slot);
+// Claims now, outside of a turn: has that identity been rung since it was taken or notified last? No trap where there is an
+// interrupt file. What else was claimed waits for the next turn, which comes before any sleep.
+bool loop_take(unsigned identity);
+
+// EVENT_CHANNEL_STATE, of any slot: a listener ignores those that are not its own. Adding one twice adds it once.
+struct loop_listener {
+	void (*state_changed)(unsigned slot);
+	struct loop_listener *next;
+};
+void loop_listener_add(struct loop_listener *listener);
+// Other kernel events of channels: kind, slot.
 extern void (*loop_server_event)(unsigned kind, unsigned slot);
 
 // Timers (timer.c): calls those that are due; the earliest deadline, ~0 when there is none.

@@ -12,6 +12,7 @@
 #include "runtime/inject.h"
 #include "runtime/inject_list.h"
 #include "runtime/loop.h"
+#include "runtime/notification.h"
 #include "runtime/server_channel.h"
 #include "runtime/server_ring.h"
 #include "runtime/spin.h"
@@ -452,8 +453,19 @@ static void server_reap(void)
 	}
 }
 
+// A notification has no memory: nothing of what follows holds for it.
+static bool slot_notifies(unsigned slot)
+{
+	struct kernel_result info = kcall(CALL_channel_info, slot);
+	return info.error == ERR_OK && CHANNEL_INFO_SLOTS(info.value[1]) == 0;
+}
+
 static void channel_accept(unsigned slot)
 {
+	if (slot_notifies(slot)) {
+		notification_accept(slot, this.server->notified);
+		return;
+	}
 	struct server_channel *channel = channel_make(slot);
 	if (!channel) {
 		kcall(CALL_channel_refuse, slot);
@@ -480,6 +492,8 @@ static void server_event(unsigned kind, unsigned slot)
 	if (slot >= CHANNEL_MAX)
 		return;
 	struct server_channel *channel = this.by_slot[slot];
+	if (kind == EVENT_CHANNEL_CLOSED && notification_closed(slot))
+		return;
 	if (kind == EVENT_CHANNEL_CLOSED && channel) {
 		channel->closing = true;
 		this.reap_due = true;
@@ -562,6 +576,10 @@ static void slot_adopt(struct server_channel *channel, unsigned slot)
 
 static void channel_adopt(unsigned slot)
 {
+	if (slot_notifies(slot)) {
+		notification_adopt(slot, this.server->notified);
+		return;
+	}
 	struct server_channel *channel = channel_make(slot);
 	invariant(channel != 0); // without it requests would be lost; the restart rule decides
 	inject("runtime.adopt");
@@ -732,6 +750,7 @@ enum error server_run(const struct server *server)
 	this.reap_due = true;
 	workers_create(server->fibers);
 	kcall(CALL_ready);
+	notification_serve();
 	requests_accept_waiting();
 	server_serve();
 }

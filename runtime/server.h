@@ -14,6 +14,7 @@
 
 struct server_channel; // one client
 struct fiber;
+struct notification;
 
 struct server_request {
 	struct request copy;  // validated: op in the table, offsets and lengths inside the channel
@@ -59,6 +60,9 @@ struct server {
 	void (*commit_wanted)(void);
 	// Decide about a new client. 0: accept all.
 	bool (*accept)(struct server_channel *channel);
+	// A notification was rung: `gone` says that its client is no more, and then it is to be closed, now or later. Each one is told
+	// at once when its client opens it, and after `replayed` those of the former incarnation. 0: such clients are refused.
+	void (*notified)(struct notification *notification);
 	unsigned fibers;
 };
 

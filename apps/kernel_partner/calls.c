@@ -67,7 +67,8 @@ void partner_own_calls(uint64_t argument)
 		{CALL_memory_free, GPA_IMAGE, 0, 0, 0, ERR_INVALID},
 		{CALL_memory_free, GPA_HEAP, 0, 0, 0, ERR_INVALID},
 		{CALL_channel_open, ghost, 0, slots, 0, ERR_NOT_FOUND},
-		{CALL_channel_open, ghost, 0, 0, 0, ERR_INVALID},
+		{CALL_channel_open, ghost, 0, 0, 0, ERR_NOT_FOUND}, // a notification
+		{CALL_channel_open, ghost, 0, 0, 1, ERR_INVALID},
 		{CALL_channel_open, ghost, 0, 3ul << 32, 0, ERR_INVALID},
 		{CALL_channel_open, ghost, 0, 512ul << 32, 0, ERR_INVALID},
 		{CALL_channel_open, ghost, 0, slots, CHANNEL_WINDOW, ERR_INVALID},

@@ -283,7 +283,7 @@ static const struct order orders[] = {
 	{"denied", partner_denied},   {"quota", partner_quota},   {"own", partner_own_calls},
 	{"uart", partner_uart},       {"server", partner_server}, {"client", partner_client},
 	{"satp", order_satp},
-	{"door", partner_door}, {"caller", partner_caller},
+	{"door", partner_door}, {"caller", partner_caller}, {"notify", partner_notify}, {"sound", partner_sound},
 	{"ring", partner_ring_rounds}, {"echo", partner_echo_rounds}, {"physical", partner_physical},
 };
 

@@ -429,7 +429,7 @@ static void complaint_needs_evidence(void)
 	FAILS(ERR_INVALID, CALL_channel_complain, slot, 0);
 	FAILS(ERR_INVALID, CALL_channel_complain, slot, 99);
 	FAILS(ERR_INVALID, CALL_channel_complain, slot, COMPLAINT_NO_ANSWER); // nothing was asked
-	struct channel_geometry g;
+	struct channel_geometry g = {0};
 	CHECK(bare_layout(slot, &g));
 	struct request *request = (struct request *)(machine_channel(slot) + g.requests);
 	request->seq = 1;

@@ -272,14 +272,14 @@ static struct supervision_victim ourselves(void)
 	return own;
 }
 
-// One of our channels to the victim, taken by chance. False: there is none.
+// One of our channels to the victim, taken by chance; notifications have no pages to damage. False: there is none.
 static bool channel_choose(const struct damage_victim *v, uint64_t *random, unsigned *slot)
 {
 	unsigned found = 0;
 	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
 		struct kernel_result name = kcall(CALL_channel_name, i), info = kcall(CALL_channel_info, i);
 		if (name.error != ERR_OK || info.error != ERR_OK || CHANNEL_INFO_STATE(info.value[0]) != CHANNEL_OPEN ||
-		    strncmp((const char *)name.value, v->served, NAME_SIZE) != 0)
+		    CHANNEL_INFO_SLOTS(info.value[1]) == 0 || strncmp((const char *)name.value, v->served, NAME_SIZE) != 0)
 			continue;
 		if (storm_random_below(random, ++found) == 0)
 			*slot = i;

@@ -40,7 +40,7 @@
 	X(doorbell_claim, P, "-> 4 words: sticky identities 0..255, cleared by this; for domains without a guest file") \
 	X(memory_alloc, P, "pages -> gpa")                                                                             \
 	X(memory_free, P, "gpa -> ")                                                                                   \
-	X(channel_open, P, "name (2 words), slots << 32 | priority, out bytes, in bytes -> slot; waits for the server") \
+	X(channel_open, P, "name (2 words), slots << 32 | priority, out bytes, in bytes -> slot; waits for the server; all 0: a notification") \
 	X(channel_accept, P, "slot -> ; server takes the client of EVENT_CHANNEL_REQUEST")                             \
 	X(channel_refuse, P, "slot -> ")                                                                               \
 	X(channel_close, P, "slot -> ; client: server is told, slot is free after its release; "                      \

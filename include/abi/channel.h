@@ -54,6 +54,9 @@
 // look again. A server that takes a slot reads seq, fence r,r, then the rest: an old index can meet a slot that is just
 // being filled. docs/fences.md argues for each pair. Peers' indices are masked or range-checked at each use.
 //
+// A channel without slots and without payload is a notification (channel_layout with three zeros): both ends have an identity and
+// the peer's doorbell page, and there is no memory at all (runtime/notification.h).
+//
 // If the server dies: this memory stays; the client sees nothing but time. If the client dies: its kernel keeps
 // the memory until the server releases the channel (RECOVERY rule 4).
 #pragma once
@@ -138,9 +141,12 @@ static inline uint64_t channel_round(uint64_t bytes)
 	return (bytes + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
 }
 
-// Computes the layout. Returns 0 when the numbers are out of range, else 1. Used by kernels and by both sides.
+// Computes the layout; 0 bytes of a channel that is a notification. Returns 0 when the numbers are out of range, else 1. Used by kernels and by both sides.
 static inline int channel_layout(struct channel_geometry *g, uint64_t slots, uint64_t out_bytes, uint64_t in_bytes)
 {
+	*g = (struct channel_geometry){0};
+	if (slots == 0 && out_bytes == 0 && in_bytes == 0)
+		return 1;
 	if (slots < 2 || slots > CHANNEL_SLOTS_MAX / 2 || (slots & (slots - 1)) != 0)
 		return 0;
 	if (out_bytes > CHANNEL_WINDOW || in_bytes > CHANNEL_WINDOW)

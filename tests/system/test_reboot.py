@@ -502,3 +502,56 @@ def reboot_below_endpoints(t):
     t.check(said[-1][1] > said[0][1], f"the caller did not go on: {said}")
     t.check("doors: well" not in machine.text and len(re.findall(r"doors: \D", machine.text)) == 0, "the caller has ended")
     print(f"     {t.case.name}: {said[-1][0]} restarts and {said[-1][1]} calls at least")
+
+
+BELLS = """
+[[service]]
+name = "bells"
+image = "bells"
+core = 2
+serves = ["bells"]
+restart = { burst = 1000, window_ms = 1000, delay_ms = 0, delay_max_ms = 0 }
+watch = { hang_ms = 50, request_ms = 1000 }
+
+[[service]]
+name = "ringer"
+image = "bells"
+app = true
+autostart = true
+core = 3
+uses = ["*"]
+watch = { hang_ms = 0, request_ms = 4000 }
+
+[[service]]
+name = "asker"
+image = "bells"
+app = true
+core = 3
+uses = ["*"]
+watch = { hang_ms = 0, request_ms = 4000 }
+"""
+BELLS_SAY = re.compile(r"bells: (\d+) incarnations, (\d+) rings")
+
+
+@case
+def reboot_below_notifications(t):
+    """Two domains that wait for each other's signal and for no clock: the server dies in every way, its kernel and its client's kernel
+    do; no signal is lost, for the first would be the last."""
+    machine = t.boot(boot=system(t, BELLS, shell=0, storm=0), cores=4)
+    said = machine.command("run asker fs")[0]
+    t.check("bells: over" in said and "refused" in said, f"fs takes notifications: {said!r}")
+    first = len(machine.text)
+    output = t.run(machine, "storm 6 --only bells --actions illegal,wild,kill,hang,core --rate 20 --seed 4 --quiet", seconds=300)
+    t.check(re.search(r"errors 0 wrong 0", output), f"storm says {output[-400:]!r}")
+    for core in (2, 3, 2):
+        t.run(machine, f"crash core {core} panic")
+    at = len(machine.text)
+    incarnations = t.services(machine)["bells"]["epoch"]
+    for _ in range(4 * incarnations):  # until the ringer has met twice as many and says so
+        t.run(machine, "crash bells kill")
+        if BELLS_SAY.search(machine.text[at:]):
+            break
+    said = [(int(met), int(rings)) for met, rings in BELLS_SAY.findall(machine.text)]
+    t.check(BELLS_SAY.search(machine.text[at:]) and said[-1][0] >= 16, f"the ringer does not go on: {said}")
+    t.check("bells: over" not in machine.text[first:], "the ringer has ended")
+    print(f"     {t.case.name}: {said[-1][0]} incarnations and {said[-1][1]} rings at least")

@@ -2,11 +2,13 @@
 TEST_test_channel_ring := runtime/client_ring.c runtime/server_ring.c runtime/digest.c runtime/channel_view.c \
 	tests/unit/runtime/world.c
 TEST_test_channel_death := runtime/client_ring.c runtime/server_ring.c runtime/digest.c runtime/channel_view.c \
-	runtime/server_runtime.c runtime/inject.c tests/unit/runtime/world.c
+	runtime/server_runtime.c runtime/notification.c runtime/channel_open.c runtime/inject.c tests/unit/runtime/world.c
 TEST_test_server := $(TEST_test_channel_death)
 TEST_test_replay := $(TEST_test_channel_death)
 TEST_test_client := runtime/client_ring.c runtime/server_ring.c runtime/digest.c runtime/channel_view.c runtime/inject.c \
-	runtime/timer.c tests/unit/runtime/world.c
+	runtime/channel_open.c runtime/timer.c tests/unit/runtime/world.c
+TEST_test_notification := runtime/channel_view.c runtime/channel_open.c runtime/server_ring.c runtime/digest.c \
+	runtime/server_runtime.c runtime/inject.c tests/unit/runtime/world.c
 TEST_test_timer := runtime/timer.c tests/unit/runtime/world.c
 TEST_test_inject := runtime/inject.c tests/unit/runtime/world.c
 TEST_test_endpoint := runtime/endpoint.c

@@ -61,7 +61,7 @@ static void turn(bool may_sleep)
 	if (state_after != CHANNEL_FREE) {
 		world.client_state = state_after;
 		state_after = CHANNEL_FREE;
-		loop_client_event(WORLD_CLIENT);
+		world_state_changed(WORLD_CLIENT);
 	}
 	for (struct client *c = clients; c; c = c->next) {
 		loop_enter();

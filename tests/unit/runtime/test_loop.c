@@ -207,6 +207,32 @@ static void polled_sources_are_asked_each_turn(void **state)
 	loop_source_remove(&polled);
 }
 
+// A take claims without a turn; what else it claims is told in the next turn, and nobody sleeps before that.
+static void take_claims_without_a_turn(void **state)
+{
+	(void)state;
+	while (loop_poll())
+		;
+	static struct loop_source beside = {.notify = notice, .identity = 61};
+	loop_source_add(&beside);
+	loop_poll();
+	noticed = 0;
+	file_ring(60);
+	file_ring(60);
+	file_ring(61);
+	assert_true(loop_take(60));
+	assert_false(loop_take(60));
+	assert_int_equal(noticed, 0);
+	sleeps = 0;
+	loop_sleep();
+	assert_int_equal(sleeps, 0);
+	assert_true(loop_poll());
+	assert_int_equal(noticed, 1);
+	loop_sleep();
+	assert_int_equal(sleeps, 1);
+	loop_source_remove(&beside);
+}
+
 static uint64_t handled[4];
 
 static void handler(unsigned kind, uint64_t a, uint64_t b, uint64_t c)
@@ -217,11 +243,16 @@ static void handler(unsigned kind, uint64_t a, uint64_t b, uint64_t c)
 	handled[3] = c;
 }
 
-static unsigned client_slot_told, server_kind_told, server_slot_told;
+static unsigned client_slot_told, other_slot_told, server_kind_told, server_slot_told;
 
 static void client_event(unsigned slot)
 {
 	client_slot_told = slot;
+}
+
+static void other_event(unsigned slot)
+{
+	other_slot_told += slot;
 }
 
 static void server_event(unsigned kind, unsigned slot)
@@ -234,7 +265,10 @@ static void events_go_where_they_belong(void **state)
 {
 	(void)state;
 	loop_on_event(handler);
-	loop_client_event = client_event;
+	static struct loop_listener other = {.state_changed = other_event}, client = {.state_changed = client_event};
+	loop_listener_add(&other);
+	loop_listener_add(&client);
+	loop_listener_add(&client); // once
 	loop_server_event = server_event;
 	const uint64_t what[][4] = {{EVENT_PING, 55}, {EVENT_CHANNEL_STATE, 7}, {EVENT_CHANNEL_CLOSED, 9}, {EVENT_DOMAIN, 1, 2, 3}};
 	memcpy(events, what, sizeof(what));
@@ -243,11 +277,11 @@ static void events_go_where_they_belong(void **state)
 	assert_true(loop_poll());
 	assert_int_equal(ponged, 55);
 	assert_int_equal(client_slot_told, 7);
+	assert_int_equal(other_slot_told, 7);
 	assert_int_equal(server_kind_told, EVENT_CHANNEL_CLOSED);
 	assert_int_equal(server_slot_told, 9);
 	assert_int_equal(handled[0], EVENT_DOMAIN);
 	assert_int_equal(handled[3], 3);
-	loop_client_event = 0;
 	loop_server_event = 0;
 	loop_on_event(0);
 }
@@ -421,6 +455,7 @@ int main(void)
 		cmocka_unit_test_setup(lower_identities_first, fresh),
 		cmocka_unit_test_setup(claims_are_bounded, fresh),
 		cmocka_unit_test_setup(polled_sources_are_asked_each_turn, fresh),
+		cmocka_unit_test_setup(take_claims_without_a_turn, fresh),
 		cmocka_unit_test_setup(events_go_where_they_belong, fresh),
 		cmocka_unit_test_setup(many_events_take_several_turns, fresh),
 		cmocka_unit_test_setup(no_wake_up_is_lost, fresh),

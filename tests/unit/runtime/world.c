@@ -15,7 +15,9 @@ char world_log[256];
 static uint32_t random_state = 1;
 static volatile uint32_t doorbells[CHANNEL_MAX];
 static unsigned depth;
-void (*loop_client_event)(unsigned slot);
+static struct loop_listener *listeners;
+static struct loop_source *sources[IDENTITY_MAX + 1];
+static bool rung[IDENTITY_MAX + 1];
 void (*loop_server_event)(unsigned kind, unsigned slot);
 
 void world_make(unsigned slots, uint64_t out_bytes, uint64_t in_bytes)
@@ -39,7 +41,10 @@ void world_make(unsigned slots, uint64_t out_bytes, uint64_t in_bytes)
 	s->state = SERVICE_UP;
 	world_turn = 0;
 	depth = 0;
-	loop_client_event = 0;
+	listeners = 0;
+	memset(sources, 0, sizeof(sources));
+	memset(rung, 0, sizeof(rung));
+	world_doorbell_clear();
 	loop_server_event = 0;
 }
 
@@ -78,7 +83,7 @@ static struct kernel_result channel_info(uint64_t slot)
 		return r;
 	}
 	r.value[0] = (server ? CHANNEL_ROLE_SERVER : CHANNEL_ROLE_CLIENT) | (uint64_t)state << 1 | world.priority << 8 |
-		     CHANNEL_HAS_DOORBELL_PAGE;
+		     (world.no_page ? 0 : CHANNEL_HAS_DOORBELL_PAGE);
 	r.value[1] = (uint64_t)world.geometry.slots << 32 | (server ? 20 | 10 << 16 : 10 | 20 << 16);
 	r.value[2] = world.geometry.out_bytes;
 	r.value[3] = world.geometry.in_bytes;
@@ -99,6 +104,9 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 		r.value[2] = 0x80000000;
 		r.value[3] = WORLD_KEY;
 		r.value[4] = a0 == WORLD_SERVER ? WORLD_SECRET : 0;
+		break;
+	case CALL_doorbell:
+		world.rings_by_kernel++;
 		break;
 	case CALL_channel_open:
 		r.error = world.open_error;
@@ -170,7 +178,14 @@ void endpoint_loop_turned(void)
 uint8_t *machine_channel(unsigned slot)
 {
 	assert_true(slot == WORLD_CLIENT || slot == WORLD_SERVER);
+	assert_true(world.geometry.bytes > 0); // a notification has no memory
 	return world.memory;
+}
+
+void world_doorbell_clear(void)
+{
+	for (unsigned i = 0; i < CHANNEL_MAX; i++)
+		doorbells[i] = 0;
 }
 
 volatile uint32_t *machine_doorbell(unsigned slot)
@@ -268,6 +283,56 @@ void loop_leave(void)
 bool loop_running(void)
 {
 	return depth != 0;
+}
+
+void loop_listener_add(struct loop_listener *listener)
+{
+	struct loop_listener **at = &listeners;
+	while (*at && *at != listener)
+		at = &(*at)->next;
+	*at = listener;
+}
+
+void world_state_changed(unsigned slot)
+{
+	loop_enter();
+	for (struct loop_listener *listener = listeners; listener; listener = listener->next)
+		listener->state_changed(slot);
+	loop_leave();
+}
+
+void loop_source_add(struct loop_source *source)
+{
+	assert_null(sources[source->identity]);
+	sources[source->identity] = source;
+	rung[source->identity] = true;
+}
+
+void loop_source_remove(struct loop_source *source)
+{
+	assert_ptr_equal(sources[source->identity], source);
+	sources[source->identity] = 0;
+}
+
+bool loop_take(unsigned identity)
+{
+	bool was = rung[identity];
+	rung[identity] = false;
+	return was;
+}
+
+void world_ring(unsigned identity)
+{
+	rung[identity] = true;
+}
+
+void world_notify(void)
+{
+	loop_enter();
+	for (unsigned i = 1; i <= IDENTITY_MAX; i++)
+		if (loop_take(i) && sources[i])
+			sources[i]->notify(sources[i]);
+	loop_leave();
 }
 
 void loop_ring_add(struct loop_ring *ring)

@@ -33,8 +33,8 @@ struct world {
 	uint32_t epoch;    // of the server
 	unsigned complaints[4]; // by reason
 	bool no_evidence;       // the kernel finds a record for each request
-	unsigned rings_client;
-	unsigned rings_server;
+	bool no_page;           // no doorbell page: rings go through the kernel
+	unsigned rings_by_kernel;
 	unsigned opened, accepted, refused, closed_client, closed_server, ready;
 	enum error open_error;
 	bool near;             // the peer is on our core
@@ -54,6 +54,13 @@ uint32_t world_random(void); // repeatable; world_seed sets where it starts
 void world_seed(uint32_t seed);
 
 extern void (*world_meet)(void);           // the server's turn in a call through its endpoint
+
+// The loop: a ring of ours, what is pending is told to the sources, EVENT_CHANNEL_STATE to the listeners.
+void world_ring(unsigned identity);
+void world_notify(void);
+void world_state_changed(unsigned slot);
+void world_doorbell_clear(void); // what the last store to a doorbell was is seen in machine_doorbell(slot)
+
 extern void (*world_turn)(bool may_sleep); // what loop_turn and fiber_park do
 extern jmp_buf world_exit;                 // domain_exit and domain_panic come back here when world_exit_armed
 extern bool world_exit_armed;
