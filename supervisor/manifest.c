@@ -183,6 +183,20 @@ bool manifest_name(char name[NAME_SIZE], const char *text, size_t length)
 	return manifest_name_well_formed(name);
 }
 
+// Who is placed beside whom: there is one, and it does not come back to who asks.
+static enum error manifest_check_beside(const struct manifest *manifest, struct manifest_check *check)
+{
+	const struct manifest_service *r = check->record;
+	for (unsigned steps = 0; r->beside; steps++) {
+		if (r->beside > manifest->count)
+			return manifest_bad(check, "it is placed beside service %u, and there are %u", r->beside, manifest->count);
+		if (steps == manifest->count)
+			return manifest_bad(check, "it is placed beside itself, by way of others or at once");
+		r = &manifest->services[r->beside - 1];
+	}
+	return ERR_OK;
+}
+
 // Names among the records: unique, and somebody serves what is used.
 static enum error manifest_check_relations(const struct manifest *manifest, struct manifest_check *check)
 {
@@ -202,6 +216,9 @@ static enum error manifest_check_relations(const struct manifest *manifest, stru
 			if (!manifest_uses_any(r, j) && manifest_provider(manifest, r->uses[j]) < 0)
 				return manifest_bad(check, "uses \"%.16s\", which nobody serves", r->uses[j]);
 		}
+		enum error error = manifest_check_beside(manifest, check);
+		if (error)
+			return error;
 	}
 	check->record = 0;
 	return firsts == 1 ? ERR_OK

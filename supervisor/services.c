@@ -277,8 +277,19 @@ static unsigned services_load(unsigned core)
 	return load;
 }
 
+// Where the one is beside whom it is placed, or will be. The manifest was checked: such a chain ends.
+static unsigned services_core_beside(const struct manifest_service *record)
+{
+	const struct service *other = &services.entry[record->beside - 1];
+	if (other->domain.handle && cores_usable(other->domain.core))
+		return other->domain.core;
+	return services_choose_core(other->record);
+}
+
 unsigned services_choose_core(const struct manifest_service *record)
 {
+	if (record->beside)
+		return services_core_beside(record);
 	if (record->core != CORE_ANY && cores_usable(record->core % services.cores))
 		return record->core % services.cores;
 	unsigned best = self_core(), least = ~0u;

@@ -31,10 +31,11 @@ ANY = "*"
 
 TOP_KEYS = ("name", "core_weights", "service")
 SERVICE_KEYS = ("name", "image", "alternative", "first", "app", "autostart", "core", "priority", "memory", "stack",
-                "device", "dma", "guest_file", "serves", "uses", "argument", "restart", "watch", "budget")
+                "device", "dma", "guest_file", "serves", "uses", "argument", "restart", "watch", "budget", "place")
 RESTART_KEYS = ("burst", "window_ms", "delay_ms", "delay_max_ms", "then")
 WATCH_KEYS = ("hang_ms", "request_ms")
 BUDGET_KEYS = ("us", "period_us")
+PLACE_KEYS = ("core", "same_core")
 
 # What a service gets that does not say it. Burst: more than one restart in 5 s is no accident; hang: a server answers
 # within microseconds, 100 ms is a busy host; request: a disk may take seconds.
@@ -102,6 +103,17 @@ def read_core(where, value):
     if not 0 <= value < CORE_MAX:
         fail(f"{where}: core {value} is out of range; it must be 0 to {CORE_MAX - 1}, or \"any\"")
     return value
+
+
+def read_place(where, table):
+    """(core, name of the service on whose core it goes or None); `core` alone is short for place = { core = }."""
+    place = check_type(where, "place", table.get("place", {}), dict, "a table")
+    check_keys(f"{where}: place", place, PLACE_KEYS)
+    if len(place) + ("core" in table) > 1:
+        fail(f"{where} is placed twice: {', '.join([f'place.{key}' for key in place] + ['core'] * ('core' in table))}")
+    if "same_core" in place:
+        return ABI["CORE_ANY"], check_name(f"{where}: place.same_core", place["same_core"])
+    return read_core(where, place.get("core", table.get("core", "any"))), None
 
 
 def read_device(where, text):
@@ -185,7 +197,7 @@ def read_service(number, table, images):
     service["image"] = check_image(where, "image", table.get("image", name), images)
     service["alternative"] = check_image(where, "alternative", table["alternative"], images) \
         if "alternative" in table else ""
-    service["core"] = read_core(where, table.get("core", "any"))
+    service["core"], service["beside_name"] = read_place(where, table)
     service["priority"] = check_number(where, "priority", table.get("priority", 4), 0, PRIORITY_MAX)
     service["memory_pages"] = read_size(where, "memory", table.get("memory", "4M"), MEMORY_MAX)
     service["stack_pages"] = read_size(where, "stack", table.get("stack", "64K"), STACK_MAX)
@@ -260,6 +272,24 @@ def check_cycles(services, served):
         visit(service["name"], [])
 
 
+def check_beside(services):
+    """Numbers for the names of place.same_core: a chain of them ends."""
+    numbers = {service["name"]: number for number, service in enumerate(services, 1)}
+    for service in services:
+        name = service["beside_name"]
+        if name is not None and name not in numbers:
+            near = difflib.get_close_matches(name, numbers, 1, 0.5)
+            fail(f"service '{service['name']}' is placed on the core of '{name}', which is no service"
+                 + (f"; did you mean '{near[0]}'?" if near else ""))
+        service["beside"] = numbers.get(name, 0)
+    for service in services:
+        path = [service["name"]]
+        while (name := services[numbers[path[-1]] - 1]["beside_name"]) is not None:
+            if name in path:
+                fail("these services are placed beside each other in a circle: " + " -> ".join(path + [name]))
+            path.append(name)
+
+
 def check_first(services):
     first = [s for s in services if s["flags"] & ABI["SERVICE_FLAG_FIRST"]]
     if not first:
@@ -292,6 +322,7 @@ def read_system(path, images=None):
         fail(f"the system has {len(tables)} services; at most {ABI['MANIFEST_SERVICE_MAX']} are allowed")
     services = [read_service(n, table, images) for n, table in enumerate(tables, 1)]
     served = check_unique(services)
+    check_beside(services)
     check_first(services)
     check_uses(services, served)
     check_cycles(services, served)

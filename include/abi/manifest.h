@@ -43,7 +43,7 @@ struct manifest_service {
 	uint8_t then;                // enum manifest_then
 	uint8_t serves_count;
 	uint8_t uses_count;
-	uint8_t padding0;
+	uint8_t beside;              // number + 1 of the service on whose core it is placed; 0: `core` says
 	uint32_t flags;
 	uint32_t memory_pages; // quota
 	uint32_t stack_pages;

@@ -555,3 +555,21 @@ def reboot_below_notifications(t):
     t.check(BELLS_SAY.search(machine.text[at:]) and said[-1][0] >= 16, f"the ringer does not go on: {said}")
     t.check("bells: over" not in machine.text[first:], "the ringer has ended")
     print(f"     {t.case.name}: {said[-1][0]} incarnations and {said[-1][1]} rings at least")
+
+
+@case
+def reboot_of_what_is_placed_together(t):
+    """blk and shell on whatever core fs has: they work, they recover, also from the death of the kernel below all three."""
+    text = (ROOT / "systems/default.toml").read_text()
+    for name in ("blk", "shell"):
+        text = re.sub(rf'(name = "{name}"\n)core = \d+\n', r'\1place = { same_core = "fs" }\n', text, count=1)
+    image = t.disk()
+    machine = t.boot(disk=image, boot=str(t.image(text)), cores=4)
+    places = {name: s["core"] for name, s in t.services(machine).items()}
+    t.equal({name: places[name] for name in ("blk", "shell")}, {"blk": places["fs"], "shell": places["fs"]}, "cores")
+    output = t.run(machine, "storm 4 --seed 4 --quiet", seconds=300)
+    t.check(re.search(r"errors 0 wrong 0", output), f"storm says {output[-400:]!r}")
+    t.run(machine, f"crash core {places['fs']} panic")
+    t.run(machine, "write /kept after")
+    all_up(t, machine)
+    ends_sound(t, machine, image)

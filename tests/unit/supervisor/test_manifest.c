@@ -130,6 +130,8 @@ static const struct manifest_bad_case manifest_bad_cases[] = {
 	BAD(window_ms, 0, "service \"fs\": 3 restarts are allowed within a window of 0 ms"),
 	BAD(delay_ms, 86400001, "service \"fs\": its delay of 86400001 ms is longer than a day"),
 	BAD(hang_ms, 86400001, "service \"fs\": its hang deadline of 86400001 ms is longer than a day"),
+	BAD(beside, 200, "service \"fs\": it is placed beside service 200, and there are 3"),
+	BAD(beside, 3, "service \"fs\": it is placed beside itself, by way of others or at once"),
 	BAD(budget_us, 5, "service \"fs\": a budget of 5 us in each 0 us is not between 100 us and the whole of a period of at most 10000000 us"),
 	BAD(serves[0][0], 'F', 0),
 	BAD(uses[0][0], 'x', "service \"fs\": uses \"xlock0\", which nobody serves"),

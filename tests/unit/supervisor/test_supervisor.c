@@ -791,6 +791,22 @@ static void test_restarted_and_a_record_is_lost(void **state)
 	assert_int_equal(fake_published("fs"), SERVICE_UP);
 }
 
+// Whoever is placed beside another is where that one is, whichever of the two the manifest names first, over a chain too.
+static void test_placed_beside(void **state)
+{
+	(void)state;
+	struct manifest_service s[BOOT_COUNT];
+	boot_records(s);
+	s[BOOT_BLK].core = CORE_ANY;
+	s[BOOT_BLK].beside = BOOT_FS + 1;
+	s[BOOT_SHELL].beside = BOOT_BLK + 1;
+	s[BOOT_FS].core = 6;
+	boot_whole(s);
+	assert_int_equal(fake_find("fs")->core, 2);
+	assert_int_equal(fake_find("blk")->core, 2); // it started first
+	assert_int_equal(fake_find("shell")->core, 2);
+}
+
 // It dies between two calls of the adoption: what was adopted is restarted, the rest is adopted then, and nothing is destroyed.
 static void test_core_dies_while_it_is_adopted(void **state)
 {
@@ -1193,6 +1209,7 @@ int main(void)
 		cmocka_unit_test_setup(test_adopt_half_made, boot_setup),
 		cmocka_unit_test_setup(test_adopt_half_replaced, boot_setup),
 		cmocka_unit_test_setup(test_adopt_does_not_start_apps_again, boot_setup),
+		cmocka_unit_test_setup(test_placed_beside, boot_setup),
 		cmocka_unit_test_setup(test_jobs, boot_setup),
 		cmocka_unit_test_setup(test_jobs_spread_and_end, boot_setup),
 	};
