@@ -52,6 +52,9 @@ struct rounds {
 enum error rounds_prepare(struct rounds *rounds, unsigned slot);
 // The partner's side of calls through its endpoint: takes `calls` of them and answers each with its words.
 enum error rounds_at_endpoint(struct rounds *rounds, uint64_t calls);
+// By a notification alone (notify.c).
+void rounds_notify(const struct rounds *rounds, uint64_t count);
+void rounds_notify_as_partner(const struct rounds *rounds, uint64_t count);
 void rounds_finish(void); // gives the interrupts back to the loop; after each rounds_prepare
 // Both sides are here and nothing stale is pending; rounds then count from ROUNDS_FIRST.
 #define ROUNDS_FIRST 3u

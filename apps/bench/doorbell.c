@@ -1,4 +1,4 @@
-// Topics: doorbell round trips between two cores, the same through the kernels, domain switches on one core.
+// Topics: doorbell round trips between two cores, with words and by a notification alone, the same through the kernels, domain switches on one core.
 //
 // Measures one side's round: its word and ring there, the partner's word and ring back. Trap counters of both kernels are
 // taken inside the rounds, when both sides are in them.
@@ -7,6 +7,7 @@
 #include "runtime/client.h"
 #include "runtime/fence.h"
 #include "runtime/fiber.h"
+#include "runtime/notification.h"
 #include "runtime/runtime.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,6 +27,10 @@ static struct info_page info;
 static void run_rounds(void *context, uint64_t operations)
 {
 	struct run *run = context;
+	if (run->rounds.mode == PARTNER_NOTIFY || run->rounds.mode == PARTNER_NOTIFY_HANDLER) {
+		rounds_notify(&run->rounds, operations);
+		return;
+	}
 	for (uint64_t i = 0; i < operations; i++) {
 		rounds_send(&run->rounds, run->next);
 		rounds_await(&run->rounds, run->next);
@@ -91,7 +96,7 @@ static enum error ask_for_rounds(struct run *run, struct client *client, const c
 }
 
 // Each mode has words of its own in the channel's areas, so that none sees the count of another.
-static enum error measure_mode(struct partner *partner, enum partner_mode mode, const char *name, uint64_t per_batch)
+static enum error measure_mode(struct partner *partner, unsigned bell, enum partner_mode mode, const char *name, uint64_t per_batch)
 {
 	uint32_t at = (uint32_t)mode * sizeof(struct partner_word);
 	struct client *client = partner->client;
@@ -101,8 +106,9 @@ static enum error measure_mode(struct partner *partner, enum partner_mode mode, 
 			  .next = ROUNDS_FIRST};
 	struct kernel_result channel = kcall(CALL_channel_info, client_slot(client));
 	run.peer_core = CHANNEL_PEER_CORE(channel.value[4]);
-	enum error e = rounds_prepare(&run.rounds, client_slot(client));
-	bool spins = mode != PARTNER_SLEEP && mode != PARTNER_KERNEL_SLEEP && mode != PARTNER_YIELD;
+	bool notifies = mode == PARTNER_NOTIFY || mode == PARTNER_NOTIFY_HANDLER;
+	enum error e = rounds_prepare(&run.rounds, notifies ? bell : client_slot(client));
+	bool spins = mode != PARTNER_SLEEP && mode != PARTNER_KERNEL_SLEEP && mode != PARTNER_YIELD && !notifies;
 	if (e == ERR_OK && spins && run.peer_core == self_core())
 		e = ERR_UNSUPPORTED; // spinning against oneself
 	if (e == ERR_OK)
@@ -120,19 +126,23 @@ struct mode_row {
 static int measure_rows(const char *app, const char *title, const struct mode_row *rows, unsigned count)
 {
 	struct partner partner;
+	struct notification *bell;
 	int status = 0;
 	enum error e = partner_start(&partner, app);
+	if (e == ERR_OK && (e = notification_open(&bell, app, 0)) != ERR_OK)
+		partner_stop(&partner);
 	if (e != ERR_OK)
 		return bench_complain(app, e);
 	series_head(title);
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t per_batch = bench_count ? (bench_count + BATCHES - 1) / BATCHES : rows[i].per_batch;
-		e = measure_mode(&partner, rows[i].mode, rows[i].name, per_batch);
+		e = measure_mode(&partner, bell->view.slot, rows[i].mode, rows[i].name, per_batch);
 		if (e == ERR_UNSUPPORTED)
 			printf("%-28s not here: it needs two cores and guest interrupt files\n", rows[i].name);
 		else if (e != ERR_OK)
 			status = bench_complain(rows[i].name, e);
 	}
+	notification_close(bell);
 	partner_stop(&partner);
 	return status;
 }
@@ -142,10 +152,12 @@ int bench_doorbell(void)
 	static const struct mode_row rows[] = {{PARTNER_POLL, "poll", 1000},
 					       {PARTNER_BARE, "doorbell.bare", 1000},
 					       {PARTNER_SPIN, "doorbell.spin", 1000},
-					       {PARTNER_SLEEP, "doorbell.sleep", 100}};
+					       {PARTNER_SLEEP, "doorbell.sleep", 100},
+					       {PARTNER_NOTIFY, "notify.sleep", 100},
+					       {PARTNER_NOTIFY_HANDLER, "notify.handler", 100}};
 	// Spinning on a machine that runs one hart at a time measures its turns, not us.
-	return bench_icount ? measure_rows("partner", "round trip, two cores", rows + 3, 1)
-			    : measure_rows("partner", "round trip, two cores", rows, 4);
+	return bench_icount ? measure_rows("partner", "round trip, two cores", rows + 3, 3)
+			    : measure_rows("partner", "round trip, two cores", rows, 6);
 }
 
 int bench_kernel(void)

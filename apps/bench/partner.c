@@ -4,6 +4,7 @@
 // not watch partners for hangs. If it dies, its job ends and the measuring side complains.
 #include "apps/bench/bench.h"
 #include "runtime/fence.h"
+#include "runtime/notification.h"
 #include "runtime/runtime.h"
 #include "runtime/server.h"
 #include <string.h>
@@ -12,6 +13,37 @@ static enum error partner_begin(uint64_t *mark)
 {
 	*mark = 0;
 	return ERR_OK;
+}
+
+static struct notification *bell; // opened last
+
+static void bell_notified(struct notification *notification)
+{
+	if (!notification->gone) {
+		bell = notification;
+		return;
+	}
+	if (bell == notification)
+		bell = 0;
+	notification_close(notification);
+}
+
+static bool rounds_by_notification(const struct rounds *rounds)
+{
+	return rounds->mode == PARTNER_NOTIFY || rounds->mode == PARTNER_NOTIFY_HANDLER;
+}
+
+static void rounds_go(struct rounds *rounds, uint64_t count)
+{
+	rounds_meet_as_partner(rounds);
+	if (rounds_by_notification(rounds)) {
+		rounds_notify_as_partner(rounds, count);
+		return;
+	}
+	for (uint64_t round = ROUNDS_FIRST; round < count + ROUNDS_FIRST; round++) {
+		rounds_await(rounds, round);
+		rounds_send(rounds, round);
+	}
 }
 
 static enum error answer_rounds(struct server_request *request)
@@ -24,18 +56,14 @@ static enum error answer_rounds(struct server_request *request)
 	rounds.theirs = (const volatile uint64_t *)request->out;
 	if (rounds.mode == PARTNER_ENDPOINT)
 		return rounds_at_endpoint(&rounds, request->copy.arg[1]);
-	enum error e = rounds_prepare(&rounds, server_channel_slot(request->channel));
-	if (e != ERR_OK) {
-		rounds_finish();
-		return e;
-	}
-	rounds_meet_as_partner(&rounds);
-	for (uint64_t round = ROUNDS_FIRST; round < request->copy.arg[1] + ROUNDS_FIRST; round++) {
-		rounds_await(&rounds, round);
-		rounds_send(&rounds, round);
-	}
+	if (rounds_by_notification(&rounds) && !bell)
+		return ERR_STATE;
+	enum error e = rounds_prepare(&rounds, rounds_by_notification(&rounds) ? bell->view.slot
+									      : server_channel_slot(request->channel));
+	if (e == ERR_OK)
+		rounds_go(&rounds, request->copy.arg[1]);
 	rounds_finish();
-	return ERR_OK;
+	return e;
 }
 
 static uint64_t sum_words(const uint8_t *data, uint32_t length)
@@ -78,6 +106,6 @@ static const struct protocol partner_protocol = {"partner", partner_ops, PARTNER
 int partner_run(void)
 {
 	static const struct server server = {
-		.protocol = &partner_protocol, .start = partner_begin, .request = partner_request};
+		.protocol = &partner_protocol, .start = partner_begin, .request = partner_request, .notified = bell_notified};
 	return (int)server_run(&server);
 }

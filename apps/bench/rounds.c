@@ -22,7 +22,8 @@ enum error rounds_prepare(struct rounds *rounds, unsigned slot)
 	rounds->doorbell = info.value[0] & CHANNEL_HAS_DOORBELL_PAGE ? machine_doorbell(slot) : 0;
 	rounds->has_file = self.value[4] != 0;
 	csr_clear(CSR_SIE, INTERRUPT_TIMER); // the loop's alarm, once due, would end every wfi
-	bool direct = rounds->mode == PARTNER_SPIN || rounds->mode == PARTNER_SLEEP || rounds->mode == PARTNER_BARE;
+	bool direct = rounds->mode == PARTNER_SPIN || rounds->mode == PARTNER_SLEEP || rounds->mode == PARTNER_BARE ||
+		      rounds->mode == PARTNER_NOTIFY || rounds->mode == PARTNER_NOTIFY_HANDLER;
 	return direct && (!rounds->doorbell || !rounds->has_file) ? ERR_UNSUPPORTED : ERR_OK;
 }
 

@@ -28,6 +28,8 @@ enum partner_mode {
 	PARTNER_YIELD,        // same core: yield until the other has written
 	PARTNER_ENDPOINT,     // same core: calls of the partner's endpoint
 	PARTNER_BARE,         // a store and a spinning claim alone, no word and no fence: what the hardware costs
+	PARTNER_NOTIFY,       // a notification alone, the receiver is in wfi and claims
+	PARTNER_NOTIFY_HANDLER, // the same, and a handler claims
 	PARTNER_MODES
 };
 

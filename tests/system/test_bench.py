@@ -4,7 +4,8 @@ import re
 from framework import case
 
 FIGURE = re.compile(r"^BENCH (\S+) (\d+) (\S+)$", re.M)
-EXPECTED = {"doorbell": ["poll.min", "doorbell.bare.min", "doorbell.spin.median", "doorbell.sleep.median"],
+EXPECTED = {"doorbell": ["poll.min", "doorbell.bare.min", "doorbell.spin.median", "doorbell.sleep.median",
+                         "notify.sleep.median", "notify.handler.median"],
             "kernel": ["kernel.spin.min", "kernel.sleep.min"],
             "channel": ["call.null.median", "call.64.min", "call.64k.out.min", "call.64k.in.min", "pipelined.rate",
                         "near.null.min"],
@@ -41,5 +42,5 @@ def bench_prints_each_figure_once(t):
 def bench_doorbells_enter_no_kernel(t):
     machine = t.boot(cores=8)
     seen = figures(t.run(machine, "bench doorbell --lines --count 100000", seconds=BUSY_SECONDS))
-    for name in ("doorbell.spin.traps", "doorbell.sleep.traps"):
+    for name in ("doorbell.spin.traps", "doorbell.sleep.traps", "notify.sleep.traps", "notify.handler.traps"):
         t.check(seen[name] <= ASKED, f"{name}: {seen[name]} traps of both kernels in 100000 rounds")
