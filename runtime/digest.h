@@ -1,16 +1,18 @@
-// A digest of many words, fast enough for all that is written: two words for a multiplication, while they are copied or not.
+// A digest of many words, fast enough for all that is written: four words for a multiplication, while they are copied or not.
 #pragma once
 #include "abi/words.h"
 
 #define DIGEST_GROUP 64u // bytes that are mixed at once
 
+#define DIGEST_LANES 2u
+
 struct digest {
-	uint64_t lane[4];
+	uint64_t lane[DIGEST_LANES];
 };
 
 static inline void digest_begin(struct digest *d, uint64_t seed)
 {
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < DIGEST_LANES; i++)
 		d->lane[i] = seed + i;
 }
 

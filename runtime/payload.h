@@ -54,7 +54,7 @@ static inline void payload_copy(struct payload_sum *s, uint8_t *to, const uint8_
 
 static inline uint64_t payload_mix(const struct payload_sum *s, uint64_t h)
 {
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < DIGEST_LANES; i++)
 		h = channel_mix(h, s->digest.lane[i]);
 	return h;
 }

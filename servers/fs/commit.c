@@ -14,9 +14,9 @@
 // Without a journal (ext2) a power cut in the middle of a commit is not covered: CAVEATS.
 #include "servers/fs/commit.h"
 #include "abi/channel.h"
-#include "runtime/digest.h"
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
+#include "servers/fs/seal.h"
 #include <string.h>
 
 #define COMMIT_BLOCKS_MIN 32u
@@ -26,28 +26,6 @@
 // The reader is the next incarnation of this server, which runs after a trap and a restart of this very hart or of
 // another one after the kernels' messages; only the order of our own stores matters.
 #define commit_fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
-
-static uint64_t block_digest(const struct digest *d)
-{
-	return channel_mix(channel_mix(channel_mix(d->lane[0], d->lane[1]), d->lane[2]), d->lane[3]);
-}
-
-// Copies a block and computes its digest in one pass.
-static uint64_t block_copy(void *to, const void *from, size_t bytes)
-{
-	struct digest d;
-	digest_begin(&d, COMMIT_DIGEST_SEED);
-	digest_copy(&d, to, from, bytes);
-	return block_digest(&d);
-}
-
-static uint64_t block_read(const void *from, size_t bytes)
-{
-	struct digest d;
-	digest_begin(&d, COMMIT_DIGEST_SEED);
-	digest_read(&d, from, bytes);
-	return block_digest(&d);
-}
 
 static uint64_t record_digest(const struct commit_header *h, const struct commit_entry *entries)
 {
@@ -279,17 +257,18 @@ static uint8_t *staged(const struct commit_log *log, uint32_t place)
 	return log->data + (size_t)place * log->block_size;
 }
 
-// The kind that it has there.
-static uint32_t copy_block(struct commit_log *log, uint32_t place, uint32_t kind, const struct buffer *b)
+// The kind that it has there. What is read for the record's digest is what metadata is sealed with (INV-66).
+static uint32_t copy_block(struct commit_log *log, uint32_t place, uint32_t kind, struct buffer *b)
 {
 	uint8_t *to = staged(log, place);
-	uint64_t digest = block_copy(to, b->data, log->block_size);
+	uint64_t digest = seal_copy(to, b->data, log->block_size);
+	b->seal = b->kind ? digest : 0;
 	if (kind == COMMIT_METADATA) {
 		journal_held(log->journal.area, b->block);
 		if (jbd2_get(to) == JBD2_MAGIC) {
 			kind = COMMIT_ESCAPED;
 			jbd2_put(to, 0);
-			digest = block_read(to, log->block_size);
+			digest = seal_sum(to, log->block_size);
 		}
 	}
 	log->entries[place] = (struct commit_entry){.block = b->block, .kind = kind, .digest = digest};
@@ -298,7 +277,7 @@ static uint32_t copy_block(struct commit_log *log, uint32_t place, uint32_t kind
 
 static void note_journal_block(struct commit_log *log, uint32_t place)
 {
-	uint64_t digest = block_read(staged(log, place), log->block_size);
+	uint64_t digest = seal_sum(staged(log, place), log->block_size);
 	log->entries[place] = (struct commit_entry){.kind = COMMIT_JOURNAL, .digest = digest};
 }
 
@@ -635,7 +614,7 @@ static bool block_sound(struct disk *disk, const struct commit_entry *e, uint32_
 		return false;
 	if (e->kind == COMMIT_ESCAPED)
 		jbd2_put(data, 0);
-	return e->digest == block_read(data, h->block_size);
+	return e->digest == seal_sum(data, h->block_size);
 }
 
 static bool journal_part_sound(struct disk *disk)

@@ -1,6 +1,6 @@
 // Judge: looks at each block of metadata before a commit takes it, against what the block was at the last commit.
 //
-// Owns: the verdict, and the seal of each block that it let pass. Must never repair or write: when in doubt the commit is not made, a
+// Owns: the verdict. Must never repair or write: when in doubt the commit is not made, a
 // line says why, and this server dies. That costs milliseconds and loses nothing: its successor has the text and data of the boot image,
 // reads the disk again and performs again what was not committed. What is committed is for ever, and a commit of damage is what no
 // restart can mend.
@@ -10,6 +10,7 @@
 // A block that was wrong when it was read may stay so: the disk is not this server's memory. And if the successor of one that
 // died here comes to the same verdict about the same block, that is no fault of memory: it is said, and committed.
 // If the server dies here: the same as the verdict, and the block for which it died stands in the facts of the log area.
+#include "abi/words.h"
 #include "runtime/runtime.h"
 #include "servers/fs/seal.h"
 #include "servers/fs/volume.h"
@@ -29,6 +30,7 @@ struct judge {
 	int64_t inode_sectors;  // more in use, by the inodes, in units of 512 bytes
 	bool groups_known;      // former content of all descriptors that changed
 	bool inodes_known;
+	const struct buffer *inode_map; // of the table that is being judged
 	char reason[160];
 };
 
@@ -49,11 +51,10 @@ static unsigned count_bits(uint64_t word)
 	return n;
 }
 
-static uint64_t word_of(const uint8_t *bytes, size_t index)
+// Aligned, as all is that lies in blocks: a memcpy would go byte by byte.
+static uint64_t word_of(const void *bytes, size_t index)
 {
-	uint64_t word;
-	memcpy(&word, bytes + 8 * index, sizeof(word));
-	return word;
+	return ((const word_t *)bytes)[index];
 }
 
 // By words: the C library's memcmp goes byte by byte.
@@ -225,11 +226,13 @@ static bool may_change(const struct volume *v, uint32_t group, size_t index, uin
 	return true;
 }
 
-// *more: how many more bits are clear. False: one has changed that stands for nothing that is given out.
-static bool compare_maps(const struct judge *j, bool inodes, int *more)
+// *more: how many more bits are clear; *end: behind the last one that is newly set. False: one has changed that stands for nothing
+// that is given out.
+static bool compare_maps(const struct judge *j, bool inodes, int *more, uint32_t *end)
 {
 	const struct volume *v = j->v;
 	*more = 0;
+	*end = 0;
 	for (size_t w = seal_difference(j->b->data, j->base, 0, words_of(j)); w < words_of(j);
 	     w = seal_difference(j->b->data, j->base, w + 1, words_of(j))) {
 		uint64_t was = word_of(j->base, w), is = word_of(j->b->data, w), changed = was ^ is;
@@ -237,20 +240,18 @@ static bool compare_maps(const struct judge *j, bool inodes, int *more)
 		if (inodes ? last >= v->inodes_per_group : !may_change(v, j->b->owner, w, changed))
 			return false;
 		*more += (int)count_bits(was & changed) - (int)count_bits(is & changed);
+		if (is & changed)
+			*end = (uint32_t)(64 * w) + 64 - (uint32_t)__builtin_clzll(is & changed);
 	}
 	return true;
 }
 
-// Inodes that were never used have no bit.
-static bool border_holds(struct volume *v, uint32_t group, const uint8_t *map)
+// Inodes that were never used have no bit, and none becomes one of them.
+static bool border_holds(struct volume *v, uint32_t group, const struct ext2_group *was, uint32_t end)
 {
-	for (uint32_t i = alloc_inodes_used(v, group); i < v->inodes_per_group; i++) {
-		if (i % 64 == 0 && i + 64 <= v->inodes_per_group && word_of(map, i / 64) == 0)
-			i += 63;
-		else if (map[i / 8] >> i % 8 & 1)
-			return false;
-	}
-	return true;
+	uint32_t used = alloc_inodes_used(v, group);
+	bool had = v->group_checksums && !(was->flags & EXT4_GROUP_INODES_UNUSED);
+	return end <= used && (!had || used >= v->inodes_per_group - was->unused_inodes);
 }
 
 static bool judge_bitmap(struct judge *j)
@@ -261,14 +262,15 @@ static bool judge_bitmap(struct judge *j)
 	const struct ext2_group *was = former_group(v, group), *is = volume_group(v, group);
 	const char *name = inodes ? "inode" : "block";
 	int more;
-	if (!compare_maps(j, inodes, &more))
+	uint32_t end;
+	if (!compare_maps(j, inodes, &more, &end))
 		return flaw(j, "the %s bitmap of group %u has changed in bits that nothing gives out", name, group);
 	if (!was)
 		return true;
 	int counted = inodes ? is->free_inodes_count - was->free_inodes_count : is->free_blocks_count - was->free_blocks_count;
 	if (counted != more)
 		return flaw(j, "the %s bitmap of group %u has %d more free ones, its descriptor counts %d more", name, group, more, counted);
-	if (inodes && !border_holds(v, group, j->b->data) && border_holds(v, group, j->base))
+	if (inodes && !border_holds(v, group, was, end))
 		return flaw(j, "group %u: inodes are in use behind %u, which were said to be used ever", group, alloc_inodes_used(v, group));
 	return true;
 }
@@ -276,28 +278,46 @@ static bool judge_bitmap(struct judge *j)
 // ---- what is in use ----
 
 // The bit of a map, now or before; `fallback` if that is not in memory.
-static bool map_bit(struct volume *v, uint32_t block, uint32_t bit, bool before, bool fallback)
+static bool map_bit(const struct buffer *b, uint32_t bit, bool before, bool fallback)
 {
-	const struct buffer *b = cache_peek(&v->cache, block);
 	if (!b || (before && b->flags & BUFFER_DIRTY && !b->base))
 		return fallback;
 	const uint8_t *map = before && b->flags & BUFFER_DIRTY ? b->base->data : b->data;
 	return map[bit / 8] >> bit % 8 & 1;
 }
 
-static bool inode_bit(struct volume *v, uint32_t number, bool before, bool fallback)
+// The map of the group to which the inode belongs; 0: not in memory.
+static const struct buffer *inode_map(struct volume *v, uint32_t number)
+{
+	return cache_peek(&v->cache, v->places[(number - 1) / v->inodes_per_group].inode_bitmap);
+}
+
+static bool inode_bit(struct volume *v, const struct buffer *map, uint32_t number, bool before, bool fallback)
 {
 	uint32_t group = (number - 1) / v->inodes_per_group;
 	if (v->group_checksums && volume_group(v, group)->flags & EXT4_GROUP_INODES_UNUSED)
 		return false;
-	return map_bit(v, v->places[group].inode_bitmap, (number - 1) % v->inodes_per_group, before, fallback);
+	return map_bit(map, (number - 1) % v->inodes_per_group, before, fallback);
+}
+
+static bool all_set(const uint8_t *map, uint32_t bit, uint32_t count)
+{
+	for (uint32_t n; count; bit += n, count -= n) {
+		n = 64 - bit % 64 < count ? 64 - bit % 64 : count;
+		if (~word_of(map, bit / 64) & ~0ull >> (64 - n) << bit % 64)
+			return false;
+	}
+	return true;
 }
 
 static bool blocks_used(struct volume *v, uint32_t block, uint32_t count)
 {
-	for (; count; block++, count--) {
-		uint32_t group = volume_block_group(v, block);
-		if (!map_bit(v, v->places[group].block_bitmap, block - volume_group_first(v, group), false, true))
+	for (uint32_t n; count; block += n, count -= n) {
+		uint32_t group = volume_block_group(v, block), bit = block - volume_group_first(v, group);
+		uint32_t rest = volume_group_blocks(v, group) - bit;
+		const struct buffer *b = cache_peek(&v->cache, v->places[group].block_bitmap);
+		n = rest < count ? rest : count;
+		if (b && !all_set(b->data, bit, n))
 			return false;
 	}
 	return true;
@@ -463,7 +483,7 @@ static bool judge_inode(struct judge *j, uint32_t number, const struct ext2_inod
 	if (number > v->inodes || (number < v->first_inode && number != EXT2_ROOT_INODE))
 		return flaw(j, "inode %u has changed, which is reserved", number);
 	// A bitmap that is not in memory has not changed, and then it is an inode in use that has.
-	bool before = inode_bit(v, number, true, true), now = inode_bit(v, number, false, true);
+	bool before = inode_bit(v, j->inode_map, number, true, true), now = inode_bit(v, j->inode_map, number, false, true);
 	j->inode_sectors += (int64_t)(now ? sectors(v, is) : 0) - (int64_t)(before ? sectors(v, was) : 0);
 	if (before && was->file_acl) // a block that several may share
 		j->inodes_known = false;
@@ -480,8 +500,9 @@ static bool judge_inode(struct judge *j, uint32_t number, const struct ext2_inod
 
 static bool judge_inodes(struct judge *j)
 {
-	const struct volume *v = j->v;
+	struct volume *v = j->v;
 	size_t size = v->inode_size / 8;
+	j->inode_map = inode_map(v, j->b->owner);
 	for (size_t w = seal_difference(j->b->data, j->base, 0, words_of(j)); w < words_of(j);) {
 		unsigned slot = (unsigned)(w / size);
 		const void *was = j->base + slot * v->inode_size, *is = j->b->data + slot * v->inode_size;
@@ -531,7 +552,7 @@ static bool target_holds(struct volume *v, const struct ext2_entry *e)
 	uint32_t byte = (e->inode - 1) % v->inodes_per_group * v->inode_size;
 	const struct buffer *b =
 		cache_peek(&v->cache, v->places[(e->inode - 1) / v->inodes_per_group].inode_table + (byte >> v->block_shift));
-	if (!inode_bit(v, e->inode, false, true) || (e->inode < v->first_inode && e->inode != EXT2_ROOT_INODE))
+	if (!inode_bit(v, inode_map(v, e->inode), e->inode, false, true) || (e->inode < v->first_inode && e->inode != EXT2_ROOT_INODE))
 		return false;
 	if (memchr(e + 1, '/', e->name_length) || memchr(e + 1, 0, e->name_length))
 		return false;
@@ -654,7 +675,6 @@ bool judge_commit(struct volume *v)
 			continue;
 		if (!judge_block(&j, b) && (good = false, !judge_again(&j)))
 			return false;
-		b->seal = seal_sum(b->data, v->block_size);
 		if (++n % JUDGE_BREATH == 0 && v->disk->breathe)
 			v->disk->breathe(v->disk);
 	}
