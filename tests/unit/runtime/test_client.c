@@ -168,6 +168,18 @@ static void near_submission_rings(void **state)
 	client_close(client);
 }
 
+// What a former incarnation left to that service is a notification: it has no pages, and is not for us.
+static void notification_is_not_resumed(void **state)
+{
+	(void)state;
+	struct client *client = 0;
+	world_make(0, 0, 0);
+	world.open_error = ERR_REFUSED;
+	assert_int_equal(client_open(&client, "ledger", 0), ERR_REFUSED);
+	assert_int_equal(world.opened, 1);
+	assert_int_equal(world.closed_client, 0);
+}
+
 static unsigned completed_count;
 static struct client *completed_client;
 
@@ -401,6 +413,7 @@ int main(void)
 		cmocka_unit_test(near_server_is_rung_instead),
 		cmocka_unit_test(near_submission_rings),
 		cmocka_unit_test(call_carries_payload),
+		cmocka_unit_test(notification_is_not_resumed),
 		cmocka_unit_test(callbacks_submit_again),
 		cmocka_unit_test(slots_wait_for_commits),
 		cmocka_unit_test(server_dies_while_called),

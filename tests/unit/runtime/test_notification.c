@@ -122,6 +122,29 @@ static void wait_parks_until_rung(void **state)
 	assert_null(n->fiber);
 }
 
+static void bound_fiber_is_woken_at_each_ring(void **state)
+{
+	(void)state;
+	struct notification *n = open_new();
+	world_ring(RINGS_CLIENT);
+	world_notify();
+	assert_int_equal(world.wakes, 0);
+	notification_bind(n, fiber_self());
+	for (unsigned i = 1; i <= 3; i++) {
+		world_ring(RINGS_CLIENT);
+		world_notify();
+		assert_int_equal(world.wakes, i);
+	}
+	world_turn = turn_that_rings;
+	assert_int_equal(notification_wait(n), ERR_OK);
+	assert_ptr_equal(n->fiber, fiber_self()); // still bound
+	notification_bind(n, 0);
+	world_ring(RINGS_CLIENT);
+	world_notify();
+	assert_int_equal(world.wakes, 3);
+	assert_true(notification_take(n));
+}
+
 static void callback_is_told_each_time(void **state)
 {
 	(void)state;
@@ -367,6 +390,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(begins_raised_and_counts_as_one, fresh, clean),
 		cmocka_unit_test_setup_teardown(signal_is_one_store_or_a_call, fresh, clean),
 		cmocka_unit_test_setup_teardown(wait_parks_until_rung, fresh, clean),
+		cmocka_unit_test_setup_teardown(bound_fiber_is_woken_at_each_ring, fresh, clean),
 		cmocka_unit_test_setup_teardown(callback_is_told_each_time, fresh, clean),
 		cmocka_unit_test_setup_teardown(death_of_the_server_raises_both, fresh, clean),
 		cmocka_unit_test_setup_teardown(lost_service_ends_a_wait, fresh, clean),

@@ -384,6 +384,7 @@ void fiber_yield(void)
 void fiber_wake(struct fiber *fiber)
 {
 	assert_ptr_equal(fiber, &the_fiber);
+	world.wakes++;
 }
 
 struct fiber *fiber_create(void (*entry)(void *argument), void *argument, const char *name)

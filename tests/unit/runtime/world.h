@@ -35,6 +35,7 @@ struct world {
 	bool no_evidence;       // the kernel finds a record for each request
 	bool no_page;           // no doorbell page: rings go through the kernel
 	unsigned rings_by_kernel;
+	unsigned wakes;         // of the fiber
 	unsigned opened, accepted, refused, closed_client, closed_server, ready;
 	enum error open_error;
 	bool near;             // the peer is on our core
