@@ -82,3 +82,6 @@ int bench_switch(void);
 int bench_endpoint(void);
 int bench_recovery(void);
 int bench_files(void);
+int bench_sizes(void);
+int bench_memory(void);
+int bench_start(void);

@@ -62,8 +62,9 @@ static int measure_calls(struct client *client, const char *const names[4])
 static struct pipeline {
 	struct client *client;
 	struct client_request requests[DEPTH];
-	uint64_t left; // to be submitted
-	uint64_t open; // submitted, not completed
+	uint32_t bytes; // that each request takes along
+	uint64_t left;  // to be submitted
+	uint64_t open;  // submitted, not completed
 	enum error error;
 	struct fiber *waiter;
 } pipeline;
@@ -83,7 +84,9 @@ static void pipeline_completed(struct client_request *request)
 
 static void pipeline_submit(struct client_request *request)
 {
-	*request = (struct client_request){.op = PARTNER_OP_NULL, .completed = pipeline_completed};
+	*request = (struct client_request){.op = pipeline.bytes ? PARTNER_OP_SINK : PARTNER_OP_NULL,
+					   .out_length = pipeline.bytes,
+					   .completed = pipeline_completed};
 	enum error e = client_submit(pipeline.client, request);
 	if (e != ERR_OK) {
 		pipeline.error = e;
@@ -103,9 +106,10 @@ static void pipeline_run(void *context, uint64_t operations)
 		fiber_park();
 }
 
-static int measure_pipeline(struct client *client, const char *name)
+static int measure_pipeline(struct client *client, const char *name, uint32_t bytes)
 {
 	pipeline.client = client;
+	pipeline.bytes = bytes;
 	pipeline.waiter = fiber_self();
 	pipeline.error = ERR_OK;
 	series_begin(&series, name);
@@ -119,7 +123,7 @@ static int measure_pipeline(struct client *client, const char *name)
 	return 0;
 }
 
-static int measure_partner(const char *app, const char *title, const char *const names[4], const char *pipelined)
+static int measure_partner(const char *app, const char *title, const char *const names[4], const char *const pipelined[2])
 {
 	struct partner partner;
 	enum error e = partner_start(&partner, app);
@@ -127,7 +131,8 @@ static int measure_partner(const char *app, const char *title, const char *const
 		return bench_complain(app, e);
 	series_head(title);
 	int status = measure_calls(partner.client, names);
-	status |= measure_pipeline(partner.client, pipelined);
+	status |= measure_pipeline(partner.client, pipelined[0], 0);
+	status |= measure_pipeline(partner.client, pipelined[1], SMALL);
 	partner_stop(&partner);
 	return status;
 }
@@ -136,7 +141,9 @@ int bench_channel(void)
 {
 	static const char *const far[] = {"call.null", "call.64", "call.64k.out", "call.64k.in"};
 	static const char *const near[] = {"near.null", "near.64", "near.64k.out", "near.64k.in"};
-	int status = measure_partner("partner", "channel call, two cores", far, "pipelined");
-	status |= measure_partner("partner-near", "channel call, one core", near, "near.pipelined");
+	static const char *const far_pipelined[] = {"pipelined", "pipelined.64"};
+	static const char *const near_pipelined[] = {"near.pipelined", "near.pipelined.64"};
+	int status = measure_partner("partner", "channel call, two cores", far, far_pipelined);
+	status |= measure_partner("partner-near", "channel call, one core", near, near_pipelined);
 	return status;
 }

@@ -21,6 +21,7 @@ static const struct topic {
 } topics[] = {
 	{"doorbell", bench_doorbell}, {"kernel", bench_kernel}, {"channel", bench_channel},
 	{"switch", bench_switch},     {"endpoint", bench_endpoint}, {"files", bench_files},
+	{"sizes", bench_sizes},       {"memory", bench_memory},     {"start", bench_start},
 	{"crash", bench_recovery},
 };
 #define TOPICS (sizeof(topics) / sizeof(topics[0]))

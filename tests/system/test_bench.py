@@ -8,8 +8,12 @@ EXPECTED = {"doorbell": ["poll.min", "doorbell.bare.min", "doorbell.spin.median"
                          "notify.sleep.median", "notify.handler.median"],
             "kernel": ["kernel.spin.min", "kernel.sleep.min"],
             "channel": ["call.null.median", "call.64.min", "call.64k.out.min", "call.64k.in.min", "pipelined.rate",
-                        "near.null.min"],
+                        "pipelined.64.rate", "near.null.min"],
             "switch": ["yield.round.min"],
+            "sizes": ["write.4k.min", "write.1m.median", "read.64k.min", "read.cold.min", "sync.4k.min", "stat.min",
+                      "open.close.min", "file.cycle.median"],
+            "memory": ["page.one.min", "page.many.median"],
+            "start": ["program.start.min"],
             "files": ["file.write", "file.read", "file.read.cold", "file.create.min", "file.unlink.min"]}
 # The supervisor asks each kernel now and then whether it lives; that is a trap of that kernel, not of the doorbell.
 ASKED = 20
@@ -23,7 +27,7 @@ def figures(output):
 @case(topic=list(EXPECTED))
 def bench_prints_figures(t, topic):
     machine = t.boot(cores=8)
-    seen = figures(t.run(machine, f"bench {topic} --lines" + ("" if topic == "files" else " --count 500")))
+    seen = figures(t.run(machine, f"bench {topic} --lines" + ("" if topic in ("files", "sizes", "memory", "start") else " --count 500")))
     for name in EXPECTED[topic]:
         t.check(name in seen, f"bench {topic} printed {sorted(seen)}, not {name}")
 
