@@ -31,6 +31,7 @@ endif
 include tools/target.mk
 include tools/host.mk
 include tools/tests.mk
+include tools/bench.mk
 
 ##all: the kernel and the boot image of SYSTEM (also plain `make`)
 .PHONY: all

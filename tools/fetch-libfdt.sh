@@ -2,8 +2,7 @@
 # Brings libfdt's sources, out of Debian's source package device-tree-compiler, into a folder.
 # usage: fetch-libfdt.sh FOLDER       (LIBFDT_TARBALL=file uses that file; its checksum is checked all the same)
 #
-# Package sources are derived from the machine's own apt sources into a configuration of our own: neither root nor a
-# deb-src line is needed, and the machine's apt state is not touched. The release of this machine is tried first, then
+# Neither root nor a deb-src line is needed (own-apt.sh). The release of this machine is tried first, then
 # the others of the table; every archive is pinned by version and SHA-256.
 set -euo pipefail
 target=$1
@@ -20,39 +19,14 @@ chmod 755 "$work"
 log=$target/fetch.log
 : >"$log"
 
+. "$(dirname "$0")/own-apt.sh"
+
 own_suite() { sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null || true; }
 
-# The machine's Debian sources as deb-src of one suite. Deb822 stanzas and one-line entries.
-derive_sources() { # suite
-	local suite=$1 file
-	mkdir -p "$work/parts"
-	rm -f "$work"/parts/*
-	for file in /etc/apt/sources.list.d/*.sources; do
-		[ -e "$file" ] || continue
-		awk -v suite="$suite" 'BEGIN { RS = ""; ORS = "\n\n" }
-			/Suites:[^\n]*(bookworm|trixie|stable)/ && !/security/ && /Components:[^\n]*main/ {
-				sub(/Types:[^\n]*/, "Types: deb-src"); sub(/Suites:[^\n]*/, "Suites: " suite)
-				sub(/Components:[^\n]*/, "Components: main"); print }' "$file" \
-			>"$work/parts/$(basename "$file")"
-	done
-	for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-		[ -e "$file" ] || continue
-		sed -nE '/security/d; s/^deb(-src)?[ \t]+(\[[^]]*\][ \t]+)?([^ \t]+)[ \t]+(bookworm|trixie|stable)[ \t].*\bmain\b.*/deb-src \2\3 '"$suite"' main/p' \
-			"$file" | sort -u >"$work/parts/$(basename "$file" .list).list"
-	done
-}
-
-apt_get() {
-	apt-get -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$work/parts" -o Dir::State="$work/state" \
-		-o Dir::State::status=/var/lib/dpkg/status -o Dir::Cache="$work/cache" -o Acquire::Retries=2 \
-		-o APT::Sandbox::User= -o Acquire::Languages=none "$@" >>"$log" 2>&1
-}
-
 from_apt() { # suite version file
-	derive_sources "$1"
-	mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial"
-	apt_get update || true
-	(cd "$work" && apt_get source --tar-only --download-only "$package=$2") || true
+	derive_sources deb-src "$1"
+	apt_get update >>"$log" 2>&1 || true
+	(cd "$work" && apt_get source --tar-only --download-only "$package=$2" >>"$log" 2>&1) || true
 	[ -f "$work/$3" ]
 }
 

@@ -1,11 +1,14 @@
 #!/bin/sh
 # Names the Debian packages that are missing, or installs them: as root, or by sudo where that asks nothing.
 # Quick when all is there: a stamp remembers the list that was found complete.
-# usage: setup.sh run|test        what `make run` needs, or what `make test` needs besides
+# usage: setup.sh run|test|bench  what `make run` needs, or what `make test` or the Linux side of `make bench` needs besides
 set -eu
 packages="make python3 gcc-riscv64-unknown-elf binutils-riscv64-unknown-elf picolibc-riscv64-unknown-elf e2fsprogs
 	opensbi xz-utils"
-[ "${1:-run}" = run ] || packages="$packages gcc libc6-dev libcmocka-dev gcovr clang libclang-rt-dev spin git"
+case ${1:-run} in
+test) packages="$packages gcc libc6-dev libcmocka-dev gcovr clang libclang-rt-dev spin git" ;;
+bench) packages="$packages gcc-riscv64-linux-gnu libc6-dev-riscv64-cross" ;;
+esac
 # The emulator's package has another name since Debian 13; an emulator given by QEMU=path needs none.
 if ! command -v "${QEMU:-qemu-system-riscv64}" >/dev/null; then
 	if apt-cache show qemu-system-riscv 2>/dev/null | grep -q ^Package; then

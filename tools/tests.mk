@@ -80,8 +80,3 @@ campaign: all $(ALL_SYSTEMS)
 price: all
 	$(Q)$(MAKE) --no-print-directory B=build/plain LIBFDT='$(LIBFDT)' RECOVERABLE=0 SYSTEM=default all
 	$(Q)python3 tools/price.py --rounds $(or $(ROUNDS),7)
-
-##bench: the benchmarks, in one run of 4 cores; README says how to read them
-.PHONY: bench
-bench:
-	$(Q)$(MAKE) --no-print-directory run CMD='bench'

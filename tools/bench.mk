@@ -1,0 +1,33 @@
+# The benchmarks: ours, and the same on Debian's Linux beside it (bench/). Linux's kernel comes from Debian's package into
+# build/linux; nothing of it is in the tree.
+
+LINUX_FOLDER := $(B)/linux
+LINUX_PROGRAMS := $(patsubst bench/linux/%.c,%,$(filter-out %/figures.c %/driver.c,$(sort $(wildcard bench/linux/*.c))))
+LINUX_CC ?= riscv64-linux-gnu-gcc
+LINUX_FLAGS := -O2 -static -pthread -std=gnu17 $(WARNINGS)
+
+##bench: the benchmarks in one run, then beside Debian's Linux in the same QEMU: LINUX=no skips it, RUNS=3, QEMU=path; report in build/bench (docs/bench.md)
+.PHONY: bench
+bench:
+	$(Q)$(MAKE) --no-print-directory run CMD='bench'
+	$(Q)$(if $(filter no,$(LINUX)),,$(MAKE) --no-print-directory bench-linux)
+
+##bench-linux: the second half of bench alone: both systems side by side
+.PHONY: bench-linux
+bench-linux: linux-side
+	$(Q)python3 bench/side_by_side.py --cores $(CORES) --runs $(or $(RUNS),3)
+
+##linux-side: Debian's kernel and our programs for it, in build/linux
+.PHONY: linux-side setup-bench
+linux-side: setup-bench all $(LINUX_FOLDER)/.ready $(LINUX_PROGRAMS:%=$(LINUX_FOLDER)/programs/%)
+setup-bench:
+	$(Q)tools/setup.sh bench
+
+$(LINUX_FOLDER)/.ready: tools/fetch-linux.sh tools/own-apt.sh
+	$(call say,FETCH,Linux)
+	$(Q)tools/fetch-linux.sh $(LINUX_FOLDER)
+
+$(LINUX_FOLDER)/programs/%: bench/linux/%.c bench/linux/figures.c bench/linux/driver.c $(wildcard bench/linux/*.h) | setup-bench
+	@mkdir -p $(@D)
+	$(call say,CC,$< (Linux))
+	$(Q)$(LINUX_CC) $(LINUX_FLAGS) $< bench/linux/figures.c bench/linux/driver.c -o $@
