@@ -46,6 +46,14 @@ run: setup
 RUN = python3 tools/run.py --cores $(call quote,$(CORES)) --memory $(call quote,$(MEM)) --system '$(SYSTEM)' \
 	--guests $(call quote,$(GUESTS)) $(if $(DISK),--disk $(call quote,$(DISK))) \
 	$(if $(value QEMUFLAGS),--flags=$(call quote,$(value QEMUFLAGS)))
+
+##trace: as run with CMD='a; b', and OUT=build/trace.pftrace is a trace of it for ui.perfetto.dev (docs/trace.md)
+.PHONY: trace
+trace: setup
+	$(if $(value CMD),,$(error trace: CMD='...' says what is to be traced))
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(RUN) --command $(call quote,$(value CMD)) --trace $(call quote,$(or $(OUT),$(B)/trace.pftrace))
+
 quote = '$(subst ','\'',$(1))'
 
 ##gdb: boot stopped, with gdb attached and all symbols (same variables as run)

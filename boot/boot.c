@@ -14,6 +14,7 @@
 
 _Static_assert(offsetof(struct plan, core_count) == PLAN_CORE_COUNT, "boot.h: core count");
 _Static_assert(offsetof(struct plan, cores) == PLAN_CORES, "boot.h: cores");
+_Static_assert(offsetof(struct plan, trace) == PLAN_TRACE, "boot.h: directory of the trace");
 _Static_assert(offsetof(struct plan_core, hart) == PLAN_CORE_HART, "boot.h: hart");
 _Static_assert(offsetof(struct plan_core, partition) == PLAN_CORE_PARTITION, "boot.h: partition");
 _Static_assert(sizeof(struct plan_core) == PLAN_CORE_BYTES, "boot.h: size of a core's entry");

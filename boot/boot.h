@@ -7,6 +7,7 @@
 // Of struct plan, for entry.S; asserted in boot.c.
 #define PLAN_CORE_COUNT 0
 #define PLAN_CORES 144
+#define PLAN_TRACE 2720
 #define PLAN_CORE_HART 0
 #define PLAN_CORE_PARTITION 24
 #define PLAN_CORE_BYTES 40

@@ -3,6 +3,7 @@
 #include "boot/plan.h"
 #include "abi/call.h"
 #include "core-local/format.h"
+#include "core-local/partition.h"
 #include <libfdt.h>
 #include <string.h>
 
@@ -248,11 +249,23 @@ static bool address_property(const void *fdt, int node, const char *name, uint64
 	return true;
 }
 
+// Among the boot arguments, which are words between spaces.
+static bool argument_given(const void *fdt, int chosen, const char *word)
+{
+	int length = 0, n = (int)strlen(word);
+	const char *text = chosen < 0 ? 0 : fdt_getprop(fdt, chosen, "bootargs", &length);
+	for (int i = 0; text && i + n < length; i++)
+		if ((i == 0 || text[i - 1] == ' ') && memcmp(text + i, word, (size_t)n) == 0 && (text[i + n] == ' ' || text[i + n] == 0))
+			return true;
+	return false;
+}
+
 static void chosen_read(struct plan *plan, const void *fdt)
 {
 	int chosen = fdt_path_offset(fdt, "/chosen"), length = 0;
 	uint64_t start, end;
 	const fdt32_t *seed = chosen < 0 ? 0 : fdt_getprop(fdt, chosen, "rng-seed", &length);
+	plan->trace_bytes = argument_given(fdt, chosen, "trace") ? TRACE_REGION_BYTES : 0;
 	if (seed && length >= 8)
 		plan->seed = cells_read(seed, 2);
 	if (chosen < 0 || !address_property(fdt, chosen, "linux,initrd-start", &start) ||
@@ -358,11 +371,12 @@ bool plan_divide(struct plan *plan, const struct boot_image *image, char complai
 	uint64_t end = plan->free_end & ~(MEGAPAGE_SIZE - 1);
 	uint64_t bytes = end > start ? end - start : 0;
 	unsigned cores = plan->core_count;
-	while (cores > 0 && bytes / weights(image, cores) < PARTITION_MIN + MEGAPAGE_SIZE) // rounding may take one
+	uint64_t least = PARTITION_MIN + plan->trace_bytes + MEGAPAGE_SIZE; // rounding may take one
+	while (cores > 0 && bytes / weights(image, cores) < least)
 		cores--;
 	if (cores == 0)
 		return complain(complaint, "too little memory: %lu KiB are free, a core needs %lu KiB", bytes / 1024,
-				(PARTITION_MIN + MEGAPAGE_SIZE) / 1024);
+				least / 1024);
 	// Boundaries by the sum of the weights before them, so that rounding does not pile up in the last partition.
 	uint64_t whole = weights(image, cores), before = 0;
 	for (unsigned i = 0; i < cores; i++) {
@@ -370,8 +384,13 @@ bool plan_divide(struct plan *plan, const struct boot_image *image, char complai
 		before += weight(image, i);
 		uint64_t to = i == cores - 1 ? bytes : bytes / whole * before & ~(MEGAPAGE_SIZE - 1);
 		plan->cores[i].partition = start + from;
-		plan->cores[i].partition_bytes = to - from;
+		plan->cores[i].partition_bytes = to - from - plan->trace_bytes;
+		plan->trace.cores[i].info = start + from + PARTITION_INFO;
+		plan->trace.cores[i].region = plan->trace_bytes ? start + to - plan->trace_bytes : 0;
 	}
+	plan->trace.magic = TRACE_MAGIC;
+	plan->trace.timebase = plan->timebase;
+	plan->trace.core_count = cores;
 	plan->core_count = cores;
 	return true;
 }

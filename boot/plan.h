@@ -4,6 +4,7 @@
 // If the core that wrote it dies: the plan lies outside all partitions, with the pristine image.
 #pragma once
 #include "abi/boot_image.h"
+#include "abi/trace.h"
 #include "core-local/types.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,7 +17,7 @@ struct plan_core {
 	uint64_t aplic_index; // of this hart in the S-level APLIC's targets
 	paddr_t imsic;        // page of the S-level file; guest file g is g pages above
 	paddr_t partition;
-	uint64_t partition_bytes;
+	uint64_t partition_bytes; // what is traced lies behind
 };
 
 struct plan {
@@ -43,6 +44,8 @@ struct plan {
 	paddr_t free_end;
 	struct plan_core cores[CORE_MAX];
 	uint64_t seed; // of this boot, from the firmware; 0: it gives none
+	uint64_t trace_bytes; // of each core, behind its partition; 0: nothing is traced
+	struct trace_directory trace;
 };
 
 // Reads cores, memory, interrupt controllers, time base and the place of the boot image. `boot_hart` becomes core 0.

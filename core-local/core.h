@@ -4,6 +4,7 @@
 // heads page, interrupt files). If this kernel dies, the struct stays in its slot for the next one to read.
 #pragma once
 #include "abi/info.h"
+#include "abi/trace.h"
 #include "core-local/deadline.h"
 #include "core-local/frames.h"
 #include "core-local/gstage.h"
@@ -68,6 +69,7 @@ struct core {
 	uint64_t file_owner_blocked; // bit g: hgeie is set for it
 	uint64_t company;            // HSTATUS_VTW while others want the core
 	struct info_page *info;
+	struct trace_ring *trace; // 0: nothing is traced
 	const struct plan *plan;
 	core_id_t id;
 	uint32_t core_count;
@@ -111,6 +113,8 @@ struct core {
 	struct mesh_peer peers[CORE_MAX];
 	struct device_identity device_identity[DEVICE_IDENTITY_MAX];
 	struct complaint_record complaints[COMPLAINT_RECORDS];
+	uint64_t trap_since; // of the trap that is traced
+	uint64_t trap_call;
 	uint64_t log_shown; // end of what went to the firmware's console
 	struct log log;
 };

@@ -7,6 +7,7 @@
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
 #include "kernel/schedule.h"
+#include "kernel/trace.h"
 #include <string.h>
 
 // Complaints about the supervisor that it took and lived on. By the first sound one it ends itself; who does not cannot any more.
@@ -50,6 +51,7 @@ enum error call_ready(struct invocation *c)
 	if (!c->caller->ready) // once: reports without end would hide those of others
 		domain_report(c->caller);
 	c->caller->ready = true;
+	trace(c->core, TRACE_READY, c->caller->index, c->caller->epoch, 0, 0);
 	return ERR_OK;
 }
 
@@ -146,6 +148,9 @@ enum error call_pong(struct invocation *c)
 	w->outstanding = false;
 	w->answered = time_read();
 	domain_slept(c->caller, c->arg[1]);
+	struct info_domain *line = &c->core->info->domains[c->caller->index];
+	line->claimed = (uint32_t)c->arg[2];
+	line->served = (uint32_t)c->arg[3];
 	return ERR_OK;
 }
 

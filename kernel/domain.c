@@ -12,6 +12,7 @@
 #include "kernel/mesh.h"
 #include "kernel/riscv/imsic.h"
 #include "kernel/schedule.h"
+#include "kernel/trace.h"
 #include <string.h>
 
 #define CHUNK 0x10000ul // bytes copied or cleared in one kernel entry: some 10 us, as long as a switch
@@ -95,6 +96,7 @@ void domain_identity_give(struct domain *d, unsigned identity)
 
 void domain_ring(struct domain *d, uint32_t identity)
 {
+	trace(d->core, TRACE_RAISE, d->index, identity, 0, 0);
 	if (d->file) {
 		imsic_ring(d->core->imsic + d->file * PAGE_SIZE, identity); // a blocked domain is woken by SGEI
 		return;
@@ -159,7 +161,9 @@ enum error domain_root(struct domain *d)
 		if (domain_map(d, GPA_INFO + i * PAGE_SIZE, (paddr_t)partition_info(core->plan->cores[i].partition),
 			       PAGE_SIZE, PROT_READ) != ERR_OK)
 			return ERR_QUOTA;
-	return ERR_OK;
+	trace(core, TRACE_NAME, d->index, d->epoch, d->name[0], d->name[1]);
+	paddr_t ring = trace_of_domain(core, d->index); // beside the info pages: needs no table
+	return ring ? domain_map(d, GPA_TRACE, ring, TRACE_DOMAIN_BYTES, PROT_READ | PROT_WRITE) : ERR_OK;
 }
 
 enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota, unsigned priority, uint32_t flags,
@@ -230,6 +234,7 @@ void domain_begin(struct domain *d, uint64_t entry, uint64_t sp)
 	if (!d->supervisor) // it reads its own to tell why it died
 		memset(&d->status, 0, sizeof(d->status));
 	instruction_fence(); // new text, written by this hart
+	trace(d->core, TRACE_BEGIN, d->index, d->epoch, 0, 0);
 	channel_adopt_all(d);
 	schedule_ready(d);
 	domain_info_update(d);
@@ -282,6 +287,7 @@ void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_
 		kernel_log_text(d->core, "\n", 1);
 		d->line_used = 0;
 	}
+	trace(d->core, TRACE_HALT, d->index, d->epoch, kind, cause);
 	d->state = DOMAIN_STOPPED;
 	bool was_ready = d->ready;
 	d->ready = false;
@@ -358,6 +364,7 @@ static void heap_free(struct domain *d)
 
 void domain_restore_begin(struct domain *d)
 {
+	trace(d->core, TRACE_RESTORE, d->index, d->epoch, 0, 0);
 	heap_free(d);
 	domain_file_clear(d);
 	channel_restart_all(d);
@@ -430,8 +437,10 @@ void domain_job_step(struct domain *d)
 		channel_open_send(d);
 		return;
 	}
-	if (done.kind == JOB_RESTORE)
+	if (done.kind == JOB_RESTORE) {
 		d->unclean = false;
+		trace(d->core, TRACE_RESTORED, d->index, d->epoch, 0, 0);
+	}
 	if (done.kind == JOB_RESTORE && d->supervisor) {
 		domain_begin(d, ((const struct boot_image *)d->core->plan->boot_image)->first_entry, GPA_STACK_TOP);
 		return;
@@ -471,6 +480,7 @@ void domain_destroy_begin(struct domain *d)
 	domain_segments_forget(d);
 	windows_free(d);
 	channel_close_all(d);
+	trace(d->core, TRACE_DESTROY, d->index, d->epoch, 0, 0);
 	d->state = DOMAIN_DYING; // only now: the last end to go buries it
 	domain_info_update(d);
 	domain_bury_if_free(d);
@@ -519,6 +529,7 @@ void domain_bury_if_free(struct domain *d)
 uint64_t domain_run_ticks(struct domain *d)
 {
 	uint64_t *ran = &d->core->info->domains[d->index].run_ticks;
+	d->core->info->domains[d->index].traps = d->traps;
 	if (d->core->current == d) {
 		uint64_t now = time_read();
 		*ran += now - d->run_since;

@@ -194,6 +194,7 @@ struct domain {
 	unsigned line_used;
 	struct domain_status status;
 	uint32_t faults;
+	uint32_t traps;
 	uint64_t handles[HANDLE_MAX]; // supervisor: core << 48 | index << 32 | generation, 0: free
 };
 _Static_assert(offsetof(struct domain, kernel_sp) == FRAME_KERNEL_SP, "frame.h: kernel stack pointer");

@@ -9,6 +9,11 @@
 	.section .text.entry, "ax"
 	.globl boot_entry
 boot_entry:
+	j begin
+	.balign 16                  // TRACE_ANCHOR: for the host, which looks from outside
+	.ascii "PTRACE\0\0"        // TRACE_MAGIC
+	.quad image_end + BOOT_STACK_BYTES + PLAN_TRACE
+begin:
 	csrw sie, zero
 	csrw satp, zero
 	la t0, boot_planned

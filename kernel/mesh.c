@@ -11,6 +11,7 @@
 #include "kernel/riscv/imsic.h"
 #include "kernel/riscv/sbi.h"
 #include "kernel/schedule.h"
+#include "kernel/trace.h"
 #include <string.h>
 
 #define RETRY_US 200 // until a full ring is tried again; the peer empties it in one entry, some 10 us
@@ -91,6 +92,7 @@ static bool push(struct core *core, unsigned peer, struct mesh_message *m)
 	fence_w_ro(); // partner: fence_i_r after the claim in mesh_take; message before the ring of the doorbell
 	imsic_ring(p->doorbell, MESH_IDENTITY);
 	info_count(core->info, INFO_MESH_SENT);
+	trace(core, TRACE_SENT, peer, m->request, m->op, m->is_reply);
 	return true;
 }
 
@@ -201,6 +203,7 @@ static void message_take(struct core *core, unsigned from, const struct mesh_mes
 {
 	struct mesh_peer *p = &core->peers[from];
 	info_count(core->info, INFO_MESH_RECEIVED);
+	trace(core, TRACE_TAKEN, from, m->request, m->op, m->is_reply);
 	if (m->incarnation != p->incarnation)
 		return;
 	p->heard = true;

@@ -8,6 +8,7 @@
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
 #include "kernel/schedule.h"
+#include "kernel/trace.h"
 #include "kernel/riscv/sbi.h"
 #include "boot/plan.h"
 #include <stdarg.h>
@@ -79,6 +80,7 @@ _Noreturn void kernel_panic(struct core *core, const char *format, ...)
 		sbi_hart_stop();
 	panicking = true;
 	core->died = time_read();
+	trace(core, TRACE_PANIC, core->id, core->incarnation, 0, 0);
 	char line[LINE_BYTES];
 	size_t n = format_line(line, sizeof(line), "core %u panics: ", core->id);
 	va_list arguments;

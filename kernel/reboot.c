@@ -11,6 +11,7 @@
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
 #include "kernel/riscv/sbi.h"
+#include "kernel/trace.h"
 #include <string.h>
 
 #define STOP_MS 1000u   // a silent hart that is told to stop does so within some us, unless the host is busy
@@ -119,6 +120,7 @@ static void hart_look(struct core *core, unsigned dead)
 	} else if (stopped) {
 		p->dying = p->info->incarnation;
 		p->patience = time_read() + ms(core, START_MS);
+		trace(core, TRACE_LAUNCH, dead, p->dying, 0, 0);
 		sbi_hart_start(c->hart, (uint64_t)core_entry, c->partition);
 	} else if (time_read() > p->patience && !p->smothered) {
 		smother(core, dead);
@@ -174,6 +176,7 @@ void reboot_begin(struct core *core, unsigned dead)
 		p->patience = time_read() + ms(core, silent ? STOP_MS : START_MS);
 	p->smothered &= p->rebooting;
 	p->rebooting = true;
+	trace(core, TRACE_REBOOT, dead, p->dying, 0, 0);
 	mesh_forget(core, dead);
 	look_later(core);
 }

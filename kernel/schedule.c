@@ -9,6 +9,7 @@
 #include "kernel/mesh.h"
 #include "kernel/reboot.h"
 #include "kernel/riscv/imsic.h"
+#include "kernel/trace.h"
 
 #define SLICE_US 5000 // long against a switch (about 10 us), short against what a person notices
 // CSRs that are saved and loaded as they are.
@@ -78,6 +79,7 @@ void schedule_wake(struct domain *d)
 		return;
 	guest_interrupt_enable(d, false);
 	timer_cancel(d);
+	trace(d->core, TRACE_WAKE, d->index, d->epoch, 0, 0);
 	endpoint_interrupted(d);
 	enqueue(d);
 }
@@ -203,6 +205,8 @@ void schedule_unload(struct core *core)
 	core->current = 0;
 	core->info->running_domain = ~0u;
 	core->info->domains[d->index].run_ticks += time_read() - d->run_since;
+	core->info->domains[d->index].traps = d->traps;
+	trace(core, TRACE_LEAVE, d->index, d->state, 0, 0);
 	if (d->state == DOMAIN_RUNNING) { // the kernel needed its registers: it goes on first
 		d->state = DOMAIN_READY;
 		run_queue_push_front(&core->run, d->index, d->priority);
@@ -229,6 +233,7 @@ static void load(struct core *core, struct domain *d)
 	core->info->running_epoch = d->epoch;
 	core->info->domains[d->index].switches++;
 	info_count(core->info, INFO_SWITCHES);
+	trace(core, TRACE_RUN, d->index, d->epoch, 0, 0);
 }
 
 // ---- budgets

@@ -15,6 +15,7 @@
 #include "kernel/reboot.h"
 #include "kernel/riscv/imsic.h"
 #include "kernel/schedule.h"
+#include "kernel/trace.h"
 #include <string.h>
 
 #define START_WAIT_MS 3000 // for the other cores; then it goes on with those that are there
@@ -124,6 +125,8 @@ static void map_own(struct core *core)
 	map_identity(core, p->partition, p->partition + PARTITION_STACK_GUARD, PROT_READ | PROT_WRITE);
 	map_identity(core, p->partition + PARTITION_STACK_GUARD + PAGE_SIZE, p->partition + p->partition_bytes,
 		     PROT_READ | PROT_WRITE);
+	map(core, core->plan->trace.cores[core->id].region, core->plan->trace.cores[core->id].region, core->plan->trace_bytes,
+	    PROT_READ | PROT_WRITE);
 	map_identity(core, (paddr_t)plan_place(), core->plan->free, PROT_READ);
 	if (core->plan->aplic)
 		map_identity(core, core->plan->aplic, core->plan->aplic + core->plan->aplic_bytes, PROT_READ | PROT_WRITE);
@@ -342,6 +345,7 @@ static void online_tell(struct core *core)
 {
 	core->born = true;
 	core->since = time_read();
+	trace(core, TRACE_ONLINE, core->id, core->incarnation, 0, 0);
 	info_begin(core->info);
 	core->info->time_booted = time_read();
 	core->info->frames_free = core->frames.free;
@@ -356,6 +360,7 @@ _Noreturn void core_main(paddr_t partition)
 {
 	struct core *core = core_slot(partition, core_slot(partition, 0)->incarnation != partition_info(partition)->incarnation);
 	kernel_panic_prepare(core);
+	trace_begin(core);
 	hart_reset();
 	mesh_init(core);
 	schedule_init(core);

@@ -5,6 +5,7 @@
 #include "kernel/endpoint.h"
 #include "kernel/kernel.h"
 #include "kernel/schedule.h"
+#include "kernel/trace.h"
 
 // First use of floating point (KERNEL rule 2): zeroed registers, and from now on the domain's own are switched. What the
 // instruction is need not be known: one that is illegal for another reason traps once more, with d->fp set.
@@ -66,7 +67,9 @@ struct domain *trap_of_domain(struct domain *d)
 {
 	struct core *core = d->core;
 	uint64_t cause = csr_read(CSR_SCAUSE);
+	trace_trap_begin(core, d->x);
 	core->info->heartbeat++;
+	d->traps++;
 	d->hstatus = csr_read(CSR_HSTATUS) & ~HSTATUS_VTW;
 	core->serving = d;
 	if (!(cause & INTERRUPT))
@@ -76,5 +79,6 @@ struct domain *trap_of_domain(struct domain *d)
 	else if ((cause & ~INTERRUPT) == INTERRUPT_GUEST)
 		info_count(core->info, INFO_TRAP_GUEST);
 	core->serving = 0;
+	trace_trap_end(core, d->index, cause);
 	return schedule_next(core);
 }

@@ -15,7 +15,8 @@ struct channel_view {
 	struct completion *records;
 	uint8_t *out;
 	uint8_t *in;
-	volatile uint32_t *doorbell; // 0: ring through the kernel
+	volatile uint32_t *doorbell; // 0: ring by channel_view_ring_slowly
+	volatile uint32_t *doorbell_page; // 0: through the kernel
 	uint32_t peer_identity;
 	uint32_t own_identity;
 	uint64_t key;    // both ends have it
@@ -33,7 +34,7 @@ struct channel_view {
 enum error channel_view_load(struct channel_view *view, unsigned slot);
 // Reads what can change: state, identities, doorbell, peer.
 enum error channel_view_refresh(struct channel_view *view);
-void channel_view_ring_by_kernel(const struct channel_view *view);
+void channel_view_ring_slowly(const struct channel_view *view); // through the kernel, or traced
 // The peer runs now, on another core: worth a short wait without sleeping (KERNEL.md rule 8).
 bool channel_view_peer_runs(const struct channel_view *view);
 
@@ -46,5 +47,5 @@ static inline void channel_view_ring(const struct channel_view *view, const uint
 	if (view->doorbell)
 		store32(view->doorbell, view->peer_identity);
 	else
-		channel_view_ring_by_kernel(view);
+		channel_view_ring_slowly(view);
 }

@@ -3,6 +3,7 @@
 // Macros of our own: C11 atomics would become full fences or library calls. Each use names its partner. On the host (unit
 // tests) every fence is a full one.
 #pragma once
+#include "abi/fence.h"
 #include <stdint.h>
 
 #ifndef __riscv
@@ -45,12 +46,6 @@ static inline void store64(volatile uint64_t *p, uint64_t v)
 	FENCE_OBSERVE();
 	*p = v;
 }
-
-#ifdef __riscv
-#define FENCE(before, after) __asm__ volatile("fence " #before ", " #after ::: "memory")
-#else
-#define FENCE(before, after) __atomic_thread_fence(__ATOMIC_SEQ_CST)
-#endif
 
 #define fence_publish() FENCE(w, w)   // what it names before the name: slot before ring before tail
 #define fence_take() FENCE(r, r)      // the name before what it names: tail before ring before slot

@@ -6,6 +6,7 @@
 #include "runtime/inject.h"
 #include "runtime/inject_list.h"
 #include "runtime/runtime.h"
+#include "runtime/trace.h"
 #include <string.h>
 
 #define ORDERS 8u // names that can be armed before their first passage
@@ -45,8 +46,9 @@ static uint64_t point_passages(const struct inject_point *point)
 // Lets the counter run down to the next passage that is of interest.
 static void point_wind(struct inject_point *point)
 {
+	point->calm = false;
 	point->counted = point_passages(point);
-	point->start = any_armed ? 1 : point->at > point->counted ? (int64_t)(point->at - point->counted) : NEVER;
+	point->start = any_armed || (point->traced && trace_is_on()) ? 1 : point->at > point->counted ? (int64_t)(point->at - point->counted) : NEVER;
 	point->left = point->start;
 }
 
@@ -138,6 +140,28 @@ enum error inject_fire(struct inject_point *point)
 	}
 	point_wind(point);
 	return action == INJECT_NONE ? ERR_OK : point_act(point, action, parameter);
+}
+
+static __attribute__((noinline)) enum error point_fire_as(struct inject_point *point, enum trace_kind kind, unsigned subject,
+							  uint64_t word, uint64_t a, uint64_t b)
+{
+	if (kind == TRACE_POINT)
+		trace_point(point->name);
+	else
+		trace_here(kind, subject, word, a, b);
+	enum error error = inject_fire(point);
+	point->calm = kind != TRACE_POINT && trace_is_on() && !any_armed && !point->at;
+	return error;
+}
+
+enum error inject_fire_as(struct inject_point *point, enum trace_kind kind, unsigned subject, uint64_t word, uint64_t a, uint64_t b)
+{
+	if (__builtin_expect(!point->calm, 0))
+		return point_fire_as(point, kind, subject, word, a, b);
+	trace_append(trace_ring_here, TRACE_DOMAIN_EVENTS, trace_time(), kind, subject, word, a, b);
+	point->counted++; // it was wound up for one passage
+	point->left = 1;
+	return ERR_OK;
 }
 
 // The order for that name, or one that is free; 0: none.

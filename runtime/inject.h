@@ -1,10 +1,12 @@
 // Fault injection points: named places in servers and runtime where a fault can be armed at run time (protocol.h,
 // RUNTIME_OP_INJECT: from the shell, from the tests). Unarmed, a point is a counter that runs down and one predictable
-// branch.
+// branch. The passages of some are events of the trace; while it is on
+// they all go out of line for it, so that it costs nothing when it is off.
 //
 // Armed state is in the domain's own memory, so restoring it disarms: a fault fires once for each arming.
 #pragma once
 #include "abi/error.h"
+#include "abi/trace.h"
 #include "proto/protocol.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,11 +19,15 @@ struct inject_point {
 	uint64_t at;      // passage at which it fires; 0: unarmed
 	uint32_t action;  // enum inject_action
 	uint32_t parameter; // INJECT_ERROR: which
+	bool traced; // its passages are
+	bool calm;   // and nothing else is to be done at the next one
 	struct inject_point *next;
 	int registered;
 };
 
 enum error inject_fire(struct inject_point *point); // out of line: registers, fires, sets the counter anew
+// The same for a place whose passages are traced.
+enum error inject_fire_as(struct inject_point *point, enum trace_kind kind, unsigned subject, uint64_t word, uint64_t a, uint64_t b);
 enum error inject_arm(const char *name, enum inject_action action, uint64_t passage, uint32_t parameter);
 // True: a fault that had not fired was armed there.
 bool inject_disarm(const char *name);
@@ -32,3 +38,11 @@ bool inject_disarm(const char *name);
 		static struct inject_point point_ = {.name = point_name, .left = 1, .start = 1};                       \
 		__builtin_expect(--point_.left <= 0, 0) ? inject_fire(&point_) : ERR_OK;                               \
 	})
+
+// The same, traced: inject_as("x.y", TRACE_TAKE, subject, word, a, b) as an event of that kind, inject_shown("x.y") by its name.
+#define inject_as(point_name, ...)                                                                                     \
+	({                                                                                                             \
+		static struct inject_point point_ = {.name = point_name, .left = 1, .start = 1, .traced = true};       \
+		__builtin_expect(--point_.left <= 0, 0) ? inject_fire_as(&point_, __VA_ARGS__) : ERR_OK;               \
+	})
+#define inject_shown(point_name) inject_as(point_name, TRACE_POINT, 0, 0, 0, 0)

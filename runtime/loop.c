@@ -12,6 +12,7 @@
 #include "runtime/fence.h"
 #include "runtime/fiber.h"
 #include "runtime/inject.h"
+#include "runtime/trace.h"
 
 #define LOOP_CLAIMS 64u // identities claimed in one turn: a peer that rings without end must not keep us from the rings
 #define LOOP_EVENTS 64u // kernel events taken in one turn
@@ -30,6 +31,8 @@ static uint64_t alarm_set;     // what stimecmp holds
 static void (*wait_otherwise)(void); // 0: by wfi
 static uint64_t asleep;        // ticks in wfi so far: the kernel does not see a sleep without a trap
 static void (*event_handler)(unsigned kind, uint64_t a, uint64_t b, uint64_t c);
+static uint64_t doorbells;     // claims so far
+uint64_t (*loop_served)(void);
 void (*loop_server_event)(unsigned kind, unsigned slot);
 
 void loop_enter(void)
@@ -147,11 +150,20 @@ static bool claim_by_call(void)
 	return any != 0;
 }
 
+static __attribute__((noinline)) void trace_claim(void)
+{
+	trace_here(TRACE_CLAIM, 0, 0, pending[0], pending[1]);
+}
+
 static bool loop_claim(void)
 {
 	bool any = guest_file ? claim_from_file() : claim_by_call();
-	if (any)
+	if (any) {
 		fence_claimed(); // partner: the ringer's fence_doorbell
+		doorbells++;
+		if (__builtin_expect(trace_is_on(), 0))
+			trace_claim();
+	}
 	return any;
 }
 
@@ -176,7 +188,7 @@ static void event_dispatch(unsigned kind, const uint64_t argument[3])
 {
 	switch (kind) {
 	case EVENT_PING:
-		kcall(CALL_pong, argument[0], asleep);
+		kcall(CALL_pong, argument[0], asleep, doorbells, loop_served ? loop_served() : 0);
 		break;
 	case EVENT_CHANNEL_REQUEST:
 	case EVENT_CHANNEL_CLOSED:

@@ -37,6 +37,7 @@ struct loop_listener {
 void loop_listener_add(struct loop_listener *listener);
 // Other kernel events of channels: kind, slot.
 extern void (*loop_server_event)(unsigned kind, unsigned slot);
+extern uint64_t (*loop_served)(void); // requests so far
 
 // Timers (timer.c): calls those that are due; the earliest deadline, ~0 when there is none.
 bool timer_run_due(void);

@@ -12,6 +12,11 @@ volatile uint32_t *machine_doorbell(unsigned slot)
 	return (volatile uint32_t *)(GPA_DOORBELL + slot * PAGE_SIZE);
 }
 
+struct trace_ring *machine_trace(void)
+{
+	return (struct trace_ring *)GPA_TRACE;
+}
+
 const struct info_page *machine_info(unsigned core)
 {
 	return (const struct info_page *)(GPA_INFO + core * PAGE_SIZE);

@@ -43,7 +43,7 @@ static inline void notification_signal(const struct notification *notification)
 	if (notification->view.doorbell)
 		store32(notification->view.doorbell, notification->view.peer_identity);
 	else
-		channel_view_ring_by_kernel(&notification->view);
+		channel_view_ring_slowly(&notification->view);
 }
 
 // Has it been raised since the last time? Without a trap, and without a turn of the loop: who polls still owes the loop its turns.

@@ -7,6 +7,7 @@
 #include "runtime/csr.h"
 #include "runtime/loop.h"
 #include "runtime/machine.h"
+#include "runtime/trace.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,6 +35,7 @@ _Noreturn void runtime_start(void)
 	self.timebase = machine_info(self.core)->timebase;
 	if (self.timebase == 0)
 		self.timebase = 10000000; // a page that lies must not make us divide by zero
+	trace_start(machine_info(self.core)->traced ? machine_trace() : 0, self.epoch, self_manifest()->name);
 	loop_start((unsigned)r.value[4]);
 	int code = program_main();
 	fflush(stdout);

@@ -139,7 +139,8 @@ void server_complete(struct server_request *request, enum error status, const ui
 	struct server_channel *channel = request->channel;
 	invariant(request->owned);
 	invariant(status != ERR_INJECTED); // no answer: an error that nobody expected. The next incarnation performs it again
-	inject("runtime.complete");
+	inject_as("runtime.complete", TRACE_COMPLETE, channel->ring.view.slot, request->copy.seq,
+		  (uint64_t)request->copy.op << 32 | status, request->copy.time);
 	if (__builtin_expect(request->replayed, 0)) {
 		replay_complete(request, status, result);
 		return;
@@ -260,7 +261,7 @@ static bool channel_fetch(struct server_channel *channel)
 		}
 		struct server_request *request = &channel->requests[slot];
 		request->replayed = false;
-		inject("runtime.take");
+		inject_as("runtime.take", TRACE_TAKE, channel->ring.view.slot, request->copy.seq, request->copy.op, request->copy.time);
 		enum error e = server_ring_validate(&channel->ring, this.server->protocol, &request->copy);
 		if (__builtin_expect(e == ERR_OK, 1)) {
 			channel->head = request;
@@ -357,6 +358,11 @@ static bool channel_loop_look(struct loop_ring *loop)
 	if (channel->closing)
 		return this.reap_due;
 	return worker_free() && (channel->head || channel->adopted || server_ring_pending(&channel->ring));
+}
+
+static uint64_t requests_served(void)
+{
+	return this.statistics.requests;
 }
 
 static void channel_insert(struct server_channel *channel)
@@ -582,7 +588,7 @@ static void channel_adopt(unsigned slot)
 	}
 	struct server_channel *channel = channel_make(slot);
 	invariant(channel != 0); // without it requests would be lost; the restart rule decides
-	inject("runtime.adopt");
+	inject_shown("runtime.adopt");
 	server_ring_adopt(&channel->ring, self_epoch());
 	if (server_ring_recorded(&channel->ring) > this.serial)
 		this.serial = server_ring_recorded(&channel->ring); // serials never restart (INV-27)
@@ -642,7 +648,7 @@ static void replay_one(struct server_request *request)
 		replay_lose(request, "its client has changed it since, it is left out");
 		return;
 	}
-	inject("runtime.replay");
+	inject_shown("runtime.replay");
 	request->replayed = true;
 	request->copy.flags |= REQUEST_REPLAYED;
 	request_take(request);
@@ -733,6 +739,7 @@ enum error server_run(const struct server *server)
 {
 	this.server = server;
 	loop_server_event = server_event;
+	loop_served = requests_served;
 	server_adopt_all();
 	uint64_t mark = 0;
 	enum error e = server->start(&mark);

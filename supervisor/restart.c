@@ -10,6 +10,7 @@
 #include "runtime/error_text.h"
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
+#include "runtime/trace.h"
 #include "supervisor/cores.h"
 #include "supervisor/watch.h"
 #include <string.h>
@@ -140,10 +141,11 @@ const char *restart_step_name(enum restart_step step)
 static enum error restart_step_run(struct service *s)
 {
 	enum error error = ERR_OK;
+	trace_phase(s->step, s->epoch, s->record->name);
 	for (unsigned try = 0; try < RESTART_TRIES; try++) {
 		error = restart_steps[s->step].run(s);
 		if (!error)
-			error = inject("supervisor.restart");
+			error = inject_shown("supervisor.restart");
 		if (!error || error == ERR_CORE_LOST)
 			break;
 	}
@@ -264,6 +266,7 @@ void restart_is_ready(struct service *s)
 {
 	timer_cancel(&s->timer);
 	services_set_up(s);
+	trace_phase(TRACE_PHASE_READY, s->epoch, s->record->name);
 	if (!s->returning)
 		return;
 	s->returning = false;

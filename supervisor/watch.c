@@ -8,6 +8,7 @@
 #include "abi/event.h"
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
+#include "runtime/trace.h"
 #include "supervisor/cores.h"
 #include "supervisor/jobs.h"
 #include "supervisor/restart.h"
@@ -118,6 +119,7 @@ static struct crash watch_crash(const struct service *s, const struct domain_sta
 static void watch_begin_times(struct service *s, const struct domain_status *status, enum fault_kind kind)
 {
 	uint64_t now = time_now();
+	trace_phase(TRACE_PHASE_DETECT, s->epoch, s->record->name);
 	s->times = (struct supervisor_restart){.kind = kind, .fault = status->time_detected, .detected = now};
 	memcpy(s->times.name, s->record->name, NAME_SIZE);
 	if (s->times.fault == 0 || s->times.fault > now)

@@ -44,6 +44,7 @@ class Options:
     flags: list = field(default_factory=list)
     drive: str = "cache=writeback"  # more of -drive, for blkdebug and the like
     snapshot: bool = False        # writes to the disk are dropped at the end
+    memory_file: str | None = None  # the machine's memory, shared with us (tools/tracing.py)
     write_log: str | None = None  # existing file for a record of all writes and flushes (tests/power/recording.py)
 
 
@@ -68,8 +69,12 @@ def qemu_command(options):
     """Everything but the console."""
     aia = f",aia={options.aia}" if options.aia else ""
     guests = f",aia-guests={options.guests}" if options.aia == "aplic-imsic" else ""
-    command = [qemu_program(), "-machine", f"virt{aia}{guests}", "-cpu", options.cpu, "-smp", str(options.cores),
+    memory = ",memory-backend=memory0" if options.memory_file else ""
+    command = [qemu_program(), "-machine", f"virt{aia}{guests}{memory}", "-cpu", options.cpu, "-smp", str(options.cores),
                "-m", options.memory, "-display", "none", "-kernel", options.kernel]
+    if options.memory_file:
+        command += ["-object", f"memory-backend-file,id=memory0,size={options.memory},share=on,"
+                               f"mem-path={escape(options.memory_file)}"]
     if options.boot:
         command += ["-initrd", options.boot]
     if options.append:

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from disk import default_disk  # noqa: E402
 from manifest import ManifestError, read_system  # noqa: E402
 from qemu import (ANSI, EXIT_LINE, PROMPT, RESTARTED, Machine, MachineError, Options, qemu_command,  # noqa: E402
                   tied)
+import tracing  # noqa: E402
 
 LOGS_KEPT = 20
 LIMIT_SECONDS = "1800"
@@ -50,6 +52,7 @@ def read_arguments():
     parser.add_argument("--limit", default=os.environ.get("LIMIT") or LIMIT_SECONDS,
                         help="seconds that the commands may take")
     parser.add_argument("--gdb", action="store_true")
+    parser.add_argument("--trace", help="file for a trace of what the command does; Perfetto opens it")
     return parser.parse_args()
 
 
@@ -123,6 +126,21 @@ def run_command(options, log, text, limit):
         return int(codes[-1]) & 0xff
 
 
+def run_traced(options, log, text, limit, out):
+    """The machine's memory is a file, so the trace can be had after the end of QEMU too, whatever it died of."""
+    with tempfile.TemporaryDirectory(prefix="planaria-", dir=tracing.memory_folder()) as folder:
+        options.memory_file, options.append = f"{folder}/memory", "trace"
+        recording = tracing.Recording(options.memory_file, options.memory)
+        try:
+            code = run_command(options, log, text, limit)
+        finally:
+            trace = recording.stop()
+            data = trace.write()
+            Path(out).write_bytes(data)
+            print(f"{out}: {trace.says()}, {len(data) // 1024} KiB; open it at ui.perfetto.dev")
+    return code
+
+
 def run_gdb(options, log):
     if not shutil.which("gdb-multiarch"):
         raise MachineError("gdb-multiarch is missing; its Debian package has the same name")
@@ -148,6 +166,8 @@ def main():
             return run_gdb(options, log)
         if arguments.command is None:
             return run_interactive(options, log)
+        if arguments.trace:
+            return run_traced(options, log, arguments.command, limit, arguments.trace)
         return run_command(options, log, arguments.command, limit)
     except (OptionError, ManifestError) as error:
         print(error, file=sys.stderr)

@@ -206,20 +206,22 @@ static int command_channels(int argc, char **argv)
 
 // --- top
 
+struct top_count { // so far
+	uint64_t ticks;
+	uint32_t switches;
+	uint32_t traps;
+	uint32_t doorbells;
+	uint32_t served;
+};
+
 struct top_line {
 	unsigned core;
 	unsigned index;
-	uint64_t ticks;
-	uint64_t switches;
+	struct top_count in; // the time between two samples
 	char name[NAME_SIZE + 1];
 };
 
-static struct {
-	uint64_t ticks;
-	uint64_t switches;
-	uint32_t epoch;
-} before[CORE_MAX][DOMAIN_MAX];
-
+static struct top_count before[CORE_MAX][DOMAIN_MAX];
 static struct top_line top_lines[256];
 
 // Ticks that a domain had the core and did not sleep there. One that is not watched (hang_ms = 0) does not tell its sleep.
@@ -228,35 +230,46 @@ static uint64_t domain_busy(const struct info_domain *d)
 	return d->run_ticks > d->idle_ticks ? d->run_ticks - d->idle_ticks : 0;
 }
 
-static void top_sample(unsigned count)
+static struct top_count top_count(const struct info_domain *d)
 {
-	memset(before, 0, sizeof(before));
-	for (unsigned core = 0; core < count; core++) {
-		if (!info_read(core, &page))
-			continue;
-		for (unsigned i = 0; i < DOMAIN_MAX; i++) {
-			before[core][i].ticks = domain_busy(&page.domains[i]);
-			before[core][i].switches = page.domains[i].switches;
-			before[core][i].epoch = page.domains[i].epoch;
-		}
-	}
+	return (struct top_count){.ticks = domain_busy(d),
+				  .switches = (uint32_t)d->switches,
+				  .traps = d->traps,
+				  .doorbells = (uint32_t)d->doorbells_kernel + d->claimed,
+				  .served = d->served};
 }
 
-static unsigned top_collect(unsigned count)
+static uint32_t top_since(uint32_t now, uint32_t then)
+{
+	return now >= then ? now - then : now; // less: another domain, or a new incarnation
+}
+
+// Sleep is told later than it was slept, so the ticks can have become fewer.
+static void top_subtract(struct top_count *now, const struct top_count *then)
+{
+	now->ticks = now->ticks >= then->ticks ? now->ticks - then->ticks : 0;
+	now->switches = top_since(now->switches, then->switches);
+	now->traps = top_since(now->traps, then->traps);
+	now->doorbells = top_since(now->doorbells, then->doorbells);
+	now->served = top_since(now->served, then->served);
+}
+
+// The lines of what was between the last sample and this one.
+static unsigned top_sample(unsigned count)
 {
 	unsigned used = 0;
 	for (unsigned core = 0; core < count; core++) {
 		if (!info_read(core, &page))
 			continue;
-		for (unsigned i = 0; i < DOMAIN_MAX && used < 256; i++) {
+		for (unsigned i = 0; i < DOMAIN_MAX; i++) {
 			const struct info_domain *d = &page.domains[i];
-			if (d->state == DOMAIN_FREE || domain_busy(d) < before[core][i].ticks)
+			struct top_count now = top_count(d), then = before[core][i];
+			before[core][i] = now;
+			if (d->state == DOMAIN_FREE || used == 256)
 				continue;
 			struct top_line *line = &top_lines[used++];
-			*line = (struct top_line){.core = core,
-						  .index = i,
-						  .ticks = domain_busy(d) - before[core][i].ticks,
-						  .switches = d->switches - before[core][i].switches};
+			*line = (struct top_line){.core = core, .index = i, .in = now};
+			top_subtract(&line->in, &then);
 			name_text(d->name, line->name);
 		}
 	}
@@ -266,34 +279,36 @@ static unsigned top_collect(unsigned count)
 static int top_compare(const void *a, const void *b)
 {
 	const struct top_line *x = a, *y = b;
-	return x->ticks < y->ticks ? 1 : x->ticks > y->ticks ? -1 : 0;
+	return x->in.ticks < y->in.ticks ? 1 : x->in.ticks > y->in.ticks ? -1 : 0;
 }
 
 static void top_print(unsigned used, uint64_t ticks)
 {
 	qsort(top_lines, used, sizeof(top_lines[0]), top_compare);
-	printf("%s%-15s %4s %6s %7s %9s%s\n", shade(SHADE_HEAD), "domain", "core", "index", "busy", "switches",
-	       shade(SHADE_NONE));
+	printf("%s%-15s %4s %6s %7s %9s %9s %9s %9s%s\n", shade(SHADE_HEAD), "domain", "core", "index", "busy", "switches", "traps",
+	       "doorbells", "requests", shade(SHADE_NONE));
 	for (unsigned i = 0; i < used && i < 20; i++) {
-		uint64_t mille = ticks ? top_lines[i].ticks * 1000 / ticks : 0;
-		printf("%-15s %4u %6u %5" PRIu64 ".%" PRIu64 "%% %9" PRIu64 "\n", top_lines[i].name, top_lines[i].core,
-		       top_lines[i].index, mille / 10, mille % 10, top_lines[i].switches);
+		const struct top_line *l = &top_lines[i];
+		uint64_t mille = ticks ? l->in.ticks * 1000 / ticks : 0;
+		printf("%-15s %4u %6u %5" PRIu64 ".%" PRIu64 "%% %9u %9u %9u %9u\n", l->name, l->core, l->index, mille / 10,
+		       mille % 10, l->in.switches, l->in.traps, l->in.doorbells, l->in.served);
 	}
-	printf("busy: had the core and did not sleep; unwatched domains (shell, apps) do not tell their sleep\n");
+	printf("busy: had the core and did not sleep; doorbells: received; requests: served. Sleep, requests and doorbells without the "
+	       "kernel are told by who is watched, at each ping: not by shell and apps\n");
 }
 
 static int command_top(int argc, char **argv)
 {
-	uint64_t rounds = 1;
+	uint64_t rounds = ~0ull; // until ^C
 	if (argc > 2 || (argc == 2 && !number_parse(argv[1], &rounds)))
 		return STATUS_USAGE;
 	unsigned count = core_count();
+	(void)top_sample(count);
 	for (uint64_t i = 0; i < rounds && !console_interrupted(); i++) {
 		uint64_t start = time_now();
-		top_sample(count);
 		console_flush();
 		fiber_sleep_us(1000000);
-		unsigned used = top_collect(count);
+		unsigned used = top_sample(count);
 		top_print(used, time_now() - start);
 	}
 	return STATUS_OK;
@@ -303,7 +318,7 @@ static int command_top(int argc, char **argv)
 
 static const char *const counter_words[INFO_COUNTERS] = {
 	"calls", "faults", "wfi traps", "timer", "external", "guest external", "floating point",
-	"switches", "mesh sent", "mesh received", "doorbells by kernel", "pings"};
+	"switches", "mesh sent", "mesh received", "doorbells by kernel", "pings", "endpoint calls"};
 
 static void services_print(const struct info_page *p)
 {
@@ -418,7 +433,7 @@ const struct command commands_system[] = {
 	{"services", "", "what the supervisor runs", command_services},
 	{"domains", "", "the domains of every core", command_domains},
 	{"channels", "[SERVICE]", "the shell's channels; what a service has done", command_channels},
-	{"top", "[ROUNDS]", "who used the cores in a second", command_top},
+	{"top", "[ROUNDS]", "load, traps, doorbells and requests of each domain, every second until ^C", command_top},
 	{"info", "CORE", "a core's info page", command_info},
 	{"log", "", "the supervisor's crash log", command_log},
 	{"version", "", "what this is", command_version},

@@ -50,7 +50,7 @@
 	X(channel_complain, P, "slot, reason (enum complaint) -> ")                                                    \
 	X(device_info, P, "index -> gpa, bytes, identity of its interrupt, physical MSI address, MSI data")            \
 	X(memory_physical, P, "gpa -> physical address; only for domains with the DMA right")                          \
-	X(pong, P, "number of EVENT_PING, ticks asleep in its own wfi so far -> ; the main loop is alive")                                                 \
+	X(pong, P, "number of EVENT_PING, ticks asleep in its own wfi, doorbells claimed, requests served, all so far -> ; the main loop is alive")                                                 \
 	/* supervisor */                                                                                               \
 	X(domain_create, C, "core, name (2 words), quota in pages, priority << 32 | flags -> D, domain index")         \
 	X(domain_open, C, "core, domain index -> D, epoch ; adopt a running domain by index")                          \

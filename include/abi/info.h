@@ -37,6 +37,10 @@ struct info_domain {
 	uint64_t doorbells_kernel; // rings that went through the kernel
 	uint64_t switches;
 	uint64_t idle_ticks;       // of run_ticks, as it reports itself with pong: asleep in its own wfi
+	uint32_t traps;            // but endpoint calls on the fast path
+	uint32_t claimed;          // doorbells that came to it without the kernel, as its incarnation reports with pong
+	uint32_t served;           // requests that it took, the same
+	uint32_t padding;
 };
 
 enum info_counter {
@@ -70,7 +74,7 @@ struct info_page {
 	uint32_t guest_files;     // of this hart
 	uint32_t identities;
 	uint32_t hart_count;      // of the machine; those beyond core_count are parked
-	uint32_t padding;
+	uint32_t traced;          // 1: every domain has a trace ring (trace.h)
 	uint64_t timebase;        // ticks per second
 	uint64_t heartbeat;       // kernel entries
 	uint64_t idle_ticks;

@@ -17,6 +17,7 @@
 #define GPA_IMAGE_END 0x0f000000ul
 #define GPA_STARTUP 0x0fff0000ul  // struct manifest_service of this domain, read-only
 #define GPA_INFO 0x10000000ul     // + core * PAGE_SIZE: that core's info page, read-only
+#define GPA_TRACE 0x10100000ul // the domain's own trace ring, where the boot arguments asked for it (trace.h)
 #define GPA_DOORBELL 0x11000000ul // + slot * PAGE_SIZE: peer's guest interrupt file of that channel end
 #define GPA_DEVICE 0x20000000ul   // device windows, in the order of device_map, each aligned to its page
 #define GPA_DEVICE_END 0x2f000000ul

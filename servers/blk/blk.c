@@ -189,7 +189,7 @@ static bool queue_drain(void)
 static void blk_interrupt(struct loop_source *source)
 {
 	(void)source;
-	if (inject("blk.interrupt") != ERR_OK)
+	if (inject_shown("blk.interrupt") != ERR_OK)
 		domain_exit(ERR_INJECTED);
 	if (!queue_drain() && !virtio_blk_check(&blk.device))
 		device_disbelieved("asks for a reset");
@@ -274,7 +274,7 @@ static enum error interrupt_listen(void)
 static enum error blk_start(uint64_t *mark)
 {
 	struct kernel_result physical = kcall(CALL_memory_physical, (uintptr_t)slots);
-	enum error error = inject("blk.start");
+	enum error error = inject_shown("blk.start");
 
 	*mark = 0;
 	if (error == ERR_OK)

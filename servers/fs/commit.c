@@ -365,7 +365,7 @@ static void record_make(struct commit_log *log, uint32_t count, uint64_t mark)
 	h->sequence++;
 	h->mark = mark;
 	h->digest = record_digest(h, log->entries);
-	(void)inject("fs.commit.mark");
+	(void)inject_shown("fs.commit.mark");
 	commit_fence(); // the record before the word that makes it valid
 	h->state = COMMIT_VALID;
 	commit_fence(); // valid before the first write can start
@@ -376,7 +376,7 @@ enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t mar
 	struct commit_header *h = log->header;
 	struct buffer **sorted;
 	*count = 0;
-	enum error error = inject("fs.commit.copy");
+	enum error error = inject_shown("fs.commit.copy");
 	if (error != ERR_OK)
 		return error;
 	invariant(h->state == COMMIT_EMPTY && cache->dirty.count <= log->capacity);
@@ -406,7 +406,7 @@ static struct commit_entry *entries_of(const struct disk *disk)
 static enum error write_some(struct disk *disk, uint64_t block, uint32_t place, uint32_t count)
 {
 	const struct commit_header *h = header_of(disk);
-	enum error error = inject("fs.commit.write");
+	enum error error = inject_shown("fs.commit.write");
 	if (error == ERR_OK)
 		error = disk->write(disk, block * h->block_size, disk->log + h->data_offset + (size_t)place * h->block_size,
 				    count * h->block_size);
@@ -421,7 +421,7 @@ static enum error wait_for(struct disk *disk, enum error error)
 
 static enum error flush_disk(struct disk *disk)
 {
-	enum error error = inject("fs.commit.flush");
+	enum error error = inject_shown("fs.commit.flush");
 	return error == ERR_OK ? disk->flush(disk) : error;
 }
 
@@ -587,7 +587,7 @@ static void finish(struct disk *disk)
 
 void commit_finish(struct commit_log *log)
 {
-	(void)inject("fs.commit.done");
+	(void)inject_shown("fs.commit.done");
 	finish(log->disk);
 }
 

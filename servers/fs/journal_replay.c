@@ -52,7 +52,7 @@ static enum error __attribute__((format(printf, 3, 4))) refuse(struct replay *r,
 static enum error journal_read(struct replay *r, struct buffer **buffer)
 {
 	uint32_t run, block = journal_block(r->area, r->index, &run);
-	enum error error = inject("fs.replay.journal");
+	enum error error = inject_shown("fs.replay.journal");
 	if (error == ERR_OK)
 		error = cache_get_run(&r->v->cache, block, run < REPLAY_AHEAD ? run : REPLAY_AHEAD, buffer);
 	if (error != ERR_OK)
@@ -119,7 +119,7 @@ static enum error batch_write(struct replay *r)
 	for (uint32_t i = 0, n; i < r->batch_count && error == ERR_OK; i += n) {
 		for (n = 1; i + n < r->batch_count && r->batch_blocks[i + n] == r->batch_blocks[i] + n;)
 			n++;
-		error = inject("fs.replay.write");
+		error = inject_shown("fs.replay.write");
 		if (error == ERR_OK)
 			error = disk->write(disk, (uint64_t)r->batch_blocks[i] * r->v->block_size,
 					    r->batch + (size_t)i * r->v->block_size, n * r->v->block_size);

@@ -112,7 +112,7 @@ static enum error find_journal(struct volume *v, struct journal_area *area, uint
 
 static enum error write_through(struct volume *v, uint64_t offset, const uint8_t *from, uint32_t bytes)
 {
-	enum error error = inject("fs.mount.write");
+	enum error error = inject_shown("fs.mount.write");
 	if (error == ERR_OK)
 		error = v->disk->write(v->disk, offset, from, bytes);
 	enum error waited = v->disk->write_wait(v->disk);

@@ -440,7 +440,7 @@ void serve_request(struct server_request *request)
 		memcpy(former, request->former.result, sizeof(former));
 		handle_unseal_results(key, plain.op, former);
 		call.forced = former;
-		(void)inject("fs.replay");
+		(void)inject_shown("fs.replay");
 		fiber_yield(); // hundreds of them may come in a row: the loop has its turn
 	}
 	if (!request->replayed && poison_meets(&plain, server_channel_slot(request->channel)))

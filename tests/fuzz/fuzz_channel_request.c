@@ -17,7 +17,7 @@ static const struct op_description fs_ops[FS_OPS] = {
 };
 static const struct protocol fs_protocol = {"fs", fs_ops, FS_OPS};
 
-void channel_view_ring_by_kernel(const struct channel_view *view)
+void channel_view_ring_slowly(const struct channel_view *view)
 {
 	(void)view;
 }

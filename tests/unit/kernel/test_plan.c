@@ -307,6 +307,31 @@ static void boot_image_place(void **state)
 	assert_int_equal(plan.boot_image_bytes, 0x1000);
 }
 
+static uint64_t trace_bytes_for(const char *arguments)
+{
+	assert_int_equal(fdt_setprop_string(tree, node("/chosen"), "bootargs", arguments), 0);
+	assert_true(read_as(0));
+	return plan.trace_bytes;
+}
+
+static void trace_is_a_word(void **state)
+{
+	(void)state;
+	tree_usual();
+	assert_true(read_as(0));
+	assert_int_equal(plan.trace_bytes, 0);
+	assert_int_equal(trace_bytes_for("trace"), TRACE_REGION_BYTES);
+	assert_int_equal(trace_bytes_for("a trace"), TRACE_REGION_BYTES);
+	assert_int_equal(trace_bytes_for("trace b"), TRACE_REGION_BYTES);
+	assert_int_equal(trace_bytes_for("traces"), 0);
+	assert_int_equal(trace_bytes_for("notrace"), 0);
+	assert_int_equal(trace_bytes_for("trac"), 0);
+	assert_int_equal(trace_bytes_for(""), 0);
+	assert_int_equal(fdt_setprop(tree, node("/chosen"), "bootargs", "trace", 5), 0); // no zero at its end
+	assert_true(read_as(0));
+	assert_int_equal(plan.trace_bytes, 0);
+}
+
 // Whatever was spoilt, the reader ends with a plan in its bounds or with a sentence.
 static void bounds_check(bool read)
 {
@@ -552,6 +577,25 @@ static void partition_weights(void **state)
 	partitions_check(0x80400000, 0x80400000 + (2ull << 30));
 }
 
+// Behind each partition, and none of it is given to anybody.
+static void partitions_that_are_traced(void **state)
+{
+	(void)state;
+	memset(&plan, 0, sizeof(plan));
+	plan.core_count = 4;
+	plan.free = 0x80400000;
+	plan.free_end = plan.free + (40 << 20);
+	plan.trace_bytes = TRACE_REGION_BYTES;
+	assert_true(plan_divide(&plan, 0, complaint));
+	assert_int_equal(plan.core_count, 2); // 16 MiB at least for each
+	assert_int_equal(plan.trace.magic, TRACE_MAGIC);
+	for (unsigned i = 0; i < plan.core_count; i++) {
+		uint64_t end = i + 1 < plan.core_count ? plan.cores[i + 1].partition : plan.free_end;
+		assert_int_equal(plan.trace.cores[i].region, plan.cores[i].partition + plan.cores[i].partition_bytes);
+		assert_int_equal(plan.trace.cores[i].region + TRACE_REGION_BYTES, end);
+	}
+}
+
 static void partitions_of_nothing(void **state)
 {
 	(void)state;
@@ -573,6 +617,7 @@ int main(void)
 	    cmocka_unit_test(truncations),          cmocka_unit_test(image_headers),
 	    cmocka_unit_test(image_ranges),         cmocka_unit_test(partitions),
 	    cmocka_unit_test(partition_weights),    cmocka_unit_test(partitions_of_nothing),
+	    cmocka_unit_test(trace_is_a_word),      cmocka_unit_test(partitions_that_are_traced),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@ static struct loop_listener *listeners;
 static struct loop_source *sources[IDENTITY_MAX + 1];
 static bool rung[IDENTITY_MAX + 1];
 void (*loop_server_event)(unsigned kind, unsigned slot);
+uint64_t (*loop_served)(void);
 
 void world_make(unsigned slots, uint64_t out_bytes, uint64_t in_bytes)
 {

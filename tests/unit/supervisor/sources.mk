@@ -7,7 +7,7 @@ TEST_test_elf := supervisor/elf.c supervisor/symbols.c $(BUILD_OF_IMAGES)
 TEST_test_crash_log := supervisor/crash_log.c
 TEST_test_supervisor := supervisor/services.c supervisor/cores.c supervisor/jobs.c supervisor/restart.c supervisor/watch.c \
 	supervisor/loader.c supervisor/image.c supervisor/manifest.c supervisor/cpio.c supervisor/elf.c \
-	supervisor/symbols.c supervisor/policy.c supervisor/crash_log.c $(BUILD_OF_IMAGES) \
+	supervisor/symbols.c supervisor/policy.c supervisor/crash_log.c runtime/trace.c $(BUILD_OF_IMAGES) \
 	tests/unit/supervisor/fake_kernel.c
 TEST_test_requests := supervisor/requests.c supervisor/crash_log.c
 TEST_test_print := supervisor/print.c supervisor/kernel_log.c supervisor/crash_log.c

@@ -1,0 +1,37 @@
+// The kernel's trace ring: what it did last (abi/trace.h). Off, each place costs a load and a branch, where some hundred
+// instructions are spent anyway. There is none on the fast path of endpoint calls: they are not in the kernel's ring.
+//
+// It must never be read by a kernel, but for `next`, of which any value is good. If the kernel dies, the ring stays as it is,
+// and the next incarnation goes on behind it: what the last one did before it died is still there.
+#pragma once
+#include "core-local/core.h"
+#include "kernel/riscv/csr.h"
+
+// Finds this core's rings, once for each incarnation; the first one makes them.
+void trace_begin(struct core *core);
+void trace_write(struct core *core, enum trace_kind kind, unsigned subject, uint64_t word, uint64_t a, uint64_t b);
+
+static inline void trace(struct core *core, enum trace_kind kind, unsigned subject, uint64_t word, uint64_t a, uint64_t b)
+{
+	if (__builtin_expect(core->trace != 0, 0))
+		trace_write(core, kind, subject, word, a, b);
+}
+
+void trace_trap_write(struct core *core, unsigned domain, uint64_t cause);
+
+static inline void trace_trap_begin(struct core *core, const uint64_t *x)
+{
+	if (__builtin_expect(core->trace != 0, 0)) {
+		core->trap_since = time_read();
+		core->trap_call = x[17];
+	}
+}
+
+static inline void trace_trap_end(struct core *core, unsigned domain, uint64_t cause)
+{
+	if (__builtin_expect(core->trace != 0, 0))
+		trace_trap_write(core, domain, cause);
+}
+
+// Where the ring of a domain's place lies; 0: nothing is traced.
+paddr_t trace_of_domain(const struct core *core, unsigned index);

@@ -1,0 +1,173 @@
+"""Traces (docs/trace.md): rings are read while the machine runs, after a crash and after its end; what Perfetto is given is sound;
+the collector counts what it lost."""
+import struct
+
+import tracing
+from framework import ROOT, case
+from test_run import make
+from tracing import EVENT, KINDS, Collector, Event, Recording, Ring, Trace, abi, check_file, memory_bytes
+
+
+def traced(t, **options):
+    """A machine that is traced, at its prompt, and its recording."""
+    file = t.folder / "memory"
+    recording = Recording(file, "512M")
+    return t.boot(append="trace", memory_file=str(file), **options), recording
+
+
+def sound(t, trace):
+    """Writes the trace, checks the file; returns the names of its tracks."""
+    tracks, flows, faults = check_file(trace.write())
+    t.equal(faults, [], "faults of the file")
+    t.check(any(n > 1 for n in flows.values()), "no flow has two ends")
+    return tracks.values()
+
+
+def complete(trace, client, server):
+    """Requests of which all steps were seen, in their order."""
+    steps = ("submitted", "taken", "completed")
+    return [r for r in trace.requests if r.get("client_name") == client and r.get("server_name") == server and
+            all(s in r for s in steps) and [r[s] for s in steps] == sorted(r[s] for s in steps)]
+
+
+@case
+def trace_shows_a_restart_under_load(t):
+    machine, recording = traced(t, cores=4)
+    t.run(machine, "storm 1 --quiet --rate 0")
+    t.run(machine, "crash fs")
+    t.run(machine, "ls /")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    trace = recording.stop()
+    tracks = sound(t, trace)
+    for name in ("core 0", "domain fs on core 2", "restarts", "fs"):
+        t.check(name in tracks, f"there is no track '{name}' in {sorted(set(tracks))}")
+    wanted = ["stopped, not noticed", "decide", "stop", "quiesce", "unregister", "restore", "device", "start",
+              "adopt and replay", "ready"]
+    steps = trace.restarts["fs"]
+    t.check(any(steps[i:i + len(wanted)] == wanted for i in range(len(steps))), f"phases of the restarts of fs: {steps}")
+    spans = [s for s in trace.spans if s[0] == ("restarts", "fs")]
+    t.check(all(a[3] <= b[2] for a, b in zip(spans, spans[1:])), "phases of a restart overlap")
+    t.check(complete(trace, "storm", "fs"), "no request of storm to fs is whole")
+    t.check(complete(trace, "fs", "blk"), "no request of fs to blk is whole")
+
+
+@case
+def trace_outlives_a_kernel(t):
+    """The ring of a kernel that died still holds what it did before, and its next incarnation goes on behind it."""
+    machine, recording = traced(t, cores=4, disk=None)
+    t.run(machine, "crash core 2")
+    t.run(machine, "ls /")
+    collector = Collector(t.folder / "memory", "512M")  # one that comes late: only what stands in the rings now
+    collector.look()
+    late = collector.trace()
+    life = [(e.kind, e.word) for e in late.events if e.ring == (2, None) and e.kind in ("START", "ONLINE", "PANIC")]
+    t.equal(life, [("START", 1), ("ONLINE", 1), ("PANIC", 1), ("START", 2), ("ONLINE", 2)], "life of the kernel of core 2")
+    first = next(i for i, e in enumerate(late.events) if e.kind == "PANIC")
+    before = [e for e in late.events[:first] if e.ring == (2, None)]
+    t.check(any(e.kind == "RUN" for e in before), "its ring does not hold what it ran before it died")
+    sound(t, late)
+    t.check(any(s[:2] == (("core 2", "life"), "dead") for s in late.spans), "there is no span of its death")
+    machine.kill()  # QEMU is gone, the memory is not
+    trace = recording.stop()
+    t.check(len(trace.events) >= len(late.events), f"{len(trace.events)} events at the end, {len(late.events)} before")
+
+
+@case
+def trace_by_make(t):
+    out = t.folder / "a.pftrace"
+    code, output = make(t, "trace", "DISK=none", "CORES=2", f"OUT={out}", "CMD=ls /")
+    t.equal(code, 0, f"exit status ({output[-300:]!r})")
+    t.check("open it at ui.perfetto.dev" in output, f"it says {output[-300:]!r}")
+    tracks, _, faults = check_file(out.read_bytes())
+    t.equal(faults, [], "faults of the file")
+    t.check("domain shell on core 1" in tracks.values(), f"tracks: {sorted(set(tracks.values()))}")
+    code, output = make(t, "trace")
+    t.check(code == 2 and "CMD='...' says what is to be traced" in output, f"without CMD: {code} {output[-200:]!r}")
+
+
+@case
+def trace_is_off_without_its_word(t):
+    """No memory is taken, and the collector says why there is nothing."""
+    file = t.folder / "memory"
+    collector = Collector(file, "512M")
+    machine = t.boot(cores=2, disk=None, memory_file=str(file))
+    try:
+        collector.look()
+        said = "nothing"
+    except tracing.TraceError as error:
+        said = str(error)
+    t.equal(said, "the machine was booted without the boot argument `trace`", "what the collector says")
+    t.check("traced" not in machine.text, "the machine speaks of traces")
+
+
+@case
+def top_shows_each_domain(t):
+    machine = t.boot(cores=2)
+    output = t.run(machine, "top 2")
+    t.equal(output.count("domain          core  index    busy  switches     traps doorbells  requests"), 2, "headings")
+    t.check("\nfs " in output and "\nsupervisor " in output, f"it says {output!r}")
+    machine.type("top\n")
+    machine.expect("requests: served.*requests: served".replace(".*", r"[\s\S]*"))
+    machine.type("\x03")
+    machine.prompt()
+
+
+# ---- without a machine
+
+def ring_memory(events, next_=None):
+    """Memory with a ring of 8 places at 0."""
+    memory = bytearray(abi["PAGE_SIZE"] + 8 * EVENT.size)
+    for n, (time, kind, word) in enumerate(events):
+        EVENT.pack_into(memory, abi["PAGE_SIZE"] + n % 8 * EVENT.size, time, KINDS.index(kind) if kind in KINDS else 999, 0, word, 0, 0)
+    struct.pack_into("<Q", memory, 8, len(events) if next_ is None else next_)
+    return memory
+
+
+@case
+def collector_counts_what_it_lost(t):
+    ring = Ring((0, None), 0, 8)
+    ring.look(ring_memory([(n, "WAKE", n) for n in range(5)]))
+    t.equal(([e.word for e in ring.kept], ring.lost), ([0, 1, 2, 3, 4], 0), "the first five")
+    ring.look(ring_memory([(n, "WAKE", n) for n in range(20)]))  # 7 places are sure: the eighth is being written
+    t.equal(([e.word for e in ring.kept[5:]], ring.lost), (list(range(13, 20)), 8), "of fifteen more")
+    ring.look(ring_memory([(n, "WAKE", n) for n in range(20)]))
+    t.equal(len(ring.kept), 12, "nothing is new")
+    ring = Ring((0, None), 0, 8)
+    ring.look(ring_memory([(5, "WAKE", 0), (4, "WAKE", 1), (6, "no kind", 2), (7, "WAKE", 3)]))
+    t.equal(([e.word for e in ring.kept], ring.nonsense), ([0, 3], 2), "time that goes backwards, and a kind that is none")
+    ring = Ring((0, None), 0, 8)
+    ring.look(ring_memory([], next_=1 << 60))  # a domain can write there what it likes
+    t.equal((len(ring.kept), ring.nonsense), (0, 7), "a ring that says it came round for ever")
+
+
+@case
+def converter_makes_sound_files(t):
+    """Requests that overlap, that never end, and of which one side was lost."""
+    client, server = (0, 1), (1, 2)
+
+    def event(ring, time, kind, subject=0, word=0, a=0, b=0):
+        return Event(ring, time, KINDS.index(kind), subject, word, a, b)
+
+    def name(text):
+        return dict(zip("ab", struct.unpack("<QQ", text.encode().ljust(16, b"\0"))))
+    events = [event(client, 1, "OPEN", **name("asker")), event(server, 1, "OPEN", **name("helper")),
+              event(client, 2, "CHANNEL", 3, 0, 77, 1 << 48 | 2 << 32), event(server, 2, "CHANNEL", 5, 1, 77, 1 << 32)]
+    for seq in range(20):  # all under way at once
+        events += [event(server, 20, "TAKE", 5, seq, 9, 10), event(server, 30 + seq, "COMPLETE", 5, seq, 9 << 32, 10)]
+    events += [event(server, 90, "COMPLETE", 5, 500, 9 << 32, 15), event(server, 91, "TAKE", 5, 501, 9, 1 << 50),
+               event((0, None), 92, "LEAVE", 1), event((0, None), 93, "PANIC", 0, 1), event((0, None), 94, "TRAP", 1, 10, 3, 1 << 50)]
+    trace = Trace(events, 1000, {})
+    tracks = sound(t, trace)
+    whole = complete(trace, "asker", "helper")
+    t.equal(len(whole), 20, "requests of which everything is known")
+    t.equal(len(trace.requests), 22, "requests in all")
+    t.equal([(r["seq"], "client" in r, "taken" in r) for r in trace.requests[20:]], [(500, True, False), (501, False, True)],
+            "one that was adopted, and one whose client lies about the time")
+    t.check("asks helper (8)" in tracks and "asks helper (9)" not in tracks, f"tracks: {sorted(tracks)}")
+
+
+@case
+def converter_reads_sizes(t):
+    for text, expected in {"512M": 512 << 20, "2G": 2 << 30, "64": 64 << 20, "8k": 8 << 10}.items():
+        t.equal(memory_bytes(text), expected, text)
+    t.check((ROOT / "include/abi/trace.h").exists() and len(KINDS) > 20 and KINDS[0] == "NOTHING", f"kinds: {KINDS}")
