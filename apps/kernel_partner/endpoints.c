@@ -192,11 +192,12 @@ static void time_limits(uint64_t door)
 {
 	struct endpoint_words w;
 	kcall(CALL_endpoint_limit, door, 2000);
-	struct endpoint_result r = call(door, PARTNER_DOOR_SPIN, 50000, &w);
+	struct endpoint_result r = call(door, PARTNER_DOOR_KEEP, 0, &w);
 	demand(r.error == ERR_TIMEOUT, 30, r.error);
 	demand(kcall(CALL_endpoint_limit, door, ENDPOINT_LIMIT_US + 1ul).error == ERR_INVALID, 31, 0);
 	kcall(CALL_endpoint_limit, door, 0);
-	echo_rounds(door, 20); // the late answer went nowhere
+	demand(call(door, PARTNER_DOOR_RELEASE, 0, &w).error == ERR_OK, 32, 0); // the late answer goes nowhere
+	echo_rounds(door, 20);
 }
 
 static void handles_are_checked(uint64_t door)

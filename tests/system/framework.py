@@ -29,6 +29,7 @@ from manifest import read_system  # noqa: E402
 from qemu import Machine, MachineError, Options  # noqa: E402,F401
 
 FULL = os.environ.get("FULL", "") not in ("", "0")
+NEWS = re.compile(r"supervisor: |machine: |core \d|\S+ is back as |\S+ \(core \d")  # lines that come between a command's
 # A row of `services`; crash lines may stand between the rows.
 SERVICE_ROW = re.compile(r"^(\S+) +(\d+) +(\d+) +(\d+) (\w+) +(\d+) +(\d+) +(\d+) +\d+ \w+ ", re.M)
 CASES = []
@@ -143,6 +144,10 @@ class Test:
     def equal(self, got, expected, what):
         if got != expected:
             raise TestFailure(f"{what}: expected {expected!r}, got {got!r}")
+
+    def lines_of(self, machine, path):
+        """The lines of a file that has no empty ones, without the supervisor's, which may come between."""
+        return [line for line in self.run(machine, f"cat {path}").splitlines() if line and not NEWS.match(line)]
 
     def run(self, machine, text, **options):
         """A command that must end with status 0; returns its output."""

@@ -4,7 +4,6 @@ import re
 from framework import FULL, ROOT, case
 
 SERVED = re.compile(r"^core [\d,]+: \w+, served after ([\d.]+) (us|ms|s)", re.M)
-NEWS = re.compile(r"supervisor: |machine: |core \d|\S+ is back as |\S+ \(core \d")
 CORE_ROW = re.compile(r"^ *(\d+) +(\d+) (\w+) +(\d+) +\d+ +\d+ ", re.M)
 
 
@@ -244,8 +243,7 @@ def ends_sound(t, machine, image):
 
 def words(t, machine, path):
     """The words of a file, without lines of the supervisor that came between."""
-    lines = t.run(machine, f"cat {path}").splitlines()
-    return [word for line in lines if not NEWS.match(line) for word in line.split()]
+    return [word for line in t.lines_of(machine, path) for word in line.split()]
 
 
 def all_up(t, machine, but=()):
