@@ -1,8 +1,10 @@
 // doors: calls a service of its own core through its endpoint, without end, and checks each answer; as that service (a
 // manifest entry that serves something) it answers.
 //
+// With the name of a service it opens and closes a channel to that one now and then.
 // It says how many calls and restarts there were, each time their number has doubled, and stops at the first wrong one. If
 // the server dies, the library calls the next incarnation: the caller cannot tell but by counting. The server owns nothing.
+#include "runtime/client.h"
 #include "runtime/console.h"
 #include "runtime/endpoint.h"
 #include "runtime/error_text.h"
@@ -60,6 +62,14 @@ static int serve_calls(void)
 	return (int)server_run(&server);
 }
 
+// Another core is asked for something, and waited for, before the next calls.
+static void meet(const char *service)
+{
+	struct client *client;
+	if (client_open(&client, service, 0) == ERR_OK)
+		client_close(client);
+}
+
 int program_main(void)
 {
 	if (self_manifest()->serves_count > 0)
@@ -68,7 +78,8 @@ int program_main(void)
 	struct endpoint doors;
 	uint64_t said = 1;
 	(void)supervision_argument(text, sizeof(text));
-	uint64_t end = strtoull(text, 0, 10); // 0: without end
+	char *service;
+	uint64_t end = strtoull(text, &service, 10); // 0: without end
 	enum error error = endpoint_open(&doors, "doors");
 	while (error == ERR_OK && (end == 0 || calls < end)) {
 		error = call_and_check(&doors);
@@ -78,6 +89,8 @@ int program_main(void)
 		}
 		if (calls % CALLS_IN_A_TURN == 0)
 			fiber_sleep_us(PAUSE_US);
+		if (calls % CALLS_IN_A_TURN == 1 && *service == ' ')
+			meet(service + 1);
 	}
 	printf("doors: %s after %" PRIu64 " calls, %" PRIu32 " restarts\n", error ? error_sentence(error) : "well", calls, doors.restarts);
 	console_drain();

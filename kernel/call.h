@@ -21,6 +21,11 @@ void call_of_domain(struct domain *d);
 void call_of_kernel(struct core *core, unsigned from, const struct mesh_message *m);
 // The domain waits for the answer to `request` from `core`.
 void call_wait(struct domain *d, unsigned core, unsigned number, uint32_t request);
+// It waits for that core's kernel; who calls an endpoint is DOMAIN_CALLING too, and may have asked that kernel before.
+static inline bool call_waits_for(const struct domain *d, unsigned core)
+{
+	return d->state == DOMAIN_CALLING && !d->callee && d->call_core == core;
+}
 // The answer is there: results into registers, runnable.
 void call_finish(struct domain *d, enum error error, const uint64_t value[5]);
 // Notices to a supervisor's domain on this core. call_notice_core: look at that core.

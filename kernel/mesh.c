@@ -56,7 +56,7 @@ void mesh_forget(struct core *core, unsigned peer)
 {
 	for (unsigned i = 0; i < DOMAIN_MAX; i++) {
 		struct domain *d = core->domains[i];
-		if (d && d->state == DOMAIN_CALLING && d->call_core == peer)
+		if (d && call_waits_for(d, peer))
 			call_finish(d, ERR_CORE_LOST, call_nothing);
 	}
 }
@@ -153,7 +153,7 @@ static void answer_local(struct core *core, unsigned from, uint32_t request, enu
 {
 	for (unsigned i = 0; i < DOMAIN_MAX; i++) {
 		struct domain *d = core->domains[i];
-		if (d && d->state == DOMAIN_CALLING && d->call_request == request && d->call_core == from) {
+		if (d && call_waits_for(d, from) && d->call_request == request) {
 			call_finish(d, error, value);
 			return;
 		}

@@ -485,7 +485,20 @@ uses = ["*"]
 argument = "0"
 watch = { hang_ms = 0, request_ms = 4000 }
 """
+
 DOORS_SAY = re.compile(r"doors: (\d+) restarts, (\d+) calls")
+
+
+@case
+def reboot_beside_endpoints(t):
+    """A caller and its server on one core, a kernel of another dies that the caller had asked for something: that is no end of its call."""
+    beside = DOORS.replace("core = 2", "core = 0").replace('argument = "0"', 'argument = "0 fs"')
+    machine = t.boot(boot=system(t, beside), cores=4)
+    for _ in range(12):
+        t.run(machine, "crash core 2 panic")
+    t.check("doors: " not in machine.text, "the caller met a restart or has ended")
+    t.equal(cores(t, machine)[0], ("online", 1), "core 0")
+    t.equal(t.services(machine)["caller"]["epoch"], 1, "epoch of the caller")
 
 
 @case
