@@ -740,10 +740,15 @@ bool channel_go_on_all(struct domain *d)
 {
 	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
 		struct channel_end *e = &d->ends[i];
-		if (e->state != CHANNEL_OPEN)
+		bool closed = e->role == CHANNEL_ROLE_SERVER && e->state == CHANNEL_CLOSED && !e->released; // it has not let go (INV-9)
+		if (e->state != CHANNEL_OPEN && !closed)
 			continue;
 		if (end_map(d, i) != ERR_OK)
 			return false;
+		if (closed) {
+			event_raise(d, &d->event_closed, i);
+			continue;
+		}
 		channel_ring_mark(d, i); // both look once more: a ring through the kernels may be lost
 		domain_ring(d, e->identity);
 	}

@@ -499,6 +499,7 @@ def reboot_beside_endpoints(t):
     t.check("doors: " not in machine.text, "the caller met a restart or has ended")
     t.equal(cores(t, machine)[0], ("online", 1), "core 0")
     t.equal(t.services(machine)["caller"]["epoch"], 1, "epoch of the caller")
+    t.check("store to unmapped" not in machine.text, "fs went on without the memory of a client that had closed its channel")
 
 
 @case
