@@ -86,6 +86,7 @@ struct core {
 	struct deadline budget;     // and of its budget
 	struct domain *payer;       // whose budget time is taken from, 0: nobody's. Who serves a call does not pay: its caller does
 	uint64_t paid_since;
+	bool handed; // by a call or its answer: the next one goes on with the slice of the last
 	bool pays; // others want the core: its time counts
 	struct deadline mesh_retry; // notices that did not fit into a ring
 	struct deadline reboot;     // of other cores' kernels

@@ -65,6 +65,7 @@ static void enqueue_first(struct domain *d)
 {
 	d->state = DOMAIN_READY;
 	run_queue_push_front(&d->core->run, d->index, d->priority);
+	d->core->handed = true;
 }
 
 static void timer_cancel(struct domain *d)
@@ -381,6 +382,8 @@ static struct domain *pick(struct core *core)
 	struct domain *now = core->current;
 	bool runs = now && now->state == DOMAIN_RUNNING;
 	unsigned best = run_queue_peek_priority(&core->run);
+	bool handed = core->handed;
+	core->handed = false;
 	if (runs && now->priority <= best)
 		return now;
 	if (best == RUN_PRIORITIES)
@@ -389,7 +392,8 @@ static struct domain *pick(struct core *core)
 		now->state = DOMAIN_READY;
 		run_queue_push_front(&core->run, now->index, now->priority);
 	}
-	deadline_cancel(&core->deadlines, &core->slice);
+	if (!handed) // who calls and who answers share one slice, or they would keep their equals from the core for ever
+		deadline_cancel(&core->deadlines, &core->slice);
 	return core->domains[run_queue_pop(&core->run)];
 }
 
