@@ -136,7 +136,7 @@ static void silence_look(struct core *core, unsigned suspect)
 {
 	const uint64_t answer[6] = {1};
 	struct mesh_peer *p = &core->peers[suspect];
-	bool online = mesh_core_online(core, suspect);
+	bool online = p->info->state == CORE_ONLINE;
 	p->asked = p->asked || mesh_notice(core, suspect, NOTICE_PING, answer);
 	if (online && !p->heard && --p->looks > 0)
 		return;
@@ -248,7 +248,7 @@ enum error call_core_reboot(struct invocation *c)
 	bool late = p->info->state == CORE_ONLINE && sbi_hart_status(c->core->plan->cores[c->arg[0]].hart).value == SBI_HART_STOPPED;
 	if (p->fenced && !late) // else it has stopped after all
 		return ERR_CORE_LOST;
-	if (late || !mesh_core_online(c->core, (unsigned)c->arg[0])) {
+	if (late || p->info->state != CORE_ONLINE) { // one that is back and has not met us yet is asked too
 		reboot_begin(c->core, (unsigned)c->arg[0]);
 		return ERR_OK;
 	}
