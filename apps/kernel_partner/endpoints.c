@@ -2,11 +2,6 @@
 #include "apps/kernel_partner/partner.h"
 #include "runtime/endpoint_trap.h"
 
-static struct endpoint_result trap(enum call number, uint64_t first, struct endpoint_words *words)
-{
-	return endpoint_trap(number, first, words);
-}
-
 static uint64_t transformed(uint64_t word, unsigned place)
 {
 	return word * 3 + place;
@@ -51,9 +46,9 @@ static uint64_t server_calls_in_circle(struct endpoint_words *w)
 {
 	uint64_t own = kcall(CALL_endpoint_mint, 1).value[0];
 	struct endpoint_words words = {{0}};
-	enum error to_self = trap(CALL_endpoint_call, own, &words).error;
+	enum error to_self = endpoint_trap(CALL_endpoint_call, own, &words).error;
 	kcall(CALL_endpoint_close, own);
-	enum error back = w->word[5] ? trap(CALL_endpoint_call, w->word[5], &words).error : ERR_OK;
+	enum error back = w->word[5] ? endpoint_trap(CALL_endpoint_call, w->word[5], &words).error : ERR_OK;
 	kcall(CALL_endpoint_close, w->word[5]);
 	return (uint64_t)to_self << 32 | back;
 }
@@ -89,18 +84,6 @@ static uint64_t server_perform(struct endpoint_words *w, uint64_t badge)
 	return op == PARTNER_DOOR_KEEP || op == PARTNER_DOOR_GIVE ? ENDPOINT_NOBODY : 0;
 }
 
-static void answer_pings(void)
-{
-	bare_claim(&partner_self);
-	for (;;) {
-		struct kernel_result e = kcall(CALL_event_next);
-		if (e.value[0] == EVENT_NONE)
-			return;
-		if (e.value[0] == EVENT_PING)
-			kcall(CALL_pong, e.value[1]);
-	}
-}
-
 void partner_door(uint64_t argument)
 {
 	struct endpoint_words words = {{0}};
@@ -110,14 +93,16 @@ void partner_door(uint64_t argument)
 	if (argument)
 		spin_us(argument);
 	for (;;) {
-		struct endpoint_result r = trap(CALL_endpoint_receive, whom, &words);
+		struct endpoint_result r = endpoint_trap(CALL_endpoint_receive, whom, &words);
 		whom = ENDPOINT_NOBODY;
-		if (r.error == ERR_AGAIN)
-			answer_pings();
-		else if (r.error)
+		if (r.error == ERR_AGAIN) {
+			bare_claim(&partner_self);
+			partner_events_answer();
+		} else if (r.error) {
 			partner_exit(PARTNER_FAILED(90, r.error));
-		else
+		} else {
 			whom = server_perform(&words, r.tag);
+		}
 	}
 }
 
@@ -134,7 +119,7 @@ static uint64_t door_open(char service)
 static struct endpoint_result call(uint64_t door, uint64_t op, uint64_t word, struct endpoint_words *w)
 {
 	*w = (struct endpoint_words){{op, word, word + 2, word + 3, word + 4, word + 5, word + 6, word + 7}};
-	return trap(CALL_endpoint_call, door, w);
+	return endpoint_trap(CALL_endpoint_call, door, w);
 }
 
 static void demand(bool truth, unsigned step, uint64_t found)

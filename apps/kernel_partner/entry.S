@@ -35,19 +35,24 @@ partner_vector:
 	addi sp, sp, 16
 	sret
 
+// What belongs to the caller of a function, at the bottom of the frame.
+	.macro callers op
+	\op ra, 0(sp)
+	\op gp, 8(sp)
+	\op tp, 16(sp)
+	\op s0, 24(sp)
+	\op s1, 32(sp)
+	.irp n, 2,3,4,5,6,7,8,9,10,11
+	\op s\n, (24 + 8 * \n)(sp)
+	.endr
+	.endm
+
 // void partner_registers(seed, ticks, uint64_t found[32]): all registers but sp, t5 and t6 hold seed + number for that
 // long, then they are stored to found. sscratch holds the seed too.
 	.globl partner_registers
 partner_registers:
 	addi sp, sp, -144
-	sd ra, 0(sp)
-	sd gp, 8(sp)
-	sd tp, 16(sp)
-	sd s0, 24(sp)
-	sd s1, 32(sp)
-	.irp n, 2,3,4,5,6,7,8,9,10,11
-	sd s\n, (24 + 8 * \n)(sp)
-	.endr
+	callers sd
 	sd a2, 128(sp)
 	csrw sscratch, a0
 	rdtime t6
@@ -66,14 +71,7 @@ partner_registers:
 	.endr
 	csrr t6, sscratch
 	sd t6, 0(t5)
-	ld ra, 0(sp)
-	ld gp, 8(sp)
-	ld tp, 16(sp)
-	ld s0, 24(sp)
-	ld s1, 32(sp)
-	.irp n, 2,3,4,5,6,7,8,9,10,11
-	ld s\n, (24 + 8 * \n)(sp)
-	.endr
+	callers ld
 	addi sp, sp, 144
 	ret
 
@@ -109,14 +107,7 @@ partner_floats_read:
 	.globl partner_call_registers
 partner_call_registers:
 	addi sp, sp, -128
-	sd ra, 0(sp)
-	sd gp, 8(sp)
-	sd tp, 16(sp)
-	sd s0, 24(sp)
-	sd s1, 32(sp)
-	.irp n, 2,3,4,5,6,7,8,9,10,11
-	sd s\n, (24 + 8 * \n)(sp)
-	.endr
+	callers sd
 	sd a3, 120(sp)
 	mv x1, a0
 	mv a0, a2
@@ -134,13 +125,6 @@ partner_call_registers:
 	.endr
 	ld t1, -8(sp)
 	sd t1, 40(t0)
-	ld ra, 0(sp)
-	ld gp, 8(sp)
-	ld tp, 16(sp)
-	ld s0, 24(sp)
-	ld s1, 32(sp)
-	.irp n, 2,3,4,5,6,7,8,9,10,11
-	ld s\n, (24 + 8 * \n)(sp)
-	.endr
+	callers ld
 	addi sp, sp, 128
 	ret

@@ -1,7 +1,7 @@
 // Partners that are watched: one that answers, one that works long but answers, one that never does.
 #include "apps/kernel_partner/partner.h"
 
-static void events_answer(void)
+void partner_events_answer(void)
 {
 	for (;;) {
 		struct kernel_result e = kcall(CALL_event_next);
@@ -18,7 +18,7 @@ void partner_pongs(uint64_t argument)
 	kcall(CALL_ready);
 	for (;;) {
 		bare_claim(&partner_self);
-		events_answer();
+		partner_events_answer();
 		bare_sleep(&partner_self, 0);
 	}
 }
@@ -32,7 +32,7 @@ void partner_busy(uint64_t argument)
 		uint64_t end = time_read() + partner_self.timebase / 1000;
 		while (time_read() < end)
 			;
-		events_answer();
+		partner_events_answer();
 	}
 }
 

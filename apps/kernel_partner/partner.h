@@ -35,6 +35,7 @@ void partner_controls(uint64_t argument);
 void partner_loud(uint64_t argument);
 void partner_late(uint64_t argument);
 // live.c: those that are watched
+void partner_events_answer(void); // pongs to pings; other events are dropped
 void partner_pongs(uint64_t argument);
 void partner_busy(uint64_t argument);
 void partner_mute(uint64_t argument);
