@@ -86,6 +86,7 @@ struct core {
 	struct deadline budget;     // and of its budget
 	struct domain *payer;       // whose budget time is taken from, 0: nobody's. Who serves a call does not pay: its caller does
 	uint64_t paid_since;
+	uint8_t slice_priority; // of those who take turns: their slice goes on while a better one has the core
 	bool handed; // by a call or its answer: the next one goes on with the slice of the last
 	bool pays; // others want the core: its time counts
 	struct deadline mesh_retry; // notices that did not fit into a ring

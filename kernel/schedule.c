@@ -310,6 +310,19 @@ static void timer_fired(struct domain *d)
 	schedule_wake(d);
 }
 
+// Who has the slice runs, or stands first of its priority: a better one has the core, or it was handed over in this very entry.
+static void slice_over(struct core *core)
+{
+	struct domain *d = core->current;
+	int first = core->run.first[core->slice_priority];
+	if (d && d->state == DOMAIN_RUNNING && d->priority == core->slice_priority) {
+		schedule_yield(d);
+	} else if (first >= 0) {
+		run_queue_remove(&core->run, first);
+		enqueue(core->domains[first]);
+	}
+}
+
 static void deadline_handle(struct core *core, struct deadline *due)
 {
 	struct domain *d = due->index < DOMAIN_MAX ? core->domains[due->index] : 0;
@@ -317,8 +330,8 @@ static void deadline_handle(struct core *core, struct deadline *due)
 		reboot_look(core);
 	else if (due->kind == DEADLINE_GUARD)
 		reboot_guard(core);
-	else if (due->kind == DEADLINE_SLICE && core->current && core->current->state == DOMAIN_RUNNING)
-		schedule_yield(core->current);
+	else if (due->kind == DEADLINE_SLICE)
+		slice_over(core);
 	else if (due->kind == DEADLINE_BUDGET)
 		payer_charge(core);
 	else if (due->kind == DEADLINE_REFILL && d)
@@ -392,7 +405,9 @@ static struct domain *pick(struct core *core)
 		now->state = DOMAIN_READY;
 		run_queue_push_front(&core->run, now->index, now->priority);
 	}
-	if (!handed) // who calls and who answers share one slice, or they would keep their equals from the core for ever
+	// Who calls and who answers share one slice, and a better one that comes and goes does not begin it anew: they would keep
+	// their equals from the core for ever.
+	if (!handed && !runs && now && now->priority == core->slice_priority)
 		deadline_cancel(&core->deadlines, &core->slice);
 	return core->domains[run_queue_pop(&core->run)];
 }
@@ -400,10 +415,12 @@ static struct domain *pick(struct core *core)
 static void slice_set(struct core *core, const struct domain *d)
 {
 	bool shared = run_queue_peek_priority(&core->run) == d->priority;
-	if (shared && !core->slice.armed)
+	if (shared && !core->slice.armed) {
+		core->slice_priority = d->priority;
 		deadline_arm(&core->deadlines, &core->slice, time_read() + SLICE_US * core->plan->timebase / 1000000);
-	else if (!shared && core->slice.armed)
+	} else if (!shared && core->slice_priority == d->priority) {
 		deadline_cancel(&core->deadlines, &core->slice);
+	}
 }
 
 static void wait_for_work(struct core *core)
