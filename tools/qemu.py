@@ -98,6 +98,36 @@ def tied(command):
     return ["setpriv", "--pdeathsig", "KILL"] + command
 
 
+class Echo:
+    """Finds a typed line where it comes back, for Machine.expect. Others may print whole lines into it, which may begin like
+    the rest of it, so all ways to read the text are followed at once: bit i of a set says that i characters have come back."""
+
+    def __init__(self, line):
+        self.pattern = line
+        self.places = {c: sum(1 << i for i, other in enumerate(line) if other == c) for c in line}
+        self.whole = 1 << len(line)
+        self.here = 0     # the last one just now
+        self.earlier = 0  # the last one before a line that somebody else has not ended yet
+        self.at = 0
+
+    def search(self, text, start):
+        """Goes on where it stopped: the text only grows."""
+        self.at = max(self.at, start)
+        while self.at < len(text):
+            character = text[self.at]
+            self.at += 1
+            self.earlier |= self.here
+            self.here = ((self.here | 1) & self.places.get(character, 0)) << 1
+            if self.here & self.whole:
+                return self
+            if character == "\n":
+                self.here, self.earlier = self.here | self.earlier, 0
+        return None
+
+    def end(self):
+        return self.at
+
+
 class Machine:
     """A running QEMU whose console we read and write. Use as a context manager; leaving kills it."""
 
@@ -212,7 +242,7 @@ class Machine:
 
     def _echoed(self, text):
         try:
-            self.expect(re.escape(text), ECHO_SECONDS, or_end=True)
+            self.expect(Echo(text), ECHO_SECONDS, or_end=True)
             return True
         except MachineError:
             return False

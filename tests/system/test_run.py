@@ -10,8 +10,8 @@ from pathlib import Path
 from framework import ROOT, case
 
 
-def run_py(t, *words):
-    done = subprocess.run([sys.executable, "tools/run.py", *words], cwd=ROOT, stdin=subprocess.DEVNULL,
+def run_py(t, *words, **environment):
+    done = subprocess.run([sys.executable, "tools/run.py", *words], cwd=ROOT, stdin=subprocess.DEVNULL, env=os.environ | environment,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode, done.stdout
 
@@ -30,6 +30,34 @@ def run_status(t, command):
     code, output = run_py(t, "--disk", "none", "--cores", "2", "--command", command)
     t.equal(code, expected, f"exit status of CMD='{command}' ({output[-300:]!r})")
     t.check("\x1b" not in output, "colours without a terminal")
+
+
+# Stands for QEMU: a shell that echoes what is typed, and others who print lines in the middle of that. The one that begins
+# like the rest of what is typed is not it.
+NOISY_SHELL = """#!{python}
+import os
+news = {{2: "lost is core 2\\nfs is back as epoch 2\\n", 3: "core 2 panics: it was asked to\\n", 16: "blk is back\\n"}}
+typed = b""
+def say(text):
+    os.write(1, text.encode())
+say("planaria> ")
+while not typed.endswith(b"\\n"):
+    typed += os.read(0, 1)
+    say(typed[-1:].decode() + news.pop(len(typed), ""))
+open({record!r}, "wb").write(typed)
+say("exit status 3\\n")
+"""
+
+
+@case
+def run_while_others_print(t):
+    """A line that the supervisor's news interrupt came through whole: it is not waited for, and not typed again."""
+    shell, record = t.folder / "shell", t.folder / "typed"
+    shell.write_text(NOISY_SHELL.format(python=sys.executable, record=str(record)))
+    shell.chmod(0o755)
+    code, output = run_py(t, "--disk", "none", "--command", "false", QEMU=str(shell))
+    t.equal(record.read_bytes(), b"color off; false; poweroff $?\n", "what was typed")
+    t.equal(code, 3, f"exit status ({output[-300:]!r})")
 
 
 @case
