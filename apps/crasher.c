@@ -119,7 +119,7 @@ static int die_translate(const char *rest)
 }
 
 // Every kernel call with nonsense: each must be refused or harmless. But for those that do what they are asked: to end, to
-// print, and to close the channel that it prints by.
+// print, to close the channel that it prints by, and to wait for callers.
 static int die_call(const char *rest)
 {
 	(void)rest;
@@ -134,7 +134,7 @@ static int die_call(const char *rest)
 		}
 		unsigned call = (unsigned)(x >> 20) % (CALL_COUNT + 20);
 		if (call == CALL_exit || call == CALL_log || call == CALL_ready || call == CALL_channel_close ||
-		    call == CALL_endpoint_receive) // this one waits for callers, of whom there are none
+		    call == CALL_endpoint_receive)
 			continue;
 		(void)kernel_call((enum call)call, a[0], a[1], a[2], a[3], a[4], a[5]);
 	}

@@ -10,20 +10,13 @@ static bool server_run(struct child *c, unsigned core, uint16_t flags, unsigned 
 {
 	struct partner_argument how = plain_server;
 	how.flags = flags;
-	return child_run_as(c, core, "server", test_argument(&how), 1, domain_flags) && child_wait_ready(c) &&
-	       child_publish(c, 'a', SERVICE_UP);
+	return child_serve_as(c, core, "server", test_argument(&how), 1, domain_flags, 'a');
 }
 
 static bool client_run(struct child *c, unsigned core, uint16_t flags, uint16_t rounds, unsigned domain_flags)
 {
 	struct partner_argument how = {.service = 'a', .flags = flags, .rounds = rounds};
 	return child_run_as(c, core, "client", test_argument(&how), 1, domain_flags);
-}
-
-// Withdraws the name, as the supervisor does before a service goes.
-static bool server_end(struct child *c)
-{
-	return child_publish(c, 'a', SERVICE_NONE) && child_destroy(c);
 }
 
 static struct kernel_result own_open(uint64_t bytes)
@@ -66,16 +59,12 @@ static void pair_works(unsigned server_core, unsigned client_core, unsigned serv
 	CHECK(client_run(&client, client_core, PARTNER_CLOSES, 30, client_flags));
 	CHECK(child_exits(&client, 0));
 	CHECK(child_destroy(&client));
-	CHECK(server_end(&server));
+	CHECK(child_withdraw(&server, 'a'));
 }
 
 static void pairs_everywhere(void)
 {
-	const unsigned flags[] = {0, DOMAIN_FLAG_NO_FILE};
-	for (unsigned server = 0; server < test_cores; server += test_cores > 4 ? 3 : 1)
-		for (unsigned client = 0; client < test_cores; client += test_cores > 4 ? 3 : 1)
-			for (unsigned f = 0; f < 4 && !test_failed(); f++)
-				pair_works(server, client, flags[f & 1], flags[f >> 1]);
+	test_pairs(pair_works);
 }
 
 // Both ends have company on their cores, so they are BLOCKED when they wait: rings must wake them, from an idle kernel
@@ -93,7 +82,7 @@ static void company_works(const char *neighbour, unsigned flags)
 		CHECK(child_destroy(&client));
 		CHECK(child_destroy(&near));
 		CHECK(child_destroy(&far));
-		CHECK(server_end(&server));
+		CHECK(child_withdraw(&server, 'a'));
 	}
 }
 
@@ -138,7 +127,7 @@ static void info_of_both_ends(void)
 		FAILS(ERR_STATE, CALL_channel_refuse, opened.value[0]);
 		WORKS(CALL_channel_close, opened.value[0]);
 		FAILS(ERR_NOT_FOUND, CALL_channel_info, opened.value[0]);
-		CHECK(server_end(&server));
+		CHECK(child_withdraw(&server, 'a'));
 	}
 }
 
@@ -155,7 +144,7 @@ static void identities_by_priority(void)
 		CHECK(peer > last);
 		last = peer;
 	}
-	CHECK(server_end(&server));
+	CHECK(child_withdraw(&server, 'a'));
 }
 
 static void refusal(void)
@@ -165,7 +154,7 @@ static void refusal(void)
 		CHECK(server_run(&server, core, PARTNER_REFUSES, 0));
 		for (unsigned i = 0; i < 20; i++) // more than may be outstanding to one core
 			EQUAL(own_open(0).error, ERR_REFUSED);
-		CHECK(server_end(&server));
+		CHECK(child_withdraw(&server, 'a'));
 	}
 }
 
@@ -186,7 +175,7 @@ static void slots_run_out(void)
 		test_nap(200);
 	EQUAL(own_state(0), CHANNEL_OPEN);
 	WORKS(CALL_channel_close, 0);
-	CHECK(server_end(&server));
+	CHECK(child_withdraw(&server, 'a'));
 }
 
 static void quota_holds_for_channels(void)
@@ -194,7 +183,7 @@ static void quota_holds_for_channels(void)
 	struct child server;
 	CHECK(server_run(&server, test_cores - 1, 0, 0));
 	EQUAL(own_open(6 << 20).error, ERR_QUOTA);
-	CHECK(server_end(&server));
+	CHECK(child_withdraw(&server, 'a'));
 }
 
 // A request that waited for its answer too long: the client gets AGAIN; the late accept does no harm.
@@ -207,7 +196,7 @@ static void nobody_accepts(void)
 		EQUAL(own_open(0).error, ERR_AGAIN);
 		CHECK(time_read() - start >= CALL_DEADLINE_MS * test_self.timebase / 1000);
 		WORKS(CALL_domain_status, server.handle, 0);
-		CHECK(server_end(&server));
+		CHECK(child_withdraw(&server, 'a'));
 	}
 }
 
@@ -222,13 +211,13 @@ static void nobody_accepts_often(void)
 		CHECK(client_run(&clients[i], 0, 0, 1, DOMAIN_FLAG_NO_FILE));
 	for (unsigned i = 0; i < 20; i++)
 		CHECK(child_exits(&clients[i], PARTNER_FAILED(1, ERR_AGAIN)));
-	CHECK(server_end(&server));
+	CHECK(child_withdraw(&server, 'a'));
 	struct child after;
 	CHECK(child_run(&after, core, "exit", 3));
 	CHECK(child_exits(&after, 3));
 	CHECK(server_run(&server, core, 0, 0)); // and a channel too
 	EQUAL(own_open(0).error, ERR_OK);
-	CHECK(server_end(&server));
+	CHECK(child_withdraw(&server, 'a'));
 }
 
 // We serve, and accept a request that has been given up.
@@ -260,7 +249,7 @@ static void names_are_looked_up(void)
 	EQUAL(own_open(0).error, ERR_NOT_FOUND);
 	CHECK(child_publish(&server, 'a', SERVICE_UP));
 	EQUAL(own_open(0).error, ERR_OK);
-	CHECK(server_end(&server));
+	CHECK(child_withdraw(&server, 'a'));
 	EQUAL(own_open(0).error, ERR_NOT_FOUND);
 }
 
@@ -283,7 +272,7 @@ static void pages_of_the_peer(void)
 		if (words && (at < PAGE_SIZE || (at >= g.requests && at < g.records) || (at >= g.out && at < g.in)))
 			*(volatile uint64_t *)(memory + at + 8) = 1;
 	}
-	CHECK(server_end(&server));
+	CHECK(child_withdraw(&server, 'a'));
 }
 
 // Which side may write the page at that offset; the other dies of it.
@@ -307,7 +296,7 @@ static void trespass_of(bool server_tries, uint64_t offset, bool allowed)
 		EQUAL(s.address, GPA_CHANNEL + offset);
 	}
 	CHECK(child_destroy(&client));
-	CHECK(server_end(&server));
+	CHECK(child_withdraw(&server, 'a'));
 }
 
 static void trespass_dies(void)
@@ -351,7 +340,7 @@ static void restart_keeps_the_channel(void)
 			EQUAL(*word, 0x1234567);
 		}
 		WORKS(CALL_channel_close, slot);
-		CHECK(server_end(&server));
+		CHECK(child_withdraw(&server, 'a'));
 	}
 }
 
@@ -367,7 +356,7 @@ static void request_waits_for_successor(void)
 		CHECK(child_begin(&server));
 		CHECK(child_exits(&client, 0));
 		CHECK(child_destroy(&client));
-		CHECK(server_end(&server));
+		CHECK(child_withdraw(&server, 'a'));
 	}
 }
 
@@ -383,7 +372,7 @@ static void registration_waits_for_successor(void)
 		CHECK(child_begin(&server)); // it still ignores: the client gets AGAIN in the end, nothing is lost
 		CHECK(child_exits(&client, PARTNER_FAILED(1, ERR_AGAIN)));
 		CHECK(child_destroy(&client));
-		CHECK(server_end(&server));
+		CHECK(child_withdraw(&server, 'a'));
 	}
 }
 
@@ -399,7 +388,7 @@ static void client_restart_keeps_the_channel(void)
 		CHECK(child_restore(&client));
 		EQUAL(child_status(&client).frames_used, used);
 		CHECK(child_destroy(&client));
-		CHECK(server_end(&server));
+		CHECK(child_withdraw(&server, 'a'));
 	}
 }
 
@@ -416,7 +405,7 @@ static void restart_under_way(void)
 		}
 		CHECK(child_exits(&client, 0));
 		CHECK(child_destroy(&client));
-		CHECK(server_end(&server));
+		CHECK(child_withdraw(&server, 'a'));
 	}
 }
 
@@ -456,7 +445,7 @@ static void complaint_needs_evidence(void)
 			test_nap(200);
 	}
 	CHECK(told);
-	CHECK(server_end(&server));
+	CHECK(child_withdraw(&server, 'a'));
 }
 
 // About ourselves: we take them and live on, which our kernel suffers twice. Our next incarnation says that it is not the first.

@@ -158,6 +158,31 @@ bool child_publish(const struct child *c, char service, enum service_state state
 	return test_check(error == ERR_OK, __LINE__, "domain_publish: error %u", error);
 }
 
+bool child_serve_as(struct child *c, unsigned core, const char *order, uint64_t argument, unsigned priority, unsigned flags, char service)
+{
+	return child_run_as(c, core, order, argument, priority, flags) && child_wait_ready(c) && child_publish(c, service, SERVICE_UP);
+}
+
+bool child_serve(struct child *c, unsigned core, const char *order, uint64_t argument, char service)
+{
+	return child_serve_as(c, core, order, argument, 1, 0, service);
+}
+
+bool child_withdraw(struct child *c, char service)
+{
+	return child_publish(c, service, SERVICE_NONE) && child_destroy(c);
+}
+
+void test_pairs(void (*pair)(unsigned core, unsigned other, unsigned flags, unsigned other_flags))
+{
+	const unsigned flags[] = {0, DOMAIN_FLAG_NO_FILE};
+	unsigned step = test_cores > 4 ? 3 : 1;
+	for (unsigned core = 0; core < test_cores; core += step)
+		for (unsigned other = 0; other < test_cores; other += step)
+			for (unsigned f = 0; f < 4 && !test_failed(); f++)
+				pair(core, other, flags[f & 1], flags[f >> 1]);
+}
+
 // With the names that a failed test left on their cores.
 void child_destroy_all(void)
 {

@@ -6,8 +6,7 @@ enum first { CLIENT_FIRST, SERVER_FIRST, BOTH_AT_ONCE, CLIENT_STOPPED, ENDINGS }
 static bool pair_start(struct child *server, struct child *client, unsigned core, unsigned other, unsigned flags)
 {
 	struct partner_argument serve = {.service = 'b'}, use = {.service = 'b', .flags = PARTNER_STAYS, .rounds = 2};
-	return child_run_as(server, core, "server", test_argument(&serve), 1, flags) && child_wait_ready(server) &&
-	       child_publish(server, 'b', SERVICE_UP) &&
+	return child_serve_as(server, core, "server", test_argument(&serve), 1, flags, 'b') &&
 	       child_run_as(client, other, "client", test_argument(&use), 1, flags) && child_wait_ready(client);
 }
 
@@ -74,13 +73,10 @@ static void server_goes_while_asked(void)
 	for (unsigned core = 0; core < test_cores; core++) {
 		struct partner_argument how = {.service = 'b', .flags = PARTNER_IGNORES};
 		struct child server, client;
-		CHECK(child_run(&server, core, "server", test_argument(&how)));
-		CHECK(child_wait_ready(&server));
-		CHECK(child_publish(&server, 'b', SERVICE_UP));
+		CHECK(child_serve(&server, core, "server", test_argument(&how), 'b'));
 		CHECK(child_run(&client, (core + 1) % test_cores, "client", test_argument(&how)));
 		CHECK(wait_until_it_asks(&client));
-		CHECK(child_publish(&server, 'b', SERVICE_NONE));
-		CHECK(child_destroy(&server));
+		CHECK(child_withdraw(&server, 'b'));
 		CHECK(child_exits(&client, PARTNER_FAILED(1, ERR_PEER_LOST)));
 		CHECK(child_destroy(&client));
 	}
@@ -92,15 +88,12 @@ static void client_goes_while_asking(void)
 	for (unsigned core = 0; core < test_cores; core++) {
 		struct partner_argument how = {.service = 'b', .flags = PARTNER_IGNORES};
 		struct child server, client;
-		CHECK(child_run(&server, core, "server", test_argument(&how)));
-		CHECK(child_wait_ready(&server));
-		CHECK(child_publish(&server, 'b', SERVICE_UP));
+		CHECK(child_serve(&server, core, "server", test_argument(&how), 'b'));
 		CHECK(child_run(&client, (core + 1) % test_cores, "client", test_argument(&how)));
 		test_nap(core % 2 ? 20000 : 300);
 		CHECK(child_destroy(&client));
 		test_nap(1000);
-		CHECK(child_publish(&server, 'b', SERVICE_NONE));
-		CHECK(child_destroy(&server));
+		CHECK(child_withdraw(&server, 'b'));
 	}
 }
 
@@ -110,9 +103,7 @@ static void service_is_given_up(void)
 	for (unsigned core = 0; core < test_cores; core++) {
 		struct partner_argument how = {.service = 'b'};
 		struct child server;
-		CHECK(child_run(&server, core, "server", test_argument(&how)));
-		CHECK(child_wait_ready(&server));
-		CHECK(child_publish(&server, 'b', SERVICE_UP));
+		CHECK(child_serve(&server, core, "server", test_argument(&how), 'b'));
 		uint64_t before = test_free_frames(0);
 		struct kernel_result r = kcall(CALL_channel_open, partner_service('b'), 0, 4ul << 32, 8192, 8192);
 		EQUAL(r.error, ERR_OK);
@@ -128,8 +119,7 @@ static void service_is_given_up(void)
 		*(volatile uint64_t *)(machine_channel((unsigned)r.value[0]) + 8) = 1; // it is still there, for us
 		WORKS(CALL_channel_close, r.value[0]);
 		EQUAL(test_free_frames(0), before);
-		CHECK(child_publish(&server, 'b', SERVICE_NONE));
-		CHECK(child_destroy(&server));
+		CHECK(child_withdraw(&server, 'b'));
 	}
 }
 
@@ -139,9 +129,7 @@ static void server_holds_the_log(void)
 	for (unsigned core = 0; core < test_cores; core++) {
 		struct partner_argument serve = {.service = 'b', .flags = PARTNER_HOLDS}, use = {.service = 'b'};
 		struct child server, client;
-		CHECK(child_run(&server, core, "server", test_argument(&serve)));
-		CHECK(child_wait_ready(&server));
-		CHECK(child_publish(&server, 'b', SERVICE_UP));
+		CHECK(child_serve(&server, core, "server", test_argument(&serve), 'b'));
 		unsigned other = (core + 1) % test_cores;
 		uint64_t before = test_free_frames(other);
 		CHECK(child_run(&client, other, "client", test_argument(&use)));
@@ -153,8 +141,7 @@ static void server_holds_the_log(void)
 		CHECK(child_begin(&server)); // the next incarnation is told, and holds again
 		test_nap(5000);
 		CHECK(test_free_frames(other) < before);
-		CHECK(child_publish(&server, 'b', SERVICE_NONE));
-		CHECK(child_destroy(&server));
+		CHECK(child_withdraw(&server, 'b'));
 	}
 }
 
@@ -170,8 +157,7 @@ static void client_goes_while_server_is_down(void)
 		CHECK(child_begin(&server)); // it is told, and releases
 		CHECK(child_publish(&server, 'b', SERVICE_UP));
 		test_nap(2000);
-		CHECK(child_publish(&server, 'b', SERVICE_NONE));
-		CHECK(child_destroy(&server));
+		CHECK(child_withdraw(&server, 'b'));
 	}
 }
 

@@ -4,13 +4,7 @@
 
 static bool server_start(struct child *server, unsigned core, unsigned priority, unsigned flags)
 {
-	return child_run_as(server, core, "door", 0, priority, flags) && child_wait_ready(server) &&
-	       child_publish(server, 'd', SERVICE_UP);
-}
-
-static bool server_end(struct child *server)
-{
-	return child_publish(server, 'd', SERVICE_NONE) && child_destroy(server);
+	return child_serve_as(server, core, "door", 0, priority, flags, 'd');
 }
 
 // One caller with that order, beside a server that lives through it.
@@ -23,7 +17,7 @@ static void one_caller(enum partner_calls order)
 			CHECK(child_run(&caller, core, "caller", order));
 			CHECK(child_exits(&caller, 0));
 			CHECK(child_destroy(&caller));
-			CHECK(server_end(&server));
+			CHECK(child_withdraw(&server, 'd'));
 		}
 }
 
@@ -69,7 +63,7 @@ static void fast_path_is_taken(void)
 	uint64_t taken = counters[INFO_CALLS] - fast;
 	test_check(taken >= 2500, __LINE__, "%lu of 3000 calls took the fast path", (unsigned long)taken);
 	CHECK(child_destroy(&caller));
-	CHECK(server_end(&server));
+	CHECK(child_withdraw(&server, 'd'));
 }
 
 static bool restart(const struct child *c)
@@ -91,7 +85,7 @@ static void server_dies_in_a_call(void)
 		CHECK(restart(&server));
 		CHECK(child_exits(&caller, 0));
 		CHECK(child_destroy(&caller));
-		CHECK(server_end(&server));
+		CHECK(child_withdraw(&server, 'd'));
 	}
 }
 
@@ -114,7 +108,7 @@ static void storm(void)
 		for (unsigned i = 0; i < 5; i++)
 			CHECK(child_destroy(&callers[i]));
 		CHECK(child_destroy(&spinner));
-		CHECK(server_end(&server));
+		CHECK(child_withdraw(&server, 'd'));
 	}
 }
 
@@ -129,7 +123,7 @@ static void priority_is_donated(void)
 		CHECK(child_exits(&caller, 0));
 		CHECK(child_destroy(&caller));
 		CHECK(child_destroy(&spinner));
-		CHECK(server_end(&server));
+		CHECK(child_withdraw(&server, 'd'));
 	}
 }
 
@@ -150,7 +144,7 @@ static void answers_may_come_later(void)
 		CHECK(child_exits(&first, 0));
 		CHECK(child_destroy(&first));
 		CHECK(child_destroy(&second));
-		CHECK(server_end(&server));
+		CHECK(child_withdraw(&server, 'd'));
 	}
 }
 
@@ -166,7 +160,7 @@ static void who_is_lost(void)
 			CHECK(child_destroy(&callers[2]));
 			WORKS(CALL_domain_stop, server.handle, FAULT_KILLED);
 			if (destroy)
-				CHECK(server_end(&server));
+				CHECK(child_withdraw(&server, 'd'));
 			else
 				WORKS(CALL_domain_unregister, server.handle, 1);
 			CHECK(child_exits(&callers[0], 0));
@@ -174,7 +168,7 @@ static void who_is_lost(void)
 			CHECK(child_destroy(&callers[0]));
 			CHECK(child_destroy(&callers[1]));
 			if (!destroy)
-				CHECK(server_end(&server));
+				CHECK(child_withdraw(&server, 'd'));
 		}
 }
 
@@ -190,7 +184,7 @@ static void watched_at_endpoints(void)
 		CHECK(child_run(&caller, core, "caller", PARTNER_CALLS_ECHO));
 		CHECK(child_exits(&caller, 0));
 		CHECK(child_destroy(&caller));
-		CHECK(server_end(&server));
+		CHECK(child_withdraw(&server, 'd'));
 	}
 }
 

@@ -87,13 +87,10 @@ static void late_ring_is_no_fault(void)
 	for (unsigned core = 0; core < test_cores; core++) {
 		struct partner_argument how = {.service = 'b'};
 		struct child server, client;
-		CHECK(child_run(&server, core, "server", test_argument(&how)));
-		CHECK(child_wait_ready(&server));
-		CHECK(child_publish(&server, 'b', SERVICE_UP));
+		CHECK(child_serve(&server, core, "server", test_argument(&how), 'b'));
 		CHECK(child_run(&client, (core + 1) % test_cores, "late", test_argument(&how)));
 		CHECK(child_wait_ready(&client));
-		CHECK(child_publish(&server, 'b', SERVICE_NONE));
-		CHECK(child_destroy(&server));
+		CHECK(child_withdraw(&server, 'b'));
 		CHECK(child_exits(&client, 0));
 		CHECK(child_destroy(&client));
 	}

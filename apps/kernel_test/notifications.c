@@ -3,18 +3,13 @@
 
 static bool sound_run(struct child *c, unsigned core, unsigned domain_flags)
 {
-	return child_run_as(c, core, "sound", 0, 1, domain_flags) && child_wait_ready(c) && child_publish(c, 'n', SERVICE_UP);
+	return child_serve_as(c, core, "sound", 0, 1, domain_flags, 'n');
 }
 
 static bool notify_run(struct child *c, unsigned core, uint16_t flags, uint16_t rounds, unsigned domain_flags)
 {
 	struct partner_argument how = {.service = 'n', .flags = flags, .rounds = rounds};
 	return child_run_as(c, core, "notify", test_argument(&how), 1, domain_flags);
-}
-
-static bool sound_end(struct child *c)
-{
-	return child_publish(c, 'n', SERVICE_NONE) && child_destroy(c);
 }
 
 static struct kernel_result open_own(void)
@@ -40,16 +35,12 @@ static void pair_rings(unsigned sound_core, unsigned notify_core, unsigned sound
 	CHECK(notify_run(&notify, notify_core, PARTNER_TRUSTS | PARTNER_CLOSES, 30, notify_flags));
 	CHECK(child_exits(&notify, 0));
 	CHECK(child_destroy(&notify));
-	CHECK(sound_end(&sound));
+	CHECK(child_withdraw(&sound, 'n'));
 }
 
 static void pairs_ring_everywhere(void)
 {
-	const unsigned flags[] = {0, DOMAIN_FLAG_NO_FILE};
-	for (unsigned sound = 0; sound < test_cores; sound += test_cores > 4 ? 3 : 1)
-		for (unsigned notify = 0; notify < test_cores; notify += test_cores > 4 ? 3 : 1)
-			for (unsigned f = 0; f < 4 && !test_failed(); f++)
-				pair_rings(sound, notify, flags[f & 1], flags[f >> 1]);
+	test_pairs(pair_rings);
 }
 
 // What both ends have, and that there is no memory: no frame is taken, and nobody can be complained about.
@@ -75,7 +66,7 @@ static void info_without_memory(void)
 		for (unsigned i = 0; i < 8; i++)
 			WORKS(CALL_channel_close, more[i]);
 		WORKS(CALL_channel_close, opened.value[0]);
-		CHECK(sound_end(&sound));
+		CHECK(child_withdraw(&sound, 'n'));
 	}
 }
 
@@ -86,7 +77,7 @@ static void half_a_notification_is_refused(void)
 	FAILS(ERR_INVALID, CALL_channel_open, partner_service('n'), 0, 0, 1, 0);
 	FAILS(ERR_INVALID, CALL_channel_open, partner_service('n'), 0, 0, 0, PAGE_SIZE);
 	FAILS(ERR_INVALID, CALL_channel_open, partner_service('n'), 0, 1ul << 32, 0, 0);
-	CHECK(sound_end(&sound));
+	CHECK(child_withdraw(&sound, 'n'));
 }
 
 static void window_is_empty(void)
@@ -100,7 +91,7 @@ static void window_is_empty(void)
 	EQUAL(s.state >> 8 & 0xff, FAULT_EXCEPTION);
 	EQUAL(s.address, GPA_CHANNEL);
 	CHECK(child_destroy(&notify));
-	CHECK(sound_end(&sound));
+	CHECK(child_withdraw(&sound, 'n'));
 }
 
 static void server_dies_under_way(void)
@@ -116,7 +107,7 @@ static void server_dies_under_way(void)
 		}
 		CHECK(child_exits(&notify, 0));
 		CHECK(child_destroy(&notify));
-		CHECK(sound_end(&sound));
+		CHECK(child_withdraw(&sound, 'n'));
 	}
 }
 
@@ -139,7 +130,7 @@ static void server_dies_and_is_given_up(void)
 		CHECK(own_becomes_state(slot, CHANNEL_LOST));
 		bare_ring(slot); // goes nowhere
 		WORKS(CALL_channel_close, slot);
-		CHECK(sound_end(&sound));
+		CHECK(child_withdraw(&sound, 'n'));
 	}
 }
 
@@ -159,7 +150,7 @@ static void client_dies(void)
 		CHECK(notify_run(&last, other, PARTNER_TRUSTS, 20, 0)); // and the server lives
 		CHECK(child_exits(&last, 0));
 		CHECK(child_destroy(&last));
-		CHECK(sound_end(&sound));
+		CHECK(child_withdraw(&sound, 'n'));
 	}
 }
 
@@ -170,7 +161,7 @@ static void notifications_do_not_leak(void)
 	CHECK(notify_run(&notify, 0, PARTNER_TRUSTS | PARTNER_MANY, 200, 0));
 	CHECK(child_exits(&notify, 0));
 	CHECK(child_destroy(&notify));
-	CHECK(sound_end(&sound));
+	CHECK(child_withdraw(&sound, 'n'));
 }
 
 const struct kernel_test notification_tests[] = {

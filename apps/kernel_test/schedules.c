@@ -37,15 +37,13 @@ static void calls_take_turns(void)
 {
 	for (unsigned core = 0; core < test_cores; core++) {
 		struct child server, caller, spinner;
-		CHECK(child_run(&server, core, "door", 0) && child_wait_ready(&server));
-		CHECK(child_publish(&server, 'd', SERVICE_UP));
+		CHECK(child_serve(&server, core, "door", 0, 'd'));
 		CHECK(child_run(&caller, core, "caller", PARTNER_CALLS_LONG));
 		CHECK(child_run(&spinner, core, "spin", 0));
 		CHECK(both_take_turns(&server, &spinner));
-		CHECK(child_publish(&server, 'd', SERVICE_NONE));
+		CHECK(child_withdraw(&server, 'd'));
 		CHECK(child_destroy(&caller));
 		CHECK(child_destroy(&spinner));
-		CHECK(child_destroy(&server));
 	}
 }
 
@@ -168,18 +166,16 @@ static void budget_is_donated(void)
 {
 	for (unsigned core = 0; core < test_cores; core++) {
 		struct child server, caller, low;
-		CHECK(child_run_as(&server, core, "door", 0, 0, 0) && child_wait_ready(&server));
-		CHECK(child_publish(&server, 'd', SERVICE_UP));
+		CHECK(child_serve_as(&server, core, "door", 0, 0, 0, 'd'));
 		CHECK(child_run_as(&caller, core, "caller", PARTNER_CALLS_LONG, 1, 0));
 		WORKS(CALL_domain_budget, caller.handle, BUDGET_US, PERIOD_US);
 		CHECK(child_run_as(&low, core, "spin", 0, 3, 0));
 		await_work(&server, &low);
 		uint64_t had = run_ticks(&server), left = run_ticks(&low);
 		test_check(had > 0 && left > had / 8, __LINE__, "the server had %lu ticks, the other %lu", (unsigned long)had, (unsigned long)left);
-		CHECK(child_publish(&server, 'd', SERVICE_NONE));
+		CHECK(child_withdraw(&server, 'd'));
 		CHECK(child_destroy(&caller));
 		CHECK(child_destroy(&low));
-		CHECK(child_destroy(&server));
 	}
 }
 

@@ -65,9 +65,15 @@ bool child_wait_ready(const struct child *c);
 bool child_destroy(struct child *c);
 // stop, unregister, restore; then child_begin.
 bool child_restore(const struct child *c);
+// Runs a server and publishes it when it is ready; the end takes the name away first, as the supervisor does.
+bool child_serve(struct child *c, unsigned core, const char *order, uint64_t argument, char service);
+bool child_serve_as(struct child *c, unsigned core, const char *order, uint64_t argument, unsigned priority, unsigned flags, char service);
+bool child_withdraw(struct child *c, char service);
 bool child_publish(const struct child *c, char service, enum service_state state);
 void child_destroy_all(void);
 
+// Runs `pair` on pairs of cores (all of them on up to 4 cores), each with and without a guest file (DOMAIN_FLAG_NO_FILE).
+void test_pairs(void (*pair)(unsigned core, unsigned other, unsigned flags, unsigned other_flags));
 uint64_t test_argument(const struct partner_argument *argument);
 void test_nap(uint64_t us);
 uint64_t test_free_frames(unsigned core);

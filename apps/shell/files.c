@@ -164,6 +164,18 @@ static int command_ls(int argc, char **argv)
 	return status;
 }
 
+// Does it with each path, and fails if one of them did.
+static int each_path(int argc, char **argv, int (*run)(const char *path))
+{
+	int status = STATUS_OK;
+	if (argc < 2)
+		return STATUS_USAGE;
+	for (int i = 1; i < argc; i++)
+		if (run(argv[i]) != STATUS_OK)
+			status = STATUS_FAILED;
+	return status;
+}
+
 // --- contents
 
 static int cat_file(const char *path)
@@ -184,13 +196,7 @@ static int cat_file(const char *path)
 
 static int command_cat(int argc, char **argv)
 {
-	int status = STATUS_OK;
-	if (argc < 2)
-		return STATUS_USAGE;
-	for (int i = 1; i < argc; i++)
-		if (cat_file(argv[i]) != STATUS_OK)
-			status = STATUS_FAILED;
-	return status;
+	return each_path(argc, argv, cat_file);
 }
 
 // Writes the words, a space between and a line feed behind, as one piece.
@@ -302,13 +308,7 @@ static int stat_path(const char *path)
 
 static int command_stat(int argc, char **argv)
 {
-	int status = STATUS_OK;
-	if (argc < 2)
-		return STATUS_USAGE;
-	for (int i = 1; i < argc; i++)
-		if (stat_path(argv[i]) != STATUS_OK)
-			status = STATUS_FAILED;
-	return status;
+	return each_path(argc, argv, stat_path);
 }
 
 static int command_truncate(int argc, char **argv)

@@ -1,21 +1,11 @@
 // What the core of the file server wants of the runtime, for fuzzers: no fault is armed, nothing is printed, a failed claim
 // is a crash.
-#include "runtime/inject.h"
+#include "tests/traced_points.h"
 #include "runtime/runtime.h"
 #include <stdio.h>
 #include <stdlib.h>
 
 uint32_t inject_any;
-
-enum error inject_fire_as(struct inject_point *point, enum trace_kind kind, unsigned subject, uint64_t word, uint64_t a, uint64_t b)
-{
-	(void)kind;
-	(void)subject;
-	(void)word;
-	(void)a;
-	(void)b;
-	return inject_fire(point);
-}
 
 enum error inject_fire(struct inject_point *point)
 {

@@ -466,33 +466,40 @@ def reboot_of_a_sleeper(t):
     t.run(machine, "cat /empty")
 
 
-DOORS = """
+SERVER = """
 [[service]]
-name = "doors"
-image = "doors"
+name = "{name}"
+image = "{name}"
 core = 2
-serves = ["doors"]
-restart = { burst = 1000, window_ms = 1000, delay_ms = 0, delay_max_ms = 0 }
-watch = { hang_ms = 50, request_ms = 1000 }
-
-[[service]]
-name = "caller"
-image = "doors"
-app = true
-autostart = true
-core = 2
-uses = ["*"]
-argument = "0"
-watch = { hang_ms = 0, request_ms = 4000 }
+serves = ["{name}"]
+restart = {{ burst = 1000, window_ms = 1000, delay_ms = 0, delay_max_ms = 0 }}
+watch = {{ hang_ms = 50, request_ms = 1000 }}
 """
+CLIENT = """
+[[service]]
+name = "{name}"
+image = "{image}"
+app = true
+core = {core}
+uses = ["*"]
+watch = {{ hang_ms = 0, request_ms = 4000 }}
+"""
+BY_ITSELF = "autostart = true\n"
 
+
+def server_dies_in_every_way(t, machine, name, seed):
+    output = t.run(machine, f"storm 6 --only {name} --actions illegal,wild,kill,hang,core --rate 20 --seed {seed} --quiet", seconds=300)
+    t.check(re.search(r"errors 0 wrong 0", output), f"storm says {output[-400:]!r}")
+
+
+DOORS = SERVER.format(name="doors") + CLIENT.format(name="caller", image="doors", core=2) + BY_ITSELF
 DOORS_SAY = re.compile(r"doors: (\d+) restarts, (\d+) calls")
 
 
 @case
 def reboot_beside_endpoints(t):
     """A caller and its server on one core, a kernel of another dies that the caller had asked for something: that is no end of its call."""
-    beside = DOORS.replace("core = 2", "core = 0").replace('argument = "0"', 'argument = "0 fs"')
+    beside = DOORS.replace("core = 2", "core = 0") + 'argument = "0 fs"\n'
     machine = t.boot(boot=system(t, beside), cores=4)
     for _ in range(12):
         t.run(machine, "crash core 2 panic")
@@ -505,10 +512,9 @@ def reboot_beside_endpoints(t):
 @case
 def reboot_below_endpoints(t):
     """A server and its caller on one core: the server dies in every way, the kernel below both does; the caller goes on."""
-    machine = t.boot(boot=system(t, DOORS), cores=4)
-    output = t.run(machine, "storm 6 --only doors --actions illegal,wild,kill,hang,core --rate 20 --seed 3 --quiet", seconds=300)
+    machine = t.boot(boot=system(t, DOORS + 'argument = "0"\n'), cores=4)
+    server_dies_in_every_way(t, machine, "doors", seed=3)
     t.run(machine, "crash core 2 panic")
-    t.check(re.search(r"errors 0 wrong 0", output), f"storm says {output[-400:]!r}")
     said = [(int(restarts), int(calls)) for restarts, calls in DOORS_SAY.findall(machine.text)]
     t.check(said and said[-1][0] >= 16, f"the caller met too few restarts: {said}")
     t.check(said[-1][1] > said[0][1], f"the caller did not go on: {said}")
@@ -516,32 +522,8 @@ def reboot_below_endpoints(t):
     print(f"     {t.case.name}: {said[-1][0]} restarts and {said[-1][1]} calls at least")
 
 
-BELLS = """
-[[service]]
-name = "bells"
-image = "bells"
-core = 2
-serves = ["bells"]
-restart = { burst = 1000, window_ms = 1000, delay_ms = 0, delay_max_ms = 0 }
-watch = { hang_ms = 50, request_ms = 1000 }
-
-[[service]]
-name = "ringer"
-image = "bells"
-app = true
-autostart = true
-core = 3
-uses = ["*"]
-watch = { hang_ms = 0, request_ms = 4000 }
-
-[[service]]
-name = "asker"
-image = "bells"
-app = true
-core = 3
-uses = ["*"]
-watch = { hang_ms = 0, request_ms = 4000 }
-"""
+RINGER = CLIENT.format(name="ringer", image="bells", core=3) + BY_ITSELF
+BELLS = SERVER.format(name="bells") + RINGER + CLIENT.format(name="asker", image="bells", core=3)
 BELLS_SAY = re.compile(r"bells: (\d+) incarnations, (\d+) rings")
 
 
@@ -553,8 +535,7 @@ def reboot_below_notifications(t):
     said = machine.command("run asker fs")[0]
     t.check("bells: over" in said and "refused" in said, f"fs takes notifications: {said!r}")
     first = len(machine.text)
-    output = t.run(machine, "storm 6 --only bells --actions illegal,wild,kill,hang,core --rate 20 --seed 4 --quiet", seconds=300)
-    t.check(re.search(r"errors 0 wrong 0", output), f"storm says {output[-400:]!r}")
+    server_dies_in_every_way(t, machine, "bells", seed=4)
     for core in (2, 3, 2):
         t.run(machine, f"crash core {core} panic")
     at = len(machine.text)

@@ -1,7 +1,7 @@
 // See fake_host.h.
 #include "fake_host.h"
 #include "runtime/device.h"
-#include "runtime/inject.h"
+#include "tests/traced_points.h"
 #include "runtime/runtime.h"
 
 uint64_t (*fake_read)(uint64_t address, unsigned bytes);
@@ -136,16 +136,6 @@ _Noreturn void domain_panic(const char *file, int line, const char *what)
 	fprintf(stderr, "%s:%d: %s\n", file, line, what);
 	fake_exit_code = FAKE_PANIC;
 	longjmp(fake_exit, 1);
-}
-
-enum error inject_fire_as(struct inject_point *point, enum trace_kind kind, unsigned subject, uint64_t word, uint64_t a, uint64_t b)
-{
-	(void)kind;
-	(void)subject;
-	(void)word;
-	(void)a;
-	(void)b;
-	return inject_fire(point);
 }
 
 enum error inject_fire(struct inject_point *point)

@@ -2,10 +2,9 @@
 // hostile device, injection points. Each test runs in a process of its own, as each incarnation of the driver does.
 #include "fake_disk.h"
 #include "fake_server.h"
+#include "in_child.h"
 #include "proto/block.h"
 #include "servers/blk/virtqueue.h"
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define DEVICE_IDENTITY 2
 #define REQUESTS 600
@@ -14,31 +13,11 @@ static struct server_channel channel;
 static struct server_request requests[REQUESTS];
 static uint8_t buffer[2][BLOCK_TRANSFER_MAX];
 
-// Runs `test` in a child: the driver's memory starts fresh there.
-static void in_child(void (*test)(void))
+static void reset(void)
 {
-	int status = 0;
-	pid_t child = fork();
-
-	if (child == 0) {
-		disk_reset();
-		fake_server_reset();
-		test();
-		exit(0); // not _exit: coverage is written
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
+	disk_reset();
+	fake_server_reset();
 }
-
-#define TEST(name)                                                                                                     \
-	static void name##_in_child(void);                                                                             \
-	static void name(void **state)                                                                                 \
-	{                                                                                                              \
-		(void)state;                                                                                           \
-		in_child(name##_in_child);                                                                             \
-	}                                                                                                              \
-	static void name##_in_child(void)
 
 // CMocka's asserts know no child: say it and leave.
 #define check(condition)                                                                                               \

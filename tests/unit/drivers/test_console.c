@@ -2,10 +2,9 @@
 // look is remembered once, a line that stays high is never seen again.
 #include "fake_host.h"
 #include "fake_server.h"
+#include "in_child.h"
 #include "proto/console.h"
 #include "servers/console/uart.h"
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define UART_AT 0x20000000ull
 #define UART_IDENTITY 2
@@ -169,33 +168,14 @@ static struct kernel_result uart_call(enum call number, const uint64_t a[6])
 		}                                                                                                      \
 	} while (0)
 
-static void in_child(void (*test)(void))
+static void reset(void)
 {
-	int status = 0;
-	pid_t child = fork();
-
-	if (child == 0) {
-		fake_reset();
-		fake_server_reset();
-		fake_read = register_read;
-		fake_write = register_write;
-		fake_call = uart_call;
-		test();
-		exit(0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
+	fake_reset();
+	fake_server_reset();
+	fake_read = register_read;
+	fake_write = register_write;
+	fake_call = uart_call;
 }
-
-#define TEST(name)                                                                                                     \
-	static void name##_in_child(void);                                                                             \
-	static void name(void **state)                                                                                 \
-	{                                                                                                              \
-		(void)state;                                                                                           \
-		in_child(name##_in_child);                                                                             \
-	}                                                                                                              \
-	static void name##_in_child(void)
 
 // A turn of the loop; the interrupt is told only if the line rose.
 static void turn(void)

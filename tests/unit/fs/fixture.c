@@ -1,6 +1,6 @@
 // See fixture.h. Also stands in for the parts of the runtime that the core calls.
 #include "fixture.h"
-#include "runtime/inject.h"
+#include "tests/traced_points.h"
 #include "runtime/runtime.h"
 #include <stdarg.h>
 #include <stdlib.h>
@@ -34,16 +34,6 @@ static void step(void)
 	fixture_steps++;
 	if (fixture_die_at && fixture_steps == fixture_die_at)
 		longjmp(fixture_death, 1);
-}
-
-enum error inject_fire_as(struct inject_point *point, enum trace_kind kind, unsigned subject, uint64_t word, uint64_t a, uint64_t b)
-{
-	(void)kind;
-	(void)subject;
-	(void)word;
-	(void)a;
-	(void)b;
-	return inject_fire(point);
 }
 
 enum error inject_fire(struct inject_point *point)

@@ -1,7 +1,7 @@
 // See fake_kernel.h. Asserts what a kernel relies on: a domain is restored only when stopped, unmapped and its device off.
 #include "fake_kernel.h"
 #include "runtime/fiber.h"
-#include "runtime/inject.h"
+#include "tests/traced_points.h"
 #include "runtime/runtime.h"
 #include "supervisor/machine.h"
 #include "supervisor/pci.h"
@@ -483,16 +483,6 @@ bool info_read(unsigned core, struct info_page *copy)
 		memcpy(copy->domains[d->index].name, d->name, NAME_SIZE);
 	}
 	return true;
-}
-
-enum error inject_fire_as(struct inject_point *point, enum trace_kind kind, unsigned subject, uint64_t word, uint64_t a, uint64_t b)
-{
-	(void)kind;
-	(void)subject;
-	(void)word;
-	(void)a;
-	(void)b;
-	return inject_fire(point);
 }
 
 enum error inject_fire(struct inject_point *point)

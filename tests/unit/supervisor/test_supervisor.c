@@ -553,18 +553,25 @@ static void test_core_is_back(void **state)
 	boot_traced("");
 }
 
+// A job that is not beside us.
+static uint32_t job_elsewhere(void)
+{
+	uint32_t job;
+	do
+		assert_int_equal(jobs_start(services_app("hello", 5), "", 0, &job), ERR_OK);
+	while (job >> 24 == 0);
+	return job;
+}
+
 // The reborn kernel found the domain in order: it is published and watched again, and nothing else. So is a job; one that was
 // stopped ends.
 static void test_core_is_back_and_domains_go_on(void **state)
 {
 	(void)state;
-	uint32_t job;
 	uint64_t code;
 	enum fault_kind kind;
 	boot_default();
-	do
-		assert_int_equal(jobs_start(services_app("hello", 5), "", 0, &job), ERR_OK);
-	while (job >> 24 == 0); // not beside us
+	uint32_t job = job_elsewhere();
 	unsigned core = job >> 24;
 	boot_core_dies(2);
 	if (core != 2)
@@ -591,13 +598,10 @@ static void test_core_is_back_and_domains_go_on(void **state)
 static void test_core_is_back_and_a_job_had_ended(void **state)
 {
 	(void)state;
-	uint32_t job;
 	uint64_t code;
 	enum fault_kind kind;
 	boot_default();
-	do
-		assert_int_equal(jobs_start(services_app("hello", 5), "", 0, &job), ERR_OK);
-	while (job >> 24 == 0); // not beside us
+	uint32_t job = job_elsewhere();
 	unsigned core = job >> 24;
 	fake_crash(fake_at(core, job >> 16 & 255), FAULT_EXIT, 7);
 	boot_core_dies(core);
