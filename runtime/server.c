@@ -66,6 +66,8 @@ static void replay_compare(const struct server_request *request, const struct co
 static inline void request_finish(struct server_channel *channel, struct server_request *request)
 {
 	request->owned = false;
+	if (this.channels->next)
+		request->free_since = this.now_seen = time_now();
 	channel->owned--;
 	this.owned--;
 	channel_settle(channel);
@@ -226,9 +228,11 @@ static void request_reject(struct server_request *request, enum error e)
 
 // --- choosing
 
-// The client's time stamp, not later than now and not earlier than what the channel was seen at: forging gains nothing.
-static uint64_t time_clamped(const struct server_channel *channel, uint64_t stamp)
+// The client's time stamp, not later than now, and not earlier than its slot has been free or the channel was seen empty: forging gains
+// nothing.
+static uint64_t time_clamped(const struct server_channel *channel, const struct server_request *request)
 {
+	uint64_t stamp = request->copy.time < request->free_since ? request->free_since : request->copy.time;
 	if (stamp > this.now_seen) {
 		this.now_seen = time_now();
 		if (stamp > this.now_seen)
@@ -265,7 +269,7 @@ static bool channel_fetch(struct server_channel *channel)
 		enum error e = server_ring_validate(&channel->ring, this.server->protocol, &request->copy);
 		if (__builtin_expect(e == ERR_OK, 1)) {
 			channel->head = request;
-			channel->head_time = this.channels->next ? time_clamped(channel, request->copy.time) : 0;
+			channel->head_time = this.channels->next ? time_clamped(channel, request) : 0;
 			return true;
 		}
 		request_reject(request, e);

@@ -29,6 +29,7 @@ struct server_request {
 	struct payload_sum sum; // of `out`, for who copies it by payload_copy
 	// private to the library:
 	unsigned slot;
+	uint64_t free_since; // the last answer in this slot
 	bool owned; // by the program, until server_complete
 	bool once;  // OP_ONCE
 	bool logged;

@@ -44,6 +44,43 @@ def rogue_harms_itself_only(t, service):
     campaign.end()
 
 
+GREEDY = """
+[[service]]
+name = "greedy"
+core = 2
+serves = ["greedy"]
+watch = { hang_ms = 2000 }
+"""
+GREEDY_CLIENT = """
+[[service]]
+name = "{way}"
+image = "greedy"
+app = true
+autostart = true
+core = {core}
+uses = ["*"]
+argument = "{way}"
+watch = {{ hang_ms = 0, request_ms = 20000 }}
+"""
+
+
+@case
+def greedy_gets_its_share(t):
+    """Four clients with full rings: one claims that its requests are the oldest, one floods doorbells, one does both. Each gets a quarter."""
+    ways = ("honest", "old", "loud", "both")
+    text = (ROOT / "systems/default.toml").read_text() + GREEDY
+    machine = t.boot(boot=str(t.image(text + "".join(GREEDY_CLIENT.format(way=way, core=core) for way, core in zip(ways, (1, 1, 3, 3))))))
+    for _ in range(1000):
+        said = re.findall(r"^greedy: (\w+) (\d+)", t.run(machine, "log"), re.M)
+        if len(said) >= 2 * len(ways):
+            break
+    said = said[len(ways):2 * len(ways)]  # the first round has the beginnings in it
+    shares = {way: int(number) for way, number in said}
+    whole = sum(shares.values())
+    t.check(whole and set(shares) == set(ways) and all(0.2 * whole < share < 0.3 * whole for share in shares.values()), f"shares {shares}")
+    print("     greedy_gets_its_share: " + ", ".join(f"{way} {100 * share / whole:.1f} %" for way, share in shares.items()))
+
+
 @case
 def crasher_dies_alone(t):
     _, campaign = begin(t)

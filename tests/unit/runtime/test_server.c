@@ -547,6 +547,25 @@ static void forged_stamps_gain_nothing(void **state)
 	many_free();
 }
 
+// The ring of one who claims to be oldest is never empty, so that it is never seen empty either.
+static void forged_stamps_gain_nothing_with_a_full_ring(void **state)
+{
+	(void)state;
+	this.server = &server;
+	channel_by_hand(0, 1);
+	channel_by_hand(1, 1);
+	unsigned honest = 0;
+	for (unsigned i = 0; i < 1000; i++) {
+		world.time += 10;
+		for (unsigned c = 0; c < 2; c++)
+			while (many[c].free_count > 0 || client_ring_take(&many[c]) >= 0)
+				submit_to(c, c == 0 ? 0 : time_now());
+		honest += picked() == 1;
+	}
+	assert_in_range(honest, 450, 650);
+	many_free();
+}
+
 static void script_unexpected(unsigned n)
 {
 	if (n == 0)
@@ -595,6 +614,7 @@ int main(void)
 		cmocka_unit_test_setup(deadly_replay_is_left_out, fresh),
 		cmocka_unit_test_setup(priority_then_age, fresh),
 		cmocka_unit_test_setup(forged_stamps_gain_nothing, fresh),
+		cmocka_unit_test_setup(forged_stamps_gain_nothing_with_a_full_ring, fresh),
 		cmocka_unit_test_setup(unexpected_errors_are_no_answers, fresh),
 	};
 	return cmocka_run_group_tests(tests, 0, teardown);
