@@ -114,21 +114,26 @@ static bool group_says(struct volume *v, uint32_t group, uint16_t flag)
 	return v->group_checksums && volume_group(v, group)->flags & flag;
 }
 
+void alloc_blank_map(const struct volume *v, uint32_t group, bool inodes, uint8_t *map)
+{
+	uint32_t start = volume_group_first(v, group), length = volume_group_blocks(v, group);
+	for (uint32_t i = 0; !inodes && i < length;) {
+		uint32_t data = volume_data_run(v, start + i, length - i);
+		bits_set(map, i, i + (data == 0));
+		i += data ? data : 1;
+	}
+	bits_set(map, inodes ? v->inodes_per_group : length, v->block_size * 8);
+}
+
 static enum error make_block_bitmap(struct volume *v, uint32_t group)
 {
 	struct buffer *b;
-	uint32_t start = volume_group_first(v, group), length = volume_group_blocks(v, group);
 	enum error error = volume_modify_group(v, group);
 	if (error == ERR_OK)
 		error = cache_create(&v->cache, v->places[group].block_bitmap, &b);
 	if (error != ERR_OK)
 		return error;
-	for (uint32_t i = 0; i < length;) {
-		uint32_t data = volume_data_run(v, start + i, length - i);
-		bits_set(b->data, i, i + (data == 0));
-		i += data ? data : 1;
-	}
-	bits_set(b->data, length, v->block_size * 8);
+	alloc_blank_map(v, group, false, b->data);
 	checksum_claim(b, BLOCK_BLOCK_BITMAP, group);
 	cache_put(&v->cache, b);
 	volume_group(v, group)->flags &= (uint16_t)~EXT4_GROUP_BLOCKS_UNUSED;
@@ -146,7 +151,7 @@ static enum error make_inode_bitmap(struct volume *v, uint32_t group)
 		error = cache_create(&v->cache, v->places[group].inode_bitmap, &b);
 	if (error != ERR_OK)
 		return error;
-	bits_set(b->data, v->inodes_per_group, v->block_size * 8);
+	alloc_blank_map(v, group, true, b->data);
 	checksum_claim(b, BLOCK_INODE_BITMAP, group);
 	cache_put(&v->cache, b);
 	struct ext2_group *g = volume_group(v, group);

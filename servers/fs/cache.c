@@ -389,7 +389,7 @@ static void clear_dirty(struct cache *cache, struct buffer *b)
 		return;
 	list_remove(&cache->dirty, b);
 	b->flags &= (uint8_t)~(BUFFER_DIRTY | BUFFER_MADE);
-	b->changed = 0;
+	b->stale = b->changed = 0; // an operation that was undone has left its checksums as they were, too
 	b->disputed = false;
 	drop_base(cache, b);
 }
@@ -533,6 +533,8 @@ void cache_freed(struct cache *cache, uint32_t block)
 	struct buffer *b = lookup(cache, block);
 	if (!b)
 		return;
+	if (b->kind && cache->freeing)
+		cache->freeing(cache, b);
 	// What the disk has too is dropped at once: an undo reads it again. So a large file's removal pins no buffers.
 	if (b->pins == 0 && !b->op_flags && !(b->flags & (BUFFER_DIRTY | BUFFER_COMMITTING | BUFFER_READING)))
 		drop_content(cache, b);

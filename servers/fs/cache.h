@@ -79,6 +79,7 @@ struct cache {
 	struct buffer *committing;
 	struct buffer *op_first;
 	bool op_active;
+	void (*freeing)(struct cache *cache, const struct buffer *b); // what is freed has a kind; 0: nobody wants to know
 	struct cache_cluster clusters[CACHE_CLUSTERS];
 	uint64_t hits;
 	uint64_t misses;

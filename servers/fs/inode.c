@@ -353,11 +353,27 @@ static bool has_blocks(const struct volume *v, const struct inode *inode)
 	return inode_is(inode, FS_MODE_FILE) || inode_is(inode, FS_MODE_DIRECTORY);
 }
 
+// A directory's names must be known when they go: its first block, which has some, stays in memory until then.
+static enum error drop_blocks(struct volume *v, struct inode *inode)
+{
+	uint32_t block = 0, run;
+	struct buffer *first = 0;
+	enum error error = inode_is(inode, FS_MODE_DIRECTORY) ? bmap_find(v, inode, 0, 1, &block, &run) : ERR_OK;
+	if (error == ERR_OK && block)
+		error = cache_get(&v->cache, block, &first);
+	if (first && !checksum_good(v, first, index_kind(v, inode, 0, first), checksum_owner(v, inode)))
+		ledger_doubt(&v->freeing, LEDGER_ENTRIES);
+	if (error == ERR_OK)
+		error = bmap_truncate(v, inode, 0);
+	cache_put(&v->cache, first);
+	return error;
+}
+
 enum error inode_destroy(struct volume *v, struct inode *inode)
 {
 	enum error error = inode_modify(v, inode);
 	if (error == ERR_OK && has_blocks(v, inode))
-		error = bmap_truncate(v, inode, 0);
+		error = drop_blocks(v, inode);
 	if (error == ERR_OK && inode->raw->file_acl)
 		error = drop_attributes(v, inode);
 	if (error != ERR_OK)

@@ -6,7 +6,8 @@
 // restart can mend.
 // Judged is what changed, by rules that hold for every sequence of operations: fields that no operation writes are as they were; only
 // inodes that operations named have changed; each bit of a bitmap is in its group's count, each group's count in the superblock's,
-// each block that was taken or freed in the count of an inode; nodes, entries and inodes are well-formed, and name what is in use.
+// each block that was taken or freed in the count of an inode; nodes, entries and inodes are well-formed, and name what is in use;
+// and what is entered in one place is owed by another (ledger.c).
 // A block that was wrong when it was read may stay so: the disk is not this server's memory. And if the successor of one that
 // died here comes to the same verdict about the same block, that is no fault of memory: it is said, and committed.
 // If the server dies here: the same as the verdict, and the block for which it died stands in the facts of the log area.
@@ -30,6 +31,7 @@ struct judge {
 	int64_t inode_sectors;  // more in use, by the inodes, in units of 512 bytes
 	bool groups_known;      // former content of all descriptors that changed
 	bool inodes_known;
+	struct ledger ledger;
 	const struct buffer *inode_map; // of the table that is being judged
 	char reason[160];
 };
@@ -181,6 +183,8 @@ static bool judge_group(struct judge *j, uint32_t group, const struct ext2_group
 	int blocks = is->free_blocks_count - was->free_blocks_count, inodes = is->free_inodes_count - was->free_inodes_count;
 	j->group_blocks += blocks;
 	j->group_inodes += inodes;
+	if (is->used_dirs_count != was->used_dirs_count)
+		ledger_folders(&j->ledger, group, is->used_dirs_count - was->used_dirs_count);
 	if (memcmp(&a, &b, sizeof(a)) || is->flags & ~was->flags)
 		return flaw(j, "the descriptor of group %u has changed in fields that nothing writes", group);
 	if (is->free_blocks_count > volume_group_blocks(v, group) || is->free_inodes_count > v->inodes_per_group ||
@@ -228,9 +232,10 @@ static bool may_change(const struct volume *v, uint32_t group, size_t index, uin
 
 // *more: how many more bits are clear; *end: behind the last one that is newly set. False: one has changed that stands for nothing
 // that is given out.
-static bool compare_maps(const struct judge *j, bool inodes, int *more, uint32_t *end)
+static bool compare_maps(struct judge *j, bool inodes, int *more, uint32_t *end)
 {
 	const struct volume *v = j->v;
+	uint32_t first = inodes ? j->b->owner * v->inodes_per_group + 1 : volume_group_first(v, j->b->owner);
 	*more = 0;
 	*end = 0;
 	for (size_t w = seal_difference(j->b->data, j->base, 0, words_of(j)); w < words_of(j);
@@ -240,6 +245,8 @@ static bool compare_maps(const struct judge *j, bool inodes, int *more, uint32_t
 		if (inodes ? last >= v->inodes_per_group : !may_change(v, j->b->owner, w, changed))
 			return false;
 		*more += (int)count_bits(was & changed) - (int)count_bits(is & changed);
+		ledger_bits(&j->ledger, inodes, first + (uint32_t)(64 * w), is & changed, 1);
+		ledger_bits(&j->ledger, inodes, first + (uint32_t)(64 * w), was & changed, -1);
 		if (is & changed)
 			*end = (uint32_t)(64 * w) + 64 - (uint32_t)__builtin_clzll(is & changed);
 	}
@@ -280,6 +287,8 @@ static bool judge_bitmap(struct judge *j)
 // The bit of a map, now or before; `fallback` if that is not in memory.
 static bool map_bit(const struct buffer *b, uint32_t bit, bool before, bool fallback)
 {
+	if (b && before && b->flags & BUFFER_MADE && b->flags & BUFFER_DIRTY) // nothing was in use
+		return false;
 	if (!b || (before && b->flags & BUFFER_DIRTY && !b->base))
 		return fallback;
 	const uint8_t *map = before && b->flags & BUFFER_DIRTY ? b->base->data : b->data;
@@ -350,6 +359,7 @@ static bool judge_extents(struct judge *j)
 		return flaw(j, "the extent tree that it is part of %s", what);
 	if (!what && j->base && !entries_used(j, j->b->data, extent_flaw(j->v, j->base, false) ? 0 : j->base))
 		return flaw(j, "the extent tree that it is part of names blocks that are free");
+	ledger_node(&j->ledger, j->base, j->b->data, j->v->block_size);
 	return true;
 }
 
@@ -485,6 +495,7 @@ static bool judge_inode(struct judge *j, uint32_t number, const struct ext2_inod
 	// A bitmap that is not in memory has not changed, and then it is an inode in use that has.
 	bool before = inode_bit(v, j->inode_map, number, true, true), now = inode_bit(v, j->inode_map, number, false, true);
 	j->inode_sectors += (int64_t)(now ? sectors(v, is) : 0) - (int64_t)(before ? sectors(v, was) : 0);
+	ledger_inode(&j->ledger, v, number, before ? was : 0, now ? is : 0);
 	if (before && was->file_acl) // a block that several may share
 		j->inodes_known = false;
 	if (!now)
@@ -567,6 +578,7 @@ static bool judge_directory(struct judge *j)
 	struct volume *v = j->v;
 	const uint8_t *is = j->b->data;
 	uint32_t end = entries_end(v), bad = entries_walk(v, is);
+	ledger_directory(&j->ledger, j->base, is, v->block_size);
 	if (bad < end)
 		return (j->base && entries_walk(v, j->base) < end) || flaw(j, "the directory's entry at byte %u is damaged", bad);
 	for (uint32_t at = 0, next = 0; j->base && at < end; at += ((const struct ext2_entry *)(const void *)(is + at))->record) {
@@ -610,26 +622,64 @@ static bool judge_kind(struct judge *j)
 	}
 }
 
+// Accounts that are unknown if the former content of a block of that kind is.
+static uint32_t accounts_of(enum block_kind kind)
+{
+	switch (kind) {
+	case BLOCK_INODES:
+	case BLOCK_INODE_BITMAP:
+		return LEDGER_ALL;
+	case BLOCK_DIRECTORY:
+	case BLOCK_INDEX:
+		return LEDGER_ENTRIES;
+	case BLOCK_DESCRIPTORS:
+		return 1u << LEDGER_FOLDERS;
+	default:
+		return 1u << LEDGER_BLOCKS;
+	}
+}
+
+// Of a bitmap that was made: what it had when nothing of its group was in use.
+static const uint8_t *blank_map(const struct judge *j)
+{
+	static uint8_t map[EXT2_BLOCK_MAX] __attribute__((aligned(8)));
+	bool inodes = j->b->kind == BLOCK_INODE_BITMAP;
+	if ((!inodes && j->b->kind != BLOCK_BLOCK_BITMAP) || !(j->b->flags & BUFFER_MADE))
+		return 0;
+	memset(map, 0, sizeof(map));
+	alloc_blank_map(j->v, j->b->owner, inodes, map);
+	return map;
+}
+
 static bool judge_block(struct judge *j, const struct buffer *b)
 {
 	j->b = b;
-	j->base = b->base ? b->base->data : 0;
-	if (b->disputed || !(b->base || b->flags & BUFFER_MADE))
+	j->base = b->base ? b->base->data : blank_map(j);
+	if (b->disputed || !(j->base || (b->flags & BUFFER_MADE && b->kind != BLOCK_INODES))) {
+		ledger_doubt(&j->ledger, accounts_of(b->kind));
 		j->groups_known &= b->kind != BLOCK_DESCRIPTORS, j->inodes_known &= b->kind != BLOCK_INODES && b->kind != BLOCK_INODE_BITMAP;
-	else if (!judge_kind(j))
+	} else if (!judge_kind(j)) {
 		return false;
+	}
 	return checksum_sealed(j->v, b) || flaw(j, "its checksum was not made");
 }
 
 // What all descriptors say is what the superblock and what the inodes say.
 static bool judge_totals(struct judge *j)
 {
-	const struct volume *v = j->v;
+	struct volume *v = j->v;
 	const struct ext2_super *is = v->super, *was = is;
 	j->b = v->super_buffer;
 	if (j->b->flags & BUFFER_DIRTY)
 		was = j->b->base ? (const void *)(j->b->base->data + ((const uint8_t *)is - j->b->data)) : 0;
-	if (!was || !j->groups_known)
+	if (!was)
+		return true;
+	ledger_add(&j->ledger, &v->freed);
+	v->unaccounted = j->ledger.unknown;
+	const char *what = ledger_flaw(&j->ledger, was->last_orphan, is->last_orphan);
+	if (what)
+		return flaw(j, "%s", what);
+	if (!j->groups_known)
 		return true;
 	int64_t blocks = (int64_t)is->free_blocks_count - was->free_blocks_count;
 	int64_t inodes = (int64_t)is->free_inodes_count - was->free_inodes_count;
@@ -675,6 +725,8 @@ bool judge_commit(struct volume *v)
 			continue;
 		if (!judge_block(&j, b) && (good = false, !judge_again(&j)))
 			return false;
+		if (!good) // what is wrong on the disk does not add up either
+			ledger_doubt(&j.ledger, LEDGER_ALL), j.groups_known = false;
 		if (++n % JUDGE_BREATH == 0 && v->disk->breathe)
 			v->disk->breathe(v->disk);
 	}

@@ -137,16 +137,20 @@ static bool can_hold_directory(const struct volume *v, const struct inode *d)
 	return v->many_links || d->raw->links_count < v->link_max;
 }
 
-static void gain_directory(const struct volume *v, struct inode *d)
+static void gain_directory(struct volume *v, struct inode *d)
 {
 	uint16_t links = d->raw->links_count;
+	if (links == 1 || links >= v->link_max)
+		ledger_doubt(&v->freeing, 1u << LEDGER_PARENTS);
 	d->raw->links_count = links == 1 || links >= v->link_max ? 1 : (uint16_t)(links + 1);
 }
 
-static void lose_directory(struct inode *d)
+static void lose_directory(struct volume *v, struct inode *d)
 {
 	if (d->raw->links_count > 2)
 		d->raw->links_count--;
+	else
+		ledger_doubt(&v->freeing, 1u << LEDGER_PARENTS);
 }
 
 static enum error make_in(struct volume *v, struct inode *d, struct name name, struct inode *inode)
@@ -254,7 +258,7 @@ static enum error drop_directory(struct volume *v, struct inode *d, struct inode
 	enum error error = inode_modify(v, d);
 	if (error != ERR_OK)
 		return error;
-	lose_directory(d);
+	lose_directory(v, d);
 	return inode_destroy(v, inode);
 }
 
@@ -383,7 +387,7 @@ static enum error change_parent(struct volume *v, struct rename *r)
 	if (error == ERR_OK) {
 		place.entry->inode = r->to.number;
 		gain_directory(v, &r->to);
-		lose_directory(&r->from);
+		lose_directory(v, &r->from);
 	}
 	directory_put(v, &place);
 	return error;

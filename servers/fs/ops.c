@@ -329,6 +329,8 @@ static enum error op_utimes(struct volume *v, const struct fs_call *call, uint64
 
 static void change_begin(struct volume *v)
 {
+	if (v->freeing.used)
+		v->freeing = (struct ledger){0};
 	cache_op_begin(&v->cache);
 	journal_op_begin(&v->log.journal);
 }
@@ -338,6 +340,8 @@ static enum error change_end(struct volume *v, enum error error)
 {
 	if (error == ERR_OK) {
 		cache_op_keep(&v->cache);
+		if (v->freeing.used)
+			ledger_add(&v->freed, &v->freeing);
 		return ERR_OK;
 	}
 	cache_op_undo(&v->cache);
@@ -588,8 +592,10 @@ enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
 	if (RECOVERABLE)
 		invariant(judge_commit(v)); // INV-67
 	enum error error = commit_copy(&v->log, &v->cache, mark, v->now, count);
-	if (error == ERR_OK)
+	if (error == ERR_OK) {
 		alloc_commit_begun(v);
+		v->freed = (struct ledger){0};
+	}
 	return error;
 }
 

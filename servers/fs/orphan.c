@@ -104,6 +104,8 @@ enum error orphan_free(struct volume *v, struct inode *inode)
 		error = chain_remove(v, inode);
 	if (error != ERR_OK)
 		return error;
+	if (inode->raw->links_count || inode_is(inode, FS_MODE_DIRECTORY)) // as Linux leaves them
+		ledger_doubt(&v->freeing, LEDGER_ALL);
 	inode->raw->dtime = 0;
 	if (inode->raw->links_count == 0)
 		return inode_destroy(v, inode);

@@ -453,6 +453,7 @@ static enum error open_volume(struct volume *v, struct disk *disk, const struct 
 	bool directory = inode_is(&root, FS_MODE_DIRECTORY);
 	inode_put(v, &root);
 	volume_guard(v);
+	v->cache.freeing = RECOVERABLE ? ledger_freed : 0;
 	return directory ? ERR_OK : REFUSE(ERR_CORRUPT, "inode 2 is not a directory");
 }
 

@@ -7,6 +7,7 @@
 #include "servers/fs/cache.h"
 #include "servers/fs/commit.h"
 #include "servers/fs/ext2.h"
+#include "servers/fs/ledger.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -118,6 +119,9 @@ struct volume {
 	struct block_run runs[VOLUME_RUNS_MAX] __attribute__((aligned(8))); // of metadata, in order
 	struct buffer *held[2][VOLUME_GROUPS_MAX]; // maps of blocks freed in this transaction and in the one being written
 	uint32_t held_groups[2]; // how many there are
+	struct ledger freeing;   // with the blocks that the operation under way frees, for judge.c; and what it does not account for
+	struct ledger freed;     // the same since the last commit
+	uint32_t unaccounted;    // accounts of the ledger of which the last commit did not know all
 	uint8_t *mark_place;     // of the mark of serials, in the root directory's inode, pinned; 0: the volume has none
 	uint64_t mark;           // as it stands there
 	uint64_t guard;          // sum of what does not change (guard.c)
@@ -214,6 +218,8 @@ bool checksum_sealed(struct volume *v, const struct buffer *b);
 enum error alloc_block(struct volume *v, uint32_t goal, uint32_t *block);
 // *fresh: its place in the table was never written.
 enum error alloc_inode(struct volume *v, uint32_t parent, bool directory, uint32_t *number, bool *fresh);
+// What the bitmap of a group in which nothing was ever used has in it; the map is zeroed.
+void alloc_blank_map(const struct volume *v, uint32_t group, bool inodes, uint8_t *map);
 uint32_t alloc_inodes_used(struct volume *v, uint32_t group); // inodes of the group from there on were never used
 enum error alloc_free_blocks(struct volume *v, uint32_t block, uint32_t count);
 enum error alloc_free_inode(struct volume *v, uint32_t number, bool directory);
