@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct client;
+struct client_request;
 
 #define SERIES_MAX 512u
 
@@ -25,6 +26,7 @@ void series_begin(struct series *series, const char *name);
 // One batch: body(context, operations), timed.
 void series_batch(struct series *series, void (*body)(void *context, uint64_t operations), void *context,
 		  uint64_t operations);
+void series_add(struct series *series, uint64_t ns, uint64_t instructions);
 void series_add_ns(struct series *series, uint64_t ns);
 // Prints the row of a table, and keeps its figures.
 void series_print(struct series *series);
@@ -36,6 +38,14 @@ void bench_figure(const char *name, const char *part, uint64_t value, const char
 void bench_lines_print(void);
 int bench_complain(const char *what, enum error error);
 uint64_t bench_ns(uint64_t ticks);
+
+// Of all harts together under -icount, of this one otherwise.
+static inline uint64_t instructions_read(void)
+{
+	uint64_t n;
+	__asm__ volatile("rdinstret %0" : "=r"(n));
+	return n;
+}
 
 // Rounds (rounds.c): both sides of the ping-pong.
 struct rounds {
@@ -60,6 +70,10 @@ void rounds_finish(void); // gives the interrupts back to the loop; after each r
 #define ROUNDS_FIRST 3u
 void rounds_meet_as_partner(struct rounds *rounds);
 void rounds_meet(struct rounds *rounds);
+// Submits `request` and waits until the partner has begun: its word is 1 then. An error when it refused.
+enum error rounds_ask(struct client *client, struct client_request *request, const volatile uint64_t *word);
+// The same for rounds, and meets it.
+enum error rounds_begin(struct rounds *rounds, struct client *client, struct client_request *request);
 void rounds_send(struct rounds *rounds, uint64_t round);
 void rounds_await(struct rounds *rounds, uint64_t round);
 
@@ -77,6 +91,7 @@ void partner_stop(struct partner *partner);
 // Topics: exit status 0, or 1 after a complaint.
 int bench_doorbell(void);
 int bench_kernel(void);
+int bench_latency(void);
 int bench_channel(void);
 int bench_switch(void);
 int bench_endpoint(void);

@@ -5,8 +5,6 @@
 #include "abi/info.h"
 #include "apps/bench/bench.h"
 #include "runtime/client.h"
-#include "runtime/fence.h"
-#include "runtime/fiber.h"
 #include "runtime/notification.h"
 #include "runtime/runtime.h"
 #include <inttypes.h>
@@ -62,18 +60,6 @@ static void measure_batches(struct run *run, const char *name, uint64_t per_batc
 	bench_figure(name, "traps", own + peer, "traps");
 }
 
-// Waits until the partner is in its rounds (its word is 1); an error when it refused.
-static enum error await_partner(const struct run *run, const struct client_request *request)
-{
-	while (load64(run->rounds.theirs) != 1) {
-		if (request->done)
-			return request->completion.status ? (enum error)request->completion.status : ERR_PROTOCOL;
-		fiber_yield();
-		kcall(CALL_yield);
-	}
-	return ERR_OK;
-}
-
 static enum error ask_for_rounds(struct run *run, struct client *client, const char *name, uint64_t per_batch)
 {
 	uint32_t at = (uint32_t)run->rounds.mode * sizeof(struct partner_word);
@@ -84,12 +70,9 @@ static enum error ask_for_rounds(struct run *run, struct client *client, const c
 					 .in_offset = at,
 					 .out_length = sizeof(struct partner_word),
 					 .in_length = sizeof(struct partner_word)};
-	enum error e = client_submit(client, &request);
-	if (e == ERR_OK)
-		e = await_partner(run, &request);
+	enum error e = rounds_begin(&run->rounds, client, &request);
 	if (e != ERR_OK)
 		return e;
-	rounds_meet(&run->rounds);
 	measure_batches(run, name, per_batch);
 	rounds_finish();
 	return client_wait(client, &request);

@@ -90,14 +90,7 @@ static enum error measure_calls(struct partner *partner, uint64_t per_batch)
 					 .patient = true,
 					 .out_length = sizeof(struct partner_word),
 					 .in_length = sizeof(struct partner_word)};
-	enum error e = client_submit(client, &request);
-	const volatile uint64_t *theirs = client_in(client);
-	while (e == ERR_OK && load64(theirs) != 1) { // it takes calls from then on
-		if (request.done)
-			return request.completion.status ? (enum error)request.completion.status : ERR_PROTOCOL;
-		fiber_yield();
-		kcall(CALL_yield);
-	}
+	enum error e = rounds_ask(client, &request, client_in(client)); // it takes calls from then on
 	uint64_t name[2] = {0};
 	memcpy(name, "partner-near", 12);
 	struct kernel_result door = kcall(CALL_endpoint_open, name[0], name[1]);

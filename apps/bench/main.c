@@ -19,7 +19,8 @@ static const struct topic {
 	const char *name;
 	int (*run)(void);
 } topics[] = {
-	{"doorbell", bench_doorbell}, {"kernel", bench_kernel}, {"channel", bench_channel},
+	{"doorbell", bench_doorbell}, {"latency", bench_latency},   {"kernel", bench_kernel},
+	{"channel", bench_channel},
 	{"switch", bench_switch},     {"endpoint", bench_endpoint}, {"files", bench_files},
 	{"sizes", bench_sizes},       {"memory", bench_memory},     {"start", bench_start},
 	{"crash", bench_recovery},

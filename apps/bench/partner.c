@@ -9,6 +9,8 @@
 #include "runtime/server.h"
 #include <string.h>
 
+#define NOISE_PAGES 256u
+
 static enum error partner_begin(uint64_t *mark)
 {
 	*mark = 0;
@@ -40,8 +42,14 @@ static void rounds_go(struct rounds *rounds, uint64_t count)
 		rounds_notify_as_partner(rounds, count);
 		return;
 	}
+	volatile struct partner_word *word = (volatile struct partner_word *)rounds->mine;
 	for (uint64_t round = ROUNDS_FIRST; round < count + ROUNDS_FIRST; round++) {
 		rounds_await(rounds, round);
+		if (rounds->mode == PARTNER_LATENCY) {
+			word->claimed = time_now();
+			word->instructions = instructions_read();
+			fence_publish(); // partner: fence_claimed in rounds_await
+		}
 		rounds_send(rounds, round);
 	}
 }
@@ -74,6 +82,21 @@ static uint64_t sum_words(const uint8_t *data, uint32_t length)
 	return sum;
 }
 
+// Each of it keeps the core for as long as one of a better priority lets it.
+static void make_noise(uint64_t kind, volatile uint64_t *begun)
+{
+	store64(begun, 1);
+	for (;;) {
+		if (kind == PARTNER_CALLS) {
+			kcall(CALL_null);
+		} else if (kind == PARTNER_CLEARS) {
+			struct kernel_result r = kcall(CALL_memory_alloc, NOISE_PAGES);
+			if (r.error == ERR_OK)
+				kcall(CALL_memory_free, r.value[0]);
+		}
+	}
+}
+
 static void partner_request(struct server_request *request)
 {
 	uint64_t result[5] = {0};
@@ -85,6 +108,11 @@ static void partner_request(struct server_request *request)
 	case PARTNER_OP_SOURCE:
 		memset(request->in, (int)request->copy.arg[0], request->copy.in_length);
 		result[0] = request->copy.in_length;
+		break;
+	case PARTNER_OP_NOISE:
+		if (request->copy.arg[0] < PARTNER_NOISES && request->copy.in_length >= sizeof(struct partner_word))
+			make_noise(request->copy.arg[0], (volatile uint64_t *)request->in);
+		e = ERR_INVALID;
 		break;
 	case PARTNER_OP_ROUNDS:
 		e = answer_rounds(request);

@@ -5,8 +5,10 @@
 // memory tells the truth, there is one round under way, and each wait looks before it sleeps. If the peer dies in the
 // middle, this side waits for ever; the user ends it (^C stops the job).
 #include "apps/bench/bench.h"
+#include "runtime/client.h"
 #include "runtime/csr.h"
 #include "runtime/fence.h"
+#include "runtime/fiber.h"
 #include "runtime/machine.h"
 #include "runtime/runtime.h"
 
@@ -23,7 +25,7 @@ enum error rounds_prepare(struct rounds *rounds, unsigned slot)
 	rounds->has_file = self.value[4] != 0;
 	csr_clear(CSR_SIE, INTERRUPT_TIMER); // the loop's alarm, once due, would end every wfi
 	bool direct = rounds->mode == PARTNER_SPIN || rounds->mode == PARTNER_SLEEP || rounds->mode == PARTNER_BARE ||
-		      rounds->mode == PARTNER_NOTIFY || rounds->mode == PARTNER_NOTIFY_HANDLER;
+		      rounds->mode == PARTNER_NOTIFY || rounds->mode == PARTNER_NOTIFY_HANDLER || rounds->mode == PARTNER_LATENCY;
 	return direct && (!rounds->doorbell || !rounds->has_file) ? ERR_UNSUPPORTED : ERR_OK;
 }
 
@@ -66,6 +68,26 @@ void rounds_meet(struct rounds *rounds)
 	drop_pending(rounds);
 }
 
+enum error rounds_ask(struct client *client, struct client_request *request, const volatile uint64_t *word)
+{
+	enum error e = client_submit(client, request);
+	while (e == ERR_OK && load64(word) != 1) {
+		if (request->done)
+			return request->completion.status ? (enum error)request->completion.status : ERR_PROTOCOL;
+		fiber_yield();
+		kcall(CALL_yield);
+	}
+	return e;
+}
+
+enum error rounds_begin(struct rounds *rounds, struct client *client, struct client_request *request)
+{
+	enum error e = rounds_ask(client, request, rounds->theirs);
+	if (e == ERR_OK)
+		rounds_meet(rounds);
+	return e;
+}
+
 void rounds_send(struct rounds *rounds, uint64_t round)
 {
 	if (rounds->mode == PARTNER_BARE) {
@@ -76,7 +98,7 @@ void rounds_send(struct rounds *rounds, uint64_t round)
 	if (rounds->mode == PARTNER_POLL || rounds->mode == PARTNER_YIELD)
 		return;
 	fence_doorbell(); // partner: fence_claimed of the other side
-	if (rounds->mode == PARTNER_SPIN || rounds->mode == PARTNER_SLEEP)
+	if (rounds->mode == PARTNER_SPIN || rounds->mode == PARTNER_SLEEP || rounds->mode == PARTNER_LATENCY)
 		store32(rounds->doorbell, rounds->peer_identity);
 	else
 		kcall(CALL_doorbell, rounds->slot);
@@ -126,6 +148,7 @@ void rounds_await(struct rounds *rounds, uint64_t round)
 		return;
 	case PARTNER_SLEEP:
 	case PARTNER_KERNEL_SLEEP:
+	case PARTNER_LATENCY:
 		await_ring(rounds, round, true);
 		return;
 	default:

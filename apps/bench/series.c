@@ -18,13 +18,6 @@ static struct figure {
 } figures[FIGURES_MAX];
 static unsigned figure_count;
 
-static uint64_t instructions_read(void)
-{
-	uint64_t n;
-	__asm__ volatile("rdinstret %0" : "=r"(n));
-	return n;
-}
-
 uint64_t bench_ns(uint64_t ticks)
 {
 	static uint64_t ns_per_1024_ticks;
@@ -39,12 +32,17 @@ void series_begin(struct series *series, const char *name)
 	series->count = 0;
 }
 
-void series_add_ns(struct series *series, uint64_t ns)
+void series_add(struct series *series, uint64_t ns, uint64_t instructions)
 {
 	if (series->count == SERIES_MAX)
 		return;
-	series->instructions[series->count] = 0;
+	series->instructions[series->count] = instructions;
 	series->ns[series->count++] = ns;
+}
+
+void series_add_ns(struct series *series, uint64_t ns)
+{
+	series_add(series, ns, 0);
 }
 
 void series_batch(struct series *series, void (*body)(void *context, uint64_t operations), void *context,
@@ -56,8 +54,7 @@ void series_batch(struct series *series, void (*body)(void *context, uint64_t op
 	uint64_t start = time_now();
 	body(context, operations);
 	uint64_t ticks = time_now() - start;
-	series->instructions[series->count] = (instructions_read() - instructions) / operations;
-	series->ns[series->count++] = bench_ns(ticks) / operations;
+	series_add(series, bench_ns(ticks) / operations, (instructions_read() - instructions) / operations);
 }
 
 static int compare_u64(const void *a, const void *b)

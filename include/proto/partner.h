@@ -1,4 +1,4 @@
-// Protocol of the partner of measurements and tests. Service names: "partner", "partner-near", "partner-plain".
+// Protocol of the partner of measurements and tests. Service names: "partner", "partner-near", "partner-plain", "partner-noise".
 //
 // All idempotent: nothing that a partner does is remembered.
 #pragma once
@@ -8,6 +8,7 @@
 	X(NULL, IDEMPOTENT, "-> ")                                                                                     \
 	X(SINK, IDEMPOTENT, "out: bytes -> sum of its 64-bit words")                                                   \
 	X(SOURCE, IDEMPOTENT, "in: room -> bytes, filled")                                                             \
+	X(NOISE, IDEMPOTENT, "enum partner_noise; in: 1 when it has begun -> never: until the partner's job is stopped")                        \
 	X(ROUNDS, IDEMPOTENT, "enum partner_mode, rounds; out: struct partner_word; in: struct partner_word: 1 when it is in its rounds -> ")
 
 enum partner_op {
@@ -30,12 +31,17 @@ enum partner_mode {
 	PARTNER_BARE,         // a store and a spinning claim alone, no word and no fence: what the hardware costs
 	PARTNER_NOTIFY,       // a notification alone, the receiver is in wfi and claims
 	PARTNER_NOTIFY_HANDLER, // the same, and a handler claims
+	PARTNER_LATENCY,      // as PARTNER_SLEEP, and the partner says when it had claimed
 	PARTNER_MODES
 };
+
+// What a partner does with its core in NOISE.
+enum partner_noise { PARTNER_COMPUTES, PARTNER_CALLS, PARTNER_CLEARS, PARTNER_NOISES };
 
 // Each side counts its rounds in its own word; a ring says only that one should look.
 struct partner_word {
 	uint64_t round;
-	uint64_t padding[7];
+	uint64_t claimed, instructions; // PARTNER_LATENCY: when the last ring was claimed
+	uint64_t padding[5];
 };
 _Static_assert(sizeof(struct partner_word) == 64, "a partner's word has a cache line");
