@@ -7,7 +7,7 @@ FIGURE = re.compile(r"^BENCH (\S+) (\d+) (\S+)$", re.M)
 EXPECTED = {"doorbell": ["poll.min", "doorbell.bare.min", "doorbell.spin.median", "doorbell.sleep.median",
                          "notify.sleep.median", "notify.handler.median"],
             "latency": ["latency.alone.min", "latency.compute.median", "latency.calls.max", "latency.memory.max"],
-    "kernel": ["kernel.spin.min", "kernel.sleep.min"],
+            "kernel": ["kernel.spin.min", "kernel.sleep.min"],
             "channel": ["call.null.median", "call.64.min", "call.64k.out.min", "call.64k.in.min", "pipelined.rate",
                         "pipelined.64.rate", "near.null.min"],
             "switch": ["yield.round.min"],
