@@ -1,5 +1,6 @@
 // A digest of many words, fast enough for all that is written: four words for a multiplication, while they are copied or not.
 #pragma once
+#include "abi/channel.h"
 #include "abi/words.h"
 
 #define DIGEST_GROUP 64u // bytes that are mixed at once
@@ -10,10 +11,19 @@ struct digest {
 	uint64_t lane[DIGEST_LANES];
 };
 
-static inline void digest_begin(struct digest *d, uint64_t seed)
+#define DIGEST_SEED 0x706c616e61726961ull
+
+static inline void digest_begin(struct digest *d)
 {
 	for (unsigned i = 0; i < DIGEST_LANES; i++)
-		d->lane[i] = seed + i;
+		d->lane[i] = DIGEST_SEED + i;
+}
+
+// Of all that was mixed; never 0.
+static inline uint64_t digest_end(const struct digest *d)
+{
+	uint64_t sum = channel_mix(d->lane[0], d->lane[1]);
+	return sum ? sum : 1;
 }
 
 // Mixes whole groups that are aligned to words.

@@ -187,6 +187,14 @@ static void payload_sum_slowly(struct payload_sum *sum, const uint8_t *bytes, ui
 	}
 }
 
+static __attribute__((noinline)) void payload_sum_all(struct payload_sum *sum, const uint8_t *bytes, uint32_t length)
+{
+	if ((uintptr_t)bytes % WORD_BYTES == 0)
+		payload_copy(sum, 0, bytes, length);
+	else
+		payload_sum_slowly(sum, bytes, length);
+}
+
 uint32_t server_ring_request_digest(const struct server_ring *ring, const struct request *copy, const struct payload_sum *known)
 {
 	uint64_t secret = ring->view.secret;
@@ -194,10 +202,10 @@ uint32_t server_ring_request_digest(const struct server_ring *ring, const struct
 	struct payload_sum own;
 	if (!known || known->bytes != copy->out_length) {
 		payload_begin(&own, secret);
-		if (copy->out_offset % WORD_BYTES == 0)
-			payload_copy(&own, 0, bytes, copy->out_length);
+		if (copy->out_length < DIGEST_GROUP && copy->out_offset % WORD_BYTES == 0)
+			payload_brief(&own, bytes, copy->out_length);
 		else
-			payload_sum_slowly(&own, bytes, copy->out_length);
+			payload_sum_all(&own, bytes, copy->out_length);
 		known = &own;
 	}
 	return channel_digest_end(payload_mix(known, channel_request_mix(copy, secret)), secret);

@@ -373,13 +373,12 @@ enum error cache_get_run(struct cache *cache, uint32_t block, unsigned run, stru
 
 // ---- changes ----
 
-static void set_dirty(struct cache *cache, struct buffer *b)
+static inline void set_dirty(struct cache *cache, struct buffer *b)
 {
 	if (b->flags & BUFFER_DIRTY)
 		return;
 	invariant(!(b->flags & BUFFER_IDLE));
 	b->flags |= BUFFER_DIRTY;
-	b->seal = 0;
 	list_push_last(&cache->dirty, b);
 }
 
@@ -404,15 +403,19 @@ static void seal_check(const struct buffer *b, uint64_t sum)
 	invariant(b->seal == sum);
 }
 
-// The copy of a block before it is changed; in a clean one it is what commits and disk have.
-static void copy_before(struct cache *cache, struct buffer *to, const struct buffer *b)
+static __attribute__((noinline)) void copy_sealed(const struct cache *cache, struct buffer *to, const struct buffer *b)
 {
-	if (!RECOVERABLE || b->flags & BUFFER_DIRTY) {
-		memcpy(to->data, b->data, cache->block_size);
-		return;
-	}
 	to->seal = seal_copy(to->data, b->data, cache->block_size);
 	seal_check(b, to->seal);
+}
+
+// The copy of a block before it is changed; in a clean one it is what commits and disk have.
+static inline void copy_before(const struct cache *cache, struct buffer *to, const struct buffer *b)
+{
+	if (!RECOVERABLE || b->flags & BUFFER_DIRTY)
+		memcpy(to->data, b->data, cache->block_size);
+	else
+		copy_sealed(cache, to, b);
 }
 
 static bool wants_base(const struct cache *cache, const struct buffer *b)
@@ -437,6 +440,7 @@ void cache_mark_dirty(struct cache *cache, struct buffer *b)
 		set_base(cache, b, base);
 	}
 	set_dirty(cache, b);
+	b->seal = 0;
 }
 
 void cache_reseal(struct cache *cache, struct buffer *b)
@@ -451,7 +455,7 @@ struct buffer *cache_peek(struct cache *cache, uint32_t block)
 	return b && b->flags & BUFFER_VALID ? b : 0;
 }
 
-void cache_overwritten(struct cache *cache, struct buffer *b)
+void cache_overwritten(struct cache *cache, struct buffer *b, uint64_t seal)
 {
 	if (!(b->flags & BUFFER_DIRTY)) // else it goes where the first change since the last commit wanted it to
 		b->flags |= BUFFER_CONTENT;
@@ -459,6 +463,7 @@ void cache_overwritten(struct cache *cache, struct buffer *b)
 	forget_kind(b);
 	drop_base(cache, b);
 	set_dirty(cache, b);
+	b->seal = seal;
 }
 
 void cache_op_begin(struct cache *cache)
@@ -499,6 +504,7 @@ enum error cache_modify(struct cache *cache, struct buffer *b)
 		op_note(cache, b, BUFFER_OP_SHADOWED);
 	}
 	set_dirty(cache, b);
+	b->seal = 0;
 	return ERR_OK;
 }
 
@@ -514,7 +520,7 @@ enum error cache_create(struct cache *cache, uint32_t block, struct buffer **buf
 	invariant(!(b->op_flags & BUFFER_OP_FREED)); // operations free last
 	op_note(cache, b, BUFFER_OP_FRESH);
 	memset(b->data, 0, cache->block_size);
-	cache_overwritten(cache, b);
+	cache_overwritten(cache, b, 0);
 	b->flags &= (uint8_t)~BUFFER_CONTENT;
 	b->flags |= BUFFER_MADE;
 	return ERR_OK;

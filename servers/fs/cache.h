@@ -39,7 +39,7 @@ struct buffer {
 	uint32_t sum;     // CRC-32C from zero on, without inversion
 	uint32_t changed; // parts that operations changed since the last commit, for judge.c
 	bool disputed;    // since then it was taken for two kinds: the disk names it twice
-	uint64_t seal;    // sum of the content while nobody changes it; 0: not known
+	uint64_t seal;    // sum of the content while nobody changes it, of dirty content also as it was written; 0: not known
 	uint8_t *data;
 	struct buffer *hash_next;
 	struct buffer *next; // idle list (most recently used first) or dirty list
@@ -122,8 +122,9 @@ enum error cache_modify(struct cache *cache, struct buffer *buffer);
 enum error cache_room(const struct cache *cache, unsigned count);
 // A block that nobody uses becomes ours: zeroed, valid, dirty, pinned.
 enum error cache_create(struct cache *cache, uint32_t block, struct buffer **buffer);
-// The pinned buffer's content, which is a file's, was replaced and cannot be undone: only after all that may fail.
-void cache_overwritten(struct cache *cache, struct buffer *buffer);
+// The pinned buffer's content, which is a file's, was replaced and cannot be undone: only after all that may fail. `seal`: of all of
+// it, or 0.
+void cache_overwritten(struct cache *cache, struct buffer *buffer, uint64_t seal);
 // A pinned buffer that belongs to no block, zeroed, until cache_put; 0: there is none.
 struct buffer *cache_spare(struct cache *cache);
 // The block is free from now on: what is dirty of it need not be written.

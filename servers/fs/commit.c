@@ -257,11 +257,21 @@ static uint8_t *staged(const struct commit_log *log, uint32_t place)
 	return log->data + (size_t)place * log->block_size;
 }
 
+// The digest is of the copy, or, of content that was written in whole blocks, what was taken when it left the client's memory: a bit that
+// flips in between does not pass for a sound record. Without a journal a record that is not sound is a loss, so there it is of the copy.
+static uint64_t copy_digested(const struct commit_log *log, void *to, const struct buffer *b)
+{
+	if (!b->seal || !log->journal.area)
+		return seal_copy(to, b->data, log->block_size);
+	memcpy(to, b->data, log->block_size);
+	return b->seal;
+}
+
 // The kind that it has there. What is read for the record's digest is what metadata is sealed with (INV-66).
 static uint32_t copy_block(struct commit_log *log, uint32_t place, uint32_t kind, struct buffer *b)
 {
 	uint8_t *to = staged(log, place);
-	uint64_t digest = seal_copy(to, b->data, log->block_size);
+	uint64_t digest = copy_digested(log, to, b);
 	b->seal = b->kind ? digest : 0;
 	if (kind == COMMIT_METADATA) {
 		journal_held(log->journal.area, b->block);

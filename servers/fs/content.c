@@ -175,7 +175,7 @@ static void fill_range(struct volume *v, uint64_t offset, const uint8_t *from, u
 	for (uint32_t i = 0; length; i++) {
 		uint32_t n = v->block_size - skip < length ? v->block_size - skip : length;
 		payload_copy(v->sum, v->write_set[i]->data + skip, from, n);
-		cache_overwritten(&v->cache, v->write_set[i]);
+		cache_overwritten(&v->cache, v->write_set[i], payload_unit(v->sum, n));
 		from += n;
 		length -= n;
 		skip = 0;

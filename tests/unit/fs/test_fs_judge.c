@@ -311,6 +311,44 @@ static void what_is_clean_is_sealed(void **state)
 	assert_int_equal(h.volume->cache.bases, 0);
 }
 
+static unsigned sealed_content(const uint8_t *data)
+{
+	unsigned n = 0;
+	for (struct buffer *b = h.volume->cache.dirty.first; b; b = b->next)
+		for (unsigned i = 0; i < 3 && b->seal; i++)
+			n += b->seal == seal_sum(data + 4096 * i, 4096) && memcmp(b->data, data + 4096 * i, 4096) == 0;
+	return n;
+}
+
+// What is written in whole blocks has the sum that was taken when it left the client's memory, in its commit's record too.
+static void content_has_the_sum_of_the_payload(void **state)
+{
+	static _Alignas(8) uint8_t data[3 * 4096];
+	uint64_t file = host_path(&h, "d/f"), mark;
+	uint32_t count;
+	(void)state;
+	for (unsigned i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)fixture_random();
+	struct payload_sum sum;
+	struct request r = {.op = FS_OP_WRITE, .arg = {file}, .out_length = sizeof(data)};
+	struct fs_call call = {&r, data, h.in, h.now, 0, &sum};
+	payload_begin(&sum, 7);
+	assert_int_equal(fsop_perform(h.volume, &call, h.result), ERR_OK);
+	assert_int_equal(sealed_content(data), 3);
+	struct request part = {.op = FS_OP_WRITE, .arg = {file, 4096 + 8}, .out_length = 64};
+	struct fs_call again = {&part, data, h.in, h.now, 0, &sum};
+	payload_begin(&sum, 7);
+	assert_int_equal(fsop_perform(h.volume, &again, h.result), ERR_OK);
+	assert_int_equal(sealed_content(data), 2);
+	struct buffer *b = h.volume->cache.dirty.first;
+	while (!b->seal)
+		b = b->next;
+	b->data[1000] ^= 0x10;
+	assert_int_equal(fsop_commit_begin(h.volume, h.serial, &count), ERR_OK);
+	assert_int_equal(commit_recover(&h.image.disk, &mark), ERR_CORRUPT);
+	assert_non_null(strstr(fixture_last_log, "is damaged"));
+}
+
 int main(void)
 {
 #define JUDGED(name, options) {#name, name, work, no_work, (void *)(uintptr_t)(options)}
@@ -320,6 +358,7 @@ int main(void)
 		JUDGED(every_bit, "-t ext4 -b 1024"),  JUDGED(second_verdict_is_no_death, "-t ext4 -b 1024"),
 		JUDGED(first_finding_is_doubted, "-t ext4 -b 1024"),
 		JUDGED(what_is_clean_is_sealed, "-t ext4 -b 1024"), cmocka_unit_test(sum_sees_each_bit),
+		JUDGED(content_has_the_sum_of_the_payload, "-t ext4 -b 4096"),
 	};
 	cmocka_set_test_filter(getenv("ONLY"));
 	return cmocka_run_group_tests(tests, 0, 0);
