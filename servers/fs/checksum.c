@@ -123,7 +123,7 @@ static void bitmap_seal(struct volume *v, struct buffer *b)
 static uint32_t inode_seed(const struct volume *v, uint32_t number, const struct ext2_inode *raw)
 {
 	uint64_t own = (uint64_t)raw->generation << 32 | number;
-	return checksum_crc32c(v->checksum_seed, &own, sizeof(own));
+	return checksum_word(v->checksum_seed, own);
 }
 
 uint32_t checksum_owner(const struct volume *v, const struct inode *inode)
@@ -203,52 +203,57 @@ static struct ext2_inode *inode_in(const struct volume *v, const struct buffer *
 	return (struct ext2_inode *)(void *)(b->data + slot * v->inode_size);
 }
 
-// In a sum, the fields of the sum count as zero.
-static void inodes_clear_sums(const struct volume *v, struct buffer *b, unsigned count)
+// The sums of a table's inodes, apart from their inodes: in a sum their fields count as zero, and two inodes that are alike differ in them.
+struct table_sums {
+	uint32_t low[TABLE_INODES_MAX]; // as four bytes that end where the field does
+	uint32_t high[TABLE_INODES_MAX];
+	uint32_t plain[TABLE_INODES_MAX]; // from zero on, of the inodes without them
+};
+
+static void sums_take_out(const struct volume *v, struct buffer *b, unsigned count, struct table_sums *t)
 {
 	for (unsigned slot = 0; slot < count; slot++) {
 		struct ext2_inode *raw = inode_in(v, b, slot);
-		if (!(b->stale >> slot & 1))
-			continue;
+		bool wide = has_wide_sum(v, raw);
+		t->low[slot] = raw->checksum_lo;
+		t->high[slot] = wide ? (uint32_t)raw->checksum_hi << 16 : 0;
 		raw->checksum_lo = 0;
-		if (has_wide_sum(v, raw))
+		if (wide)
 			raw->checksum_hi = 0;
 	}
 }
 
-// From zero on, of each inode of the block: from that of its neighbour, which is much like it.
-static void inodes_plain_sums(const struct volume *v, const struct buffer *b, unsigned count, uint32_t *plain)
+static void sums_put_back(const struct volume *v, struct buffer *b, unsigned count, const struct table_sums *t)
 {
-	plain[0] = checksum_crc32c(0, b->data, v->inode_size);
-	for (unsigned slot = 1; slot < count; slot++) {
-		const struct ext2_inode *last = inode_in(v, b, slot - 1);
-		plain[slot] = plain[slot - 1] ^ checksum_difference(last, inode_in(v, b, slot), v->inode_size);
+	for (unsigned slot = 0; slot < count; slot++) {
+		struct ext2_inode *raw = inode_in(v, b, slot);
+		raw->checksum_lo = (uint16_t)t->low[slot];
+		if (has_wide_sum(v, raw))
+			raw->checksum_hi = (uint16_t)(t->high[slot] >> 16);
 	}
 }
 
 // What is put into a place that was zero changes the sum of all as if a sum had been that, four bytes of zeros before it ends there.
 static void inodes_seal(const struct volume *v, struct buffer *b)
 {
-	uint32_t plain[TABLE_INODES_MAX], low[TABLE_INODES_MAX] = {0}, high[TABLE_INODES_MAX] = {0};
+	struct table_sums t;
 	uint32_t size = v->inode_size, count = v->block_size / size;
 	size_t behind_low = size - offsetof(struct ext2_inode, checksum_lo);
-	inodes_clear_sums(v, b, count);
-	inodes_plain_sums(v, b, count, plain);
+	sums_take_out(v, b, count, &t);
+	checksum_rows(b->data, count, size, t.plain);
 	for (uint32_t stale = b->stale, slot = 0; stale; stale >>= 1, slot++) {
-		struct ext2_inode *raw = inode_in(v, b, slot);
+		const struct ext2_inode *raw = inode_in(v, b, slot);
 		if (!(stale & 1))
 			continue;
-		uint32_t sum = plain[slot] ^ checksum_zeros(inode_seed(v, b->owner + slot, raw), size);
-		low[slot] = raw->checksum_lo = (uint16_t)sum;
-		if (!has_wide_sum(v, raw))
-			continue;
-		raw->checksum_hi = (uint16_t)(sum >> 16);
-		high[slot] = sum & 0xffff0000; // two bytes on, four behind the other half
+		uint32_t sum = t.plain[slot] ^ checksum_zeros(inode_seed(v, b->owner + slot, raw), size);
+		t.low[slot] = (uint16_t)sum;
+		t.high[slot] = has_wide_sum(v, raw) ? sum & 0xffff0000 : 0; // two bytes on, four behind the other half
 	}
-	uint32_t sums = checksum_zeros(checksum_join(low, count, size), behind_low);
+	sums_put_back(v, b, count, &t);
+	uint32_t sums = checksum_zeros(checksum_join(t.low, count, size), behind_low);
 	if (size > 128)
-		sums ^= checksum_zeros(checksum_join(high, count, size), behind_low - 4);
-	sum_note(b, checksum_join(plain, count, size) ^ sums);
+		sums ^= checksum_zeros(checksum_join(t.high, count, size), behind_low - 4);
+	sum_note(b, checksum_join(t.plain, count, size) ^ sums);
 	b->stale = 0;
 }
 

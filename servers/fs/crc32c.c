@@ -1,10 +1,10 @@
 // CRC-32C, which all metadata goes through in a commit: into its own checksum, and into that of its tag in the journal. So it
 // is the largest single part of what a commit of small operations costs.
 //
-// Owns: the tables. Eight bytes at a time by one table for each, and 32 bytes at once where all their bits are alike: unused
+// Owns: the tables. Eight bytes at a time by one table for each, and all at once where their bits are alike: unused
 // inodes, ends of blocks and bitmaps, the larger part of what a commit writes. Right because a CRC is linear: so many zero
 // bytes on, a sum is a function of its own 32 bits alone (jump_table), plus, for ones, a constant; what a sum began with can be
-// put into it later (checksum_zeros); and the sums of two blocks differ by that of their difference (checksum_difference),
+// put into it later (checksum_zeros); and the sums of two rows of a table differ by that of their difference (checksum_rows),
 // which is of zeros mostly for two inodes that were made in one second. If the server dies, the tables are made anew.
 #include "servers/fs/volume.h"
 #include <string.h>
@@ -17,7 +17,7 @@ typedef uint64_t __attribute__((may_alias)) crc_word_t;
 
 static uint32_t crc_table[8][256] __attribute__((aligned(8))); // [k][n]: byte n followed by k zero bytes
 static uint32_t jump_table[JUMPS][4][256] __attribute__((aligned(8))); // [j][k][n]: byte n of a sum in place k, so many zeros later
-static uint32_t far_ones; // PIECE bytes of ones after a sum of zero
+static uint32_t far_ones[JUMPS]; // as many bytes of ones as a jump goes, after a sum of zero
 
 static inline uint64_t crc_byte(uint64_t crc, uint8_t byte)
 {
@@ -41,6 +41,12 @@ static inline uint64_t crc_eight(uint64_t crc, uint64_t word)
 static inline uint64_t crc_jump(const uint32_t table[4][256], uint64_t crc)
 {
 	return look(table[0], crc << 2) ^ look(table[1], crc >> 6) ^ look(table[2], crc >> 14) ^ look(table[3], crc >> 22);
+}
+
+// Eight zero bytes on.
+static inline uint64_t crc_skip(uint64_t crc)
+{
+	return look(crc_table[7], crc << 2) ^ look(crc_table[6], crc >> 6) ^ look(crc_table[5], crc >> 14) ^ look(crc_table[4], crc >> 22);
 }
 
 static uint32_t piece_of(uint64_t crc, uint64_t word)
@@ -78,6 +84,17 @@ static uint32_t jump_eight(uint32_t crc)
 	return (uint32_t)crc_jump(jump_table[1], crc_jump(jump_table[1], crc));
 }
 
+// What far_ones is to be, from its first on.
+static uint32_t ones_of(unsigned jump)
+{
+	if (jump == 0)
+		return piece_of(0, ~0ull);
+	uint32_t half = far_ones[jump - 1];
+	for (unsigned i = jump == 1 ? 4 : 2; --i;)
+		half = (uint32_t)crc_jump(jump_table[jump - 1], half) ^ far_ones[jump - 1];
+	return half;
+}
+
 static __attribute__((noinline)) void tables_make(void)
 {
 	for (uint32_t n = 0; n < 256; n++) {
@@ -93,7 +110,8 @@ static __attribute__((noinline)) void tables_make(void)
 	jump_make(jump_table[0], jump_piece);
 	jump_make(jump_table[1], jump_four);
 	jump_make(jump_table[2], jump_eight);
-	far_ones = piece_of(0, ~0ull);
+	for (unsigned jump = 0; jump < JUMPS; jump++)
+		far_ones[jump] = ones_of(jump);
 }
 
 static inline void tables_need(void)
@@ -102,42 +120,58 @@ static inline void tables_need(void)
 		tables_make();
 }
 
-static uint64_t crc_zeros(uint64_t crc, size_t length)
+// Whole pieces of bits that are alike: `fill` is 0, or all ones.
+static inline uint64_t crc_fill(uint64_t crc, size_t length, uint64_t fill)
 {
+	uint32_t ones = (uint32_t)fill;
 	for (; length >= 8 * PIECE; length -= 8 * PIECE)
-		crc = crc_jump(jump_table[2], crc);
+		crc = crc_jump(jump_table[2], crc) ^ (far_ones[2] & ones);
 	if (length >= 4 * PIECE) {
-		crc = crc_jump(jump_table[1], crc);
+		crc = crc_jump(jump_table[1], crc) ^ (far_ones[1] & ones);
 		length -= 4 * PIECE;
 	}
 	for (; length >= PIECE; length -= PIECE)
-		crc = crc_jump(jump_table[0], crc);
-	for (; length >= 8; length -= 8)
-		crc = crc_eight(crc, 0);
+		crc = crc_jump(jump_table[0], crc) ^ (far_ones[0] & ones);
+	return crc;
+}
+
+static uint64_t crc_zeros(uint64_t crc, size_t length)
+{
+	crc = crc_fill(crc, length, 0);
+	for (length %= PIECE; length >= 8; length -= 8)
+		crc = crc_skip(crc);
 	while (length--)
 		crc = crc_byte(crc, 0);
 	return crc;
 }
 
+static inline uint64_t differences(const crc_word_t *w, uint64_t fill)
+{
+	return (w[0] ^ fill) | (w[1] ^ fill) | (w[2] ^ fill) | (w[3] ^ fill);
+}
+
+static inline size_t pieces_alike(const crc_word_t *w, size_t pieces, uint64_t fill)
+{
+	size_t n = 0;
+	for (; n + 2 <= pieces && !(differences(w, fill) | differences(w + 4, fill)); n += 2)
+		w += 2 * PIECE / 8;
+	return n < pieces && !differences(w, fill) ? n + 1 : n;
+}
+
 // Out of line: the short sums, of which there are more, need not save what this works with.
 static __attribute__((noinline)) uint64_t crc_pieces(uint64_t crc, const crc_word_t *w, size_t pieces)
 {
-	size_t zeros = 0;
-	for (; pieces; pieces--, w += PIECE / 8) {
-		uint64_t a = w[0], b = w[1], c = w[2], d = w[3];
-		if (!(a | b | c | d)) {
-			zeros += PIECE;
+	for (size_t n; pieces; pieces -= n, w += n * PIECE / 8) {
+		uint64_t fill = w[0];
+		n = fill + 1 <= 1 ? pieces_alike(w, pieces, fill) : 0;
+		if (n) {
+			crc = crc_fill(crc, n * PIECE, fill);
 			continue;
 		}
-		if (zeros)
-			crc = crc_zeros(crc, zeros);
-		zeros = 0;
-		if (!~(a & b & c & d))
-			crc = crc_jump(jump_table[0], crc) ^ far_ones;
-		else
-			crc = crc_eight(crc_eight(crc_eight(crc_eight(crc, a), b), c), d);
+		crc = crc_eight(crc_eight(crc_eight(crc_eight(crc, w[0]), w[1]), w[2]), w[3]);
+		n = 1;
 	}
-	return crc_zeros(crc, zeros);
+	return crc;
 }
 
 // No inversion at either end: that is how the format uses it.
@@ -160,11 +194,23 @@ uint32_t checksum_crc32c(uint32_t sum, const void *bytes, size_t length)
 	return (uint32_t)crc;
 }
 
+uint32_t checksum_word(uint32_t sum, uint64_t word)
+{
+	const uint8_t *low = (const uint8_t *)crc_table[2], *high = (const uint8_t *)crc_table[6];
+	uint64_t x = sum ^ word;
+	tables_need();
+	__asm__("" : "+r"(low), "+r"(high)); // two addresses, which reach all eight tables
+#define AT(base, shifted, table) (*(const uint32_t *)(const void *)((base) + ((shifted) & 0x3fc) + (table) * 1024))
+	return AT(high, x << 2, 1) ^ AT(high, x >> 6, 0) ^ AT(high, x >> 14, -1) ^ AT(high, x >> 22, -2) ^ AT(low, x >> 30, 1) ^
+	       AT(low, x >> 38, 0) ^ AT(low, x >> 46, -1) ^ AT(low, x >> 54, -2);
+#undef AT
+}
+
 // The sum of as many zero bytes, if it was `sum` before them: also what a beginning with `sum` instead of 0 changes in a sum.
 uint32_t checksum_zeros(uint32_t sum, size_t length)
 {
 	tables_need();
-	return (uint32_t)crc_zeros(sum, length);
+	return (uint32_t)(length == 8 * PIECE ? crc_jump(jump_table[2], sum) : crc_zeros(sum, length));
 }
 
 // Of that many parts of one size, whose sums from zero on these are.
@@ -177,25 +223,44 @@ uint32_t checksum_join(const uint32_t *sums, unsigned count, size_t size)
 	return (uint32_t)crc;
 }
 
-// From zero on, of the bytes in which the two differ: what their sums differ by. Both aligned to words; whole pieces.
-uint32_t checksum_difference(const void *one, const void *other, size_t length)
+// Goes on with the sum of the difference over eight words of two rows, which are not all alike.
+static __attribute__((noinline)) uint64_t row_differs(uint64_t crc, const crc_word_t *p, const crc_word_t *q)
 {
-	const crc_word_t *p = one, *q = other;
+	for (unsigned i = 0; i < 8; i++) {
+		uint64_t x = p[i] ^ q[i];
+		if (x)
+			crc = crc_eight(crc, x);
+		else if (crc)
+			crc = crc_skip(crc);
+	}
+	return crc;
+}
+
+static inline uint64_t row_difference(const crc_word_t *p, const crc_word_t *q, size_t words)
+{
 	size_t alike = 0;
 	uint64_t crc = 0;
-	tables_need();
-	for (; length; length -= PIECE, p += PIECE / 8, q += PIECE / 8) {
-		uint64_t a = p[0] ^ q[0], b = p[1] ^ q[1], c = p[2] ^ q[2], d = p[3] ^ q[3];
-		if (!(a | b | c | d)) {
-			alike += PIECE;
+	for (; words; words -= 8, p += 8, q += 8) {
+		uint64_t one = (p[0] ^ q[0]) | (p[1] ^ q[1]) | (p[2] ^ q[2]) | (p[3] ^ q[3]);
+		uint64_t two = (p[4] ^ q[4]) | (p[5] ^ q[5]) | (p[6] ^ q[6]) | (p[7] ^ q[7]);
+		if (!(one | two)) {
+			alike += 64;
 			continue;
 		}
-		if (crc)
-			crc = crc_zeros(crc, alike);
-		crc = crc_eight(crc_eight(crc_eight(crc_eight(crc, a), b), c), d);
+		crc = row_differs(crc ? crc_zeros(crc, alike) : 0, p, q);
 		alike = 0;
 	}
-	return crc ? (uint32_t)crc_zeros(crc, alike) : 0;
+	return crc ? crc_zeros(crc, alike) : 0;
+}
+
+// From zero on, of each row of a table, aligned to words: from that of the row before, which is much like it. Rows are of so many times
+// 64 bytes.
+void checksum_rows(const void *rows, unsigned count, size_t size, uint32_t *sums)
+{
+	const crc_word_t *row = rows;
+	sums[0] = checksum_crc32c(0, rows, size);
+	for (unsigned i = 1; i < count; i++, row += size / 8)
+		sums[i] = sums[i - 1] ^ (uint32_t)row_difference(row, row + size / 8, size / 8);
 }
 
 static uint64_t table_sum(const uint32_t *table, unsigned entries)
@@ -212,20 +277,24 @@ static uint64_t table_sum(const uint32_t *table, unsigned entries)
 static bool code_holds(void)
 {
 	static const crc_word_t known[] = {
-		0x0123456789abcdef, 0, 0, 0, 0, ~0ull, ~0ull, ~0ull, ~0ull,
+		0x0123456789abcdef, 0, 0, 0, 0, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull,
 		0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049bb133111eb, 0xd6e8feb86659fd93,
 		0xfedcba9876543210, 0x0f1e2d3c4b5a6978,
 	};
 	static const uint32_t parts[] = {0x12345678, 0x9abcdef0};
-	return checksum_join(parts, 2, 13 * PIECE) == 0xb1e89252 &&
-	       checksum_crc32c(0x12345678, (const uint8_t *)known + 3, 5 + 3 * PIECE + 8 + 3) == 0x37ef59be &&
-	       checksum_zeros(0x12345678, 15 * PIECE + 8 + 3) == 0xdc348be && checksum_difference(known, known + 3, 3 * PIECE) == 0xb220992b;
+	uint32_t rows[2];
+	checksum_rows(known, 2, 64, rows);
+	return checksum_join(parts, 2, 13 * PIECE) == 0xb1e89252 && checksum_word(0x12345678, known[0]) == 0xa3d207be &&
+	       checksum_crc32c(0x12345678, (const uint8_t *)known + 3, 5 + 4 * PIECE + 8 + 3) == 0x8006e1fd &&
+	       checksum_zeros(0x12345678, 15 * PIECE + 8 + 3) == 0xdc348be && rows[1] == 0x6775c7c5;
 }
 
 // Each table is linear: its entries cancel out, those of even and of odd numbers too, but for the constant by which these
 // differ, which half the number of entries cancels out again.
 bool checksum_holds(void)
 {
-	return code_holds() && !table_sum(crc_table[0], 8 * 256) && !table_sum(jump_table[0][0], JUMPS * 4 * 256) &&
-	       far_ones == piece_of(0, ~0ull);
+	bool ones = true;
+	for (unsigned jump = 0; jump < JUMPS; jump++)
+		ones &= far_ones[jump] == ones_of(jump);
+	return ones && code_holds() && !table_sum(crc_table[0], 8 * 256) && !table_sum(jump_table[0][0], JUMPS * 4 * 256);
 }
