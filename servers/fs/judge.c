@@ -32,7 +32,11 @@ struct judge {
 	bool groups_known;      // former content of all descriptors that changed
 	bool inodes_known;
 	struct ledger ledger;
-	const struct buffer *inode_map; // of the table that is being judged
+	struct { // inodes of the table that is being judged
+		const uint8_t *was, *is; // their map; 0: not in memory
+		uint32_t first;          // bit of the first
+		bool none_was, none_is;  // in use, since there was no map
+	} table;
 	char reason[160];
 };
 
@@ -284,15 +288,12 @@ static bool judge_bitmap(struct judge *j)
 
 // ---- what is in use ----
 
-// The bit of a map, now or before; `fallback` if that is not in memory.
-static bool map_bit(const struct buffer *b, uint32_t bit, bool before, bool fallback)
+// A map, now or before; 0: not in memory.
+static const uint8_t *map_bytes(const struct buffer *b, bool before)
 {
-	if (b && before && b->flags & BUFFER_MADE && b->flags & BUFFER_DIRTY) // nothing was in use
-		return false;
-	if (!b || (before && b->flags & BUFFER_DIRTY && !b->base))
-		return fallback;
-	const uint8_t *map = before && b->flags & BUFFER_DIRTY ? b->base->data : b->data;
-	return map[bit / 8] >> bit % 8 & 1;
+	if (!b || !before || !(b->flags & BUFFER_DIRTY))
+		return b ? b->data : 0;
+	return b->base ? b->base->data : 0;
 }
 
 // The map of the group to which the inode belongs; 0: not in memory.
@@ -301,12 +302,15 @@ static const struct buffer *inode_map(struct volume *v, uint32_t number)
 	return cache_peek(&v->cache, v->places[(number - 1) / v->inodes_per_group].inode_bitmap);
 }
 
-static bool inode_bit(struct volume *v, const struct buffer *map, uint32_t number, bool before, bool fallback)
+static bool inode_map_unused(struct volume *v, uint32_t number)
 {
-	uint32_t group = (number - 1) / v->inodes_per_group;
-	if (v->group_checksums && volume_group(v, group)->flags & EXT4_GROUP_INODES_UNUSED)
-		return false;
-	return map_bit(map, (number - 1) % v->inodes_per_group, before, fallback);
+	return v->group_checksums && volume_group(v, (number - 1) / v->inodes_per_group)->flags & EXT4_GROUP_INODES_UNUSED;
+}
+
+// A bitmap that is not in memory has not changed, and then it is an inode in use that has.
+static bool inode_bit(const uint8_t *map, uint32_t bit)
+{
+	return !map || map[bit / 8] >> bit % 8 & 1;
 }
 
 static bool all_set(const uint8_t *map, uint32_t bit, uint32_t count)
@@ -492,8 +496,8 @@ static bool judge_inode(struct judge *j, uint32_t number, const struct ext2_inod
 	struct volume *v = j->v;
 	if (number > v->inodes || (number < v->first_inode && number != EXT2_ROOT_INODE))
 		return flaw(j, "inode %u has changed, which is reserved", number);
-	// A bitmap that is not in memory has not changed, and then it is an inode in use that has.
-	bool before = inode_bit(v, j->inode_map, number, true, true), now = inode_bit(v, j->inode_map, number, false, true);
+	uint32_t bit = j->table.first + number - j->b->owner;
+	bool before = !j->table.none_was && inode_bit(j->table.was, bit), now = !j->table.none_is && inode_bit(j->table.is, bit);
 	j->inode_sectors += (int64_t)(now ? sectors(v, is) : 0) - (int64_t)(before ? sectors(v, was) : 0);
 	ledger_inode(&j->ledger, v, number, before ? was : 0, now ? is : 0);
 	if (before && was->file_acl) // a block that several may share
@@ -509,11 +513,23 @@ static bool judge_inode(struct judge *j, uint32_t number, const struct ext2_inod
 	return what || blocks_hold(j, was, is) || flaw(j, "inode %u names blocks that are free, or no data blocks", number);
 }
 
+static void table_open(struct judge *j)
+{
+	struct volume *v = j->v;
+	uint32_t first = j->b->owner;
+	const struct buffer *map = inode_map(v, first);
+	j->table.was = map_bytes(map, true);
+	j->table.is = map_bytes(map, false);
+	j->table.first = (first - 1) % v->inodes_per_group;
+	j->table.none_is = inode_map_unused(v, first);
+	j->table.none_was = j->table.none_is || (map && map->flags & BUFFER_MADE && map->flags & BUFFER_DIRTY);
+}
+
 static bool judge_inodes(struct judge *j)
 {
 	struct volume *v = j->v;
 	size_t size = v->inode_size / 8;
-	j->inode_map = inode_map(v, j->b->owner);
+	table_open(j);
 	for (size_t w = seal_difference(j->b->data, j->base, 0, words_of(j)); w < words_of(j);) {
 		unsigned slot = (unsigned)(w / size);
 		const void *was = j->base + slot * v->inode_size, *is = j->b->data + slot * v->inode_size;
@@ -563,7 +579,8 @@ static bool target_holds(struct volume *v, const struct ext2_entry *e)
 	uint32_t byte = (e->inode - 1) % v->inodes_per_group * v->inode_size;
 	const struct buffer *b =
 		cache_peek(&v->cache, v->places[(e->inode - 1) / v->inodes_per_group].inode_table + (byte >> v->block_shift));
-	if (!inode_bit(v, inode_map(v, e->inode), e->inode, false, true) || (e->inode < v->first_inode && e->inode != EXT2_ROOT_INODE))
+	if (inode_map_unused(v, e->inode) || !inode_bit(map_bytes(inode_map(v, e->inode), false), (e->inode - 1) % v->inodes_per_group) ||
+	    (e->inode < v->first_inode && e->inode != EXT2_ROOT_INODE))
 		return false;
 	if (memchr(e + 1, '/', e->name_length) || memchr(e + 1, 0, e->name_length))
 		return false;
