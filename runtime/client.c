@@ -21,7 +21,8 @@
 #define CLIENT_WAITS_PER_POLL 64u     // answers found without a turn of the loop until pings are looked at
 #define CLIENT_OFFENCE_US 100000u     // a reset tail lasts microseconds, unless the adopting server is stopped too
 #define CLIENT_DISTRUST_US (COMPLAINT_AGE_MS * 1000u + 10000u) // between complaints about a liar: the kernel's evidence needs two
-#define CLIENT_SHORT 4u               // with less than this part of the slots free, a commit is asked for
+#define CLIENT_SHORT 4u               // with less than this part of the slots free, a commit is asked for,
+#define CLIENT_RESERVE 16u            // or with fewer than this: as many operations as a commit takes time for
 #define CLIENT_PAYLOAD_ALIGN 64u      // slots' payloads never share a cache line
 
 struct slot_waiter {
@@ -116,7 +117,8 @@ static void former_hurry(struct client_ring *ring)
 // Slots run short that a commit would free, and nobody has asked for one.
 static bool commit_is_due(const struct client_ring *ring)
 {
-	return !ring->want_commit && ring->held > 0 && ring->free_count < ring->view.geometry.slots / CLIENT_SHORT;
+	uint32_t few = ring->view.geometry.slots / CLIENT_SHORT;
+	return !ring->want_commit && ring->held > 0 && ring->free_count < (few < CLIENT_RESERVE ? few : CLIENT_RESERVE);
 }
 
 // All that is not a completion: commits, offences, a new epoch.

@@ -2,8 +2,8 @@
 //
 // Kills each server by an illegal instruction at its next injection point while a ping waits in its ring. The time of the
 // trap is the supervisor's record of it, the end is the ping's answer; both are on the one time base. The file system dies
-// a second time over with a ring as full as it gets of operations that are recorded and not yet committed: a client whose
-// free slots are fewer than a quarter asks for a commit. What stays on the disk is one small file, removed at the end.
+// a second time over with a ring as full as it gets of operations that are recorded and not yet committed: a client with
+// fewer than 16 free slots asks for a commit. What stays on the disk is one small file, removed at the end.
 #include "apps/bench/bench.h"
 #include "abi/fault.h"
 #include "runtime/client.h"
@@ -17,7 +17,7 @@
 #define CRASHES 30u
 #define RECORD_LOOKS 1000u
 #define RING_SLOTS 128u
-#define RING_UNSYNCED (RING_SLOTS / 4 * 3)
+#define RING_UNSYNCED (RING_SLOTS - 16)
 #define RING_PATH "/bench.ring"
 #define RING_PIECE 512u
 
