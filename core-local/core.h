@@ -21,8 +21,9 @@ struct domain;
 #define DEVICE_IDENTITY_FIRST 2 // of the S-level file; 1 is the mesh
 #define DEVICE_IDENTITY_MAX 32
 #define MESH_IDENTITY 1
-#define MESH_REQUESTS_MAX 16   // outstanding to one peer
-#define MESH_NOTICE_ROOM 32    // a notice is sent only while fewer slots are used: calls and replies keep the rest
+#define MESH_REQUESTS_MAX 24   // outstanding to one peer: 16, and CALL_RING_FLIGHTS of the supervisor
+#define MESH_CLIENT_REQUESTS 15 // of them, by channel_open
+#define MESH_NOTICE_ROOM 48    // a notice is sent only while fewer slots are used: calls and replies keep the rest
 #define COMPLAINT_RECORDS 16
 
 struct mesh_peer {
@@ -101,6 +102,7 @@ struct core {
 	struct domain *file_owner[GUEST_FILE_MAX + 1];
 	uint32_t jobs;     // bit i: domain i has chunked work
 	uint32_t notices;  // bit i: domain i has something to tell another kernel
+	uint32_t rings;    // bit i: domain i's ring of calls is to be looked at
 	uint64_t listing;  // bit i: core i waits for our NOTICE_LISTED
 	uint64_t chief;    // where the supervisor is: times that it moved << 32 | core << 16 | domain; the greatest is right
 	uint32_t silence;  // looks in a row at which the supervisor's core had not been heard

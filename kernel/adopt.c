@@ -83,6 +83,7 @@ static void registers_keep(const struct domain *d)
 	memcpy(fresh.doors, d->doors, sizeof(fresh.doors));
 	fresh.serves = d->serves;
 	budget_set(&fresh.budget, d->budget.ticks, d->budget.period, time_read());
+	fresh.ring = (struct call_ring){.gpa = d->ring.gpa, .next = d->ring.next % CALL_RING_SLOTS, .deadline = fresh.ring.deadline};
 	fresh.hvip = d->hvip & 1ul << INTERRUPT_VS_SOFT;
 	fresh.hstatus = domain_hstatus(d);
 	fresh.fp = d->fp;
@@ -195,6 +196,7 @@ static bool went_on(struct domain *d)
 		return false;
 	}
 	endpoint_check_doors(d);
+	call_ring_go_on(d);
 	schedule_ready(d);
 	domain_info_update(d);
 	return true;

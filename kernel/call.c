@@ -19,7 +19,7 @@ const uint64_t call_nothing[6];
 
 enum error call_null(struct invocation *c)
 {
-	memcpy(c->value, &c->caller->x[11], sizeof(c->value));
+	call_values(c->value, &c->caller->x[11]);
 	return ERR_OK;
 }
 
@@ -296,10 +296,12 @@ static struct domain *object_domain(struct core *core, uint64_t object)
 
 // What was made gets a handle, and what was destroyed loses its own, which the call named. create and open answer {generation,
 // index, epoch}; the caller sees {handle, index} or {handle, epoch}.
-static enum error handles_settle(struct domain *d, unsigned core, unsigned number, enum error error, uint64_t value[5])
+enum error call_settle(struct domain *d, unsigned core, unsigned number, uint64_t first, enum error error, uint64_t value[5])
 {
 	if (error == ERR_OK && number == CALL_domain_destroy)
-		d->handles[(d->x[10] & 0xffff) - 1] = 0;
+		d->handles[(first & 0xffff) - 1] = 0;
+	if (error == ERR_OK && number == CALL_core_ping)
+		value[1] = time_read() - value[1];
 	if (error != ERR_OK || (number != CALL_domain_create && number != CALL_domain_open))
 		return error;
 	value[0] = handle_add(d, core, (unsigned)value[1], (uint32_t)value[0]);
@@ -311,11 +313,17 @@ static enum error handles_settle(struct domain *d, unsigned core, unsigned numbe
 static void results_write(struct domain *d, enum error error, const uint64_t value[5])
 {
 	d->x[10] = error;
-	memcpy(&d->x[11], value, 5 * sizeof(value[0]));
+	call_values(&d->x[11], value);
 }
 
-void call_wait(struct domain *d, unsigned core, unsigned number, uint32_t request)
+void call_wait(struct domain *d, struct call_flight *flight, unsigned core, unsigned number, uint32_t request, uint64_t end)
 {
+	if (flight) {
+		call_ring_await(d, flight, core, request, end);
+		return;
+	}
+	if (end != DEADLINE_NEVER)
+		deadline_arm(&d->core->deadlines, &d->deadline, end);
 	if (d->state == DOMAIN_READY) // the handler needed its registers unloaded
 		run_queue_remove(&d->core->run, d->index);
 	d->state = DOMAIN_CALLING;
@@ -332,10 +340,8 @@ void call_finish(struct domain *d, enum error error, const uint64_t value[5])
 	d->call_request = 0;
 	if (d->call_number == CALL_channel_open)
 		error = channel_connected(d, error, value, result);
-	else if (d->call_number == CALL_core_ping)
-		result[1] = time_read() - d->x[12];
 	else
-		error = handles_settle(d, d->call_core, d->call_number, error, result);
+		error = call_settle(d, d->call_core, d->call_number, d->x[10], error, result);
 	results_write(d, error, result);
 	schedule_ready(d);
 }
@@ -345,80 +351,76 @@ struct origin call_defer(struct invocation *c)
 	c->deferred = true;
 	if (c->caller) {
 		c->origin = (struct origin){c->core->id, mesh_number(c->core), true};
-		call_wait(c->caller, c->core->id, c->caller->call_number, c->origin.request);
+		call_wait(c->caller, c->flight, c->core->id, c->caller->call_number, c->origin.request, DEADLINE_NEVER);
 	}
 	return c->origin;
 }
 
-// ---- the way in: ERR_OK when the domain has its results or waits for them
+// ---- the way in
 
-static enum error forward(struct domain *d, unsigned core, unsigned number, uint64_t first)
+static enum error forward(struct invocation *c, unsigned core, unsigned number, uint64_t first)
 {
 	uint64_t word[6];
-	memcpy(word, &d->x[10], sizeof(word));
+	memcpy(word, c->arg, sizeof(word));
 	word[0] = first;
-	if (!mesh_core_online(d->core, core) || mesh_call(d, core, number, word, true) != ERR_OK)
-		return ERR_CORE_LOST; // or earlier calls have found no answer
-	return ERR_OK;
+	c->deferred = mesh_core_online(c->core, core) && mesh_call(c->caller, core, number, word, c->flight) == ERR_OK;
+	return c->deferred ? ERR_OK : ERR_CORE_LOST; // or earlier calls have found no answer
 }
 
-static enum error perform(struct domain *d, unsigned number, struct domain *target)
+static enum error perform_on_core(struct invocation *c, unsigned number)
 {
-	struct invocation c = {.core = d->core, .caller = d, .target = target};
-	memcpy(c.arg, &d->x[10], sizeof(c.arg));
-	d->call_number = (uint16_t)number;
-	enum error error = calls[number].handler(&c);
-	if (!c.deferred || error != ERR_OK) {
-		error = handles_settle(d, d->core->id, number, error, c.value);
-		results_write(d, error, c.value);
-	}
-	return ERR_OK;
-}
-
-static enum error perform_on_core(struct domain *d, unsigned number)
-{
-	uint64_t core = d->x[10];
-	if (core >= d->core->core_count)
+	uint64_t core = c->arg[0];
+	if (core >= c->core->core_count)
 		return ERR_INVALID;
-	if (number == CALL_domain_create && handle_place(d, 0) < 0) // nobody could ever name what it made
+	if (number == CALL_domain_create && (unsigned)handle_place(c->caller, 0) >= HANDLE_MAX - CALL_RING_FLIGHTS) // nobody could ever name what it made
 		return ERR_LIMIT;
 	if (number == CALL_core_ping)
-		d->x[12] = time_read();
-	return core == d->core->id ? perform(d, number, 0) : forward(d, (unsigned)core, number, core);
+		c->arg[2] = time_read(); // call_settle
+	return core == c->core->id ? calls[number].handler(c) : forward(c, (unsigned)core, number, core);
 }
 
-static enum error perform_on_domain(struct domain *d, unsigned number)
+static enum error perform_on_domain(struct invocation *c, unsigned number)
 {
 	unsigned core;
 	uint64_t object;
-	if (!handle_resolve(d, d->x[10], &core, &object))
+	if (!handle_resolve(c->caller, c->arg[0], &core, &object))
 		return ERR_HANDLE;
-	if (core != d->core->id)
-		return forward(d, core, number, object);
-	struct domain *target = object_domain(d->core, object);
-	return target ? perform(d, number, target) : ERR_HANDLE;
+	if (core != c->core->id)
+		return forward(c, core, number, object);
+	c->target = object_domain(c->core, object);
+	return c->target ? calls[number].handler(c) : ERR_HANDLE;
 }
 
-static enum error dispatch(struct domain *d, uint64_t number)
+enum error call_dispatch(struct invocation *c, struct domain *d, struct call_flight *flight, uint64_t number, const uint64_t arg[6])
 {
+	c->core = d->core, c->caller = c->target = d, c->flight = flight, c->deferred = false;
+	call_values(c->value, call_nothing);
+	call_values(c->arg, arg);
+	c->arg[5] = arg[5];
 	if (number >= CALL_COUNT)
 		return ERR_UNKNOWN_CALL;
 	enum call_right right = calls[number].right;
-	if (right != CALL_RIGHT_P && !d->supervisor)
+	if (right > CALL_RIGHT_P && !d->supervisor)
 		return ERR_DENIED;
+	if (flight && right == CALL_RIGHT_W)
+		return ERR_UNSUPPORTED;
 	if (right == CALL_RIGHT_C)
-		return perform_on_core(d, (unsigned)number);
-	if (right == CALL_RIGHT_D || (right == CALL_RIGHT_E && d->x[10] != 0))
-		return perform_on_domain(d, (unsigned)number);
-	return perform(d, (unsigned)number, d);
+		return perform_on_core(c, (unsigned)number);
+	if (right == CALL_RIGHT_D || (right == CALL_RIGHT_E && c->arg[0] != 0))
+		return perform_on_domain(c, (unsigned)number);
+	return calls[number].handler(c);
 }
 
 void call_of_domain(struct domain *d)
 {
+	struct invocation c;
 	d->x[0] += 4;
-	enum error error = dispatch(d, d->x[17]);
-	if (error != ERR_OK)
-		results_write(d, error, call_nothing);
+	d->call_number = (uint16_t)d->x[17];
+	enum error error = call_dispatch(&c, d, 0, d->x[17], &d->x[10]);
+	if (c.deferred && error == ERR_OK)
+		return;
+	error = call_settle(d, d->core->id, d->call_number, c.arg[0], error, c.value);
+	results_write(d, error, c.value);
 }
 
 void call_of_kernel(struct core *core, unsigned from, const struct mesh_message *m)

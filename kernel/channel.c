@@ -242,7 +242,7 @@ void channel_open_send(struct domain *d)
 	    e->key,
 	    d->epoch,
 	};
-	enum error error = mesh_call(d, e->peer_core, CALL_channel_open, word, true);
+	enum error error = mesh_call(d, e->peer_core, CALL_channel_open, word, 0);
 	if (error != ERR_OK)
 		call_finish(d, error, call_nothing);
 	else

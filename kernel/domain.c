@@ -72,6 +72,8 @@ enum error domain_map(struct domain *d, uint64_t gpa, paddr_t pa, uint64_t bytes
 // INV-6: fenced before anything is freed or acknowledged.
 void domain_unmap(struct domain *d, uint64_t gpa, uint64_t bytes)
 {
+	if (d->ring.slots && d->ring.gpa - gpa < bytes)
+		call_ring_end(d);
 	table_unmap(&d->table, gpa, bytes);
 	hfence_gvma_vmid(d->hgatp >> HGATP_VMID_SHIFT & 0x3fff);
 }
@@ -136,14 +138,15 @@ void domain_fill(struct domain *d, struct core *core, unsigned index)
 	d->ran = &core->info->domains[index].run_ticks;
 	doors_clear(d->doors);
 	d->window_top = GPA_DEVICE;
-	d->identities[0] = (1ul << IDENTITY_DEVICE) - 1; // 0 is none, 1 is the kernel's
+	d->identities[0] = ((1ul << IDENTITY_DEVICE) - 1) | 1ul << IDENTITY_CALLS; // 0 is none, the others are the kernel's
 	d->frames_used = DOMAIN_PAGES;
 	d->timer.kind = DEADLINE_DOMAIN_TIMER;
 	d->timer.time = DEADLINE_NEVER;
 	d->deadline.kind = DEADLINE_CALL;
 	d->refill.kind = DEADLINE_REFILL;
 	d->tick.kind = DEADLINE_WATCH;
-	d->timer.index = d->deadline.index = d->tick.index = d->refill.index = d->index;
+	d->ring.deadline.kind = DEADLINE_CALLS;
+	d->timer.index = d->deadline.index = d->tick.index = d->refill.index = d->ring.deadline.index = d->index;
 }
 
 enum error domain_root(struct domain *d)
@@ -278,6 +281,7 @@ void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_
 	schedule_remove(d);
 	schedule_budget_end(d);
 	endpoint_halted(d);
+	call_ring_end(d);
 	deadline_cancel(&d->core->deadlines, &d->deadline);
 	deadline_cancel(&d->core->deadlines, &d->tick);
 	job_drop(d);

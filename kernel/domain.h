@@ -5,6 +5,7 @@
 // If the program dies, the record stays (DOMAIN_STOPPED) until the supervisor restarts or destroys it. If the kernel
 // dies, so does the core; adoption by a reborn kernel reads these records.
 #pragma once
+#include "abi/call_ring.h"
 #include "abi/channel.h"
 #include "abi/event.h"
 #include "abi/fault.h"
@@ -18,7 +19,7 @@
 #define SEGMENT_MAX 8
 #define HEAP_MAX 64
 #define WINDOW_MAX 12
-#define HANDLE_MAX 64
+#define HANDLE_MAX 72 // 64, and one for each call under way: what is being made was promised one
 
 struct segment { // pristine content in the boot image; restored from there
 	uint64_t gpa;
@@ -93,6 +94,20 @@ struct job { // work in bounded chunks
 	uint64_t bytes;
 	struct origin origin;
 	uint64_t value; // result to give
+};
+
+struct call_flight { // a call of the ring that is under way
+	uint32_t request;    // 0: none
+	uint16_t core, number, slot;
+	uint64_t first, end; // argument; DEADLINE_NEVER: its own core answers for certain
+};
+
+struct call_ring {
+	uint64_t gpa;
+	struct call_slot *slots; // where gpa leads, 0: there is no ring
+	unsigned next, flying;   // slot to be taken, calls under way
+	struct call_flight flights[CALL_RING_FLIGHTS];
+	struct deadline deadline; // the earliest end
 };
 
 struct watch {
@@ -189,6 +204,7 @@ struct domain {
 	uint16_t call_number;  // enum call, which it answers
 	uint16_t call_core;
 	uint16_t call_slot;    // channel_open: the end
+	struct call_ring ring;
 
 	char line[168]; // of its log, not yet whole; a runtime's line is at most 161
 	unsigned line_used;
@@ -237,7 +253,7 @@ FRAME_SAYS(info_page, counters[INFO_CALLS], INFO_CALLS_FAST);
 #define DOMAIN_PAGES ((sizeof(struct domain) + PAGE_SIZE - 1) / PAGE_SIZE)
 
 enum deadline_kind { DEADLINE_SLICE, DEADLINE_MESH, DEADLINE_DOMAIN_TIMER, DEADLINE_CALL, DEADLINE_WATCH, DEADLINE_REBOOT,
-		     DEADLINE_GUARD, DEADLINE_BUDGET, DEADLINE_REFILL };
+		     DEADLINE_GUARD, DEADLINE_BUDGET, DEADLINE_REFILL, DEADLINE_CALLS };
 
 // Creates a domain on this core, charged `quota` pages. ERR_LIMIT, ERR_NO_MEMORY, ERR_QUOTA.
 enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota, unsigned priority, uint32_t flags,

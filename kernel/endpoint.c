@@ -307,9 +307,8 @@ static enum error call_begin(struct invocation *c)
 	d->call_badge = door->badge;
 	d->ticket = ++c->core->tickets;
 	d->callee = server;
-	call_wait(d, c->core->id, d->call_number, 0);
-	if (door->limit_us)
-		deadline_arm(&c->core->deadlines, &d->deadline, time_read() + door->limit_us * c->core->plan->timebase / 1000000);
+	uint64_t limit = door->limit_us * c->core->plan->timebase / 1000000;
+	call_wait(d, 0, c->core->id, d->call_number, 0, limit ? time_read() + limit : DEADLINE_NEVER);
 	endpoint_slow(server);
 	server->waiting |= 1u << d->index;
 	priority_donate(server, d->priority);

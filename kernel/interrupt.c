@@ -84,7 +84,7 @@ enum error interrupt_bind(struct domain *d, unsigned index, uint32_t source)
 	struct window *w = &d->windows[index];
 	if (w->identity) // again, after a restart of the supervisor or the driver
 		return w->source == source ? ERR_OK : ERR_EXISTS;
-	uint32_t identity = domain_identity_take(d, IDENTITY_DEVICE, IDENTITY_CHANNEL - 1);
+	uint32_t identity = domain_identity_take(d, IDENTITY_DEVICE, IDENTITY_CALLS - 1);
 	if (!identity)
 		return ERR_LIMIT;
 	w->msi_address = d->core->imsic + d->file * PAGE_SIZE;

@@ -58,6 +58,8 @@ void mesh_forget(struct core *core, unsigned peer)
 		struct domain *d = core->domains[i];
 		if (d && call_waits_for(d, peer))
 			call_finish(d, ERR_CORE_LOST, call_nothing);
+		if (d)
+			call_ring_give_up(d, peer, 0);
 	}
 }
 
@@ -123,7 +125,7 @@ static bool request(struct core *core, unsigned peer, unsigned op, const uint64_
 	memcpy(m.word, word, sizeof(m.word));
 	if (p->outstanding >= limit || !push(core, peer, &m))
 		return false;
-	if (peer != core->id) // our own answers take no message; each domain has one call at most, so the ring has room
+	if (peer != core->id) // our own answers take no message; each domain has one channel_open at most, so the ring has room
 		p->outstanding++;
 	*number = m.request;
 	return true;
@@ -131,21 +133,18 @@ static bool request(struct core *core, unsigned peer, unsigned op, const uint64_
 
 bool mesh_ask(struct core *core, unsigned peer, const uint64_t word[6], uint32_t *number)
 {
-	return !mesh_core_alive(core, peer) || request(core, peer, NOTICE_CHANNEL, word, MESH_REQUESTS_MAX - 2, number);
+	return !mesh_core_alive(core, peer) || request(core, peer, NOTICE_CHANNEL, word, MESH_CLIENT_REQUESTS - 1, number);
 }
 
-enum error mesh_call(struct domain *d, unsigned peer, unsigned number, const uint64_t word[6], bool deadline)
+enum error mesh_call(struct domain *d, unsigned peer, unsigned number, const uint64_t word[6], struct call_flight *flight)
 {
 	struct core *core = d->core;
 	uint32_t sent;
-	// Clients wait long for a server that is down. The supervisor's calls, which bring it back, have one left.
-	if (!request(core, peer, number, word, MESH_REQUESTS_MAX - (number == CALL_channel_open), &sent))
+	// Clients wait long for a server that is down. The supervisor's calls, which bring it back, have their own places left.
+	if (!request(core, peer, number, word, number == CALL_channel_open ? MESH_CLIENT_REQUESTS : MESH_REQUESTS_MAX, &sent))
 		return ERR_AGAIN;
-	call_wait(d, peer, number, sent);
-	if (deadline) {
-		uint64_t ticks = (number == CALL_core_ping ? PING_DEADLINE_MS : CALL_DEADLINE_MS) * core->plan->timebase / 1000;
-		deadline_arm(&core->deadlines, &d->deadline, time_read() + ticks);
-	}
+	uint64_t ms = number == CALL_core_ping ? PING_DEADLINE_MS : CALL_DEADLINE_MS, end = time_read() + ms * core->plan->timebase / 1000;
+	call_wait(d, flight, peer, number, sent, end);
 	return ERR_OK;
 }
 
@@ -157,6 +156,8 @@ static void answer_local(struct core *core, unsigned from, uint32_t request, enu
 			call_finish(d, error, value);
 			return;
 		}
+		if (d && call_ring_answered(d, from, request, error, value))
+			return;
 	}
 	channel_answered(core, from, request, error);
 }

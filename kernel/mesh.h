@@ -36,8 +36,8 @@ bool mesh_core_alive(const struct core *core, unsigned peer); // or STARTING
 void mesh_forget(struct core *core, unsigned peer);
 // A notice of a channel end that is answered (channel_answered): OK, or NOT_FOUND. False: not sent.
 bool mesh_ask(struct core *core, unsigned peer, const uint64_t word[6], uint32_t *number);
-// Sends a request for `d`, which waits (DOMAIN_CALLING). ERR_AGAIN: too many outstanding.
-enum error mesh_call(struct domain *d, unsigned peer, unsigned number, const uint64_t word[6], bool deadline);
+// Sends a request for `d`, which waits (DOMAIN_CALLING), or has it under way as that `flight`. ERR_AGAIN: too many outstanding.
+enum error mesh_call(struct domain *d, unsigned peer, unsigned number, const uint64_t word[6], struct call_flight *flight);
 // Answers whoever waits at `origin`, here or on another core.
 void mesh_answer(struct core *core, struct origin origin, enum error error, const uint64_t value[5]);
 // A fresh number for a request of a local domain.

@@ -344,6 +344,8 @@ static void deadline_handle(struct core *core, struct deadline *due)
 		call_finish(d, ERR_CORE_LOST, call_nothing);
 	else if (due->kind == DEADLINE_WATCH && d)
 		domain_watch_tick(d);
+	else if (due->kind == DEADLINE_CALLS && d)
+		call_ring_give_up(d, CORE_MAX, time_read());
 }
 
 // Looks at hgeip once more after the last write of hgeie: QEMU computes SGEIP from a hgeip that it read before it had
@@ -372,7 +374,7 @@ static void jobs_step(struct core *core)
 		if (!job_is_due(core, d))
 			continue;
 		domain_job_step(d);
-		if (core->jobs) // leftover work rings oneself again
+		if (core->jobs || core->rings) // leftover work rings oneself again
 			imsic_ring(core->imsic, MESH_IDENTITY);
 		return;
 	}
@@ -385,6 +387,8 @@ static void take_what_is_due(struct core *core)
 	struct deadline *due;
 	while ((due = deadline_expired(&core->deadlines, time_read())) != 0)
 		deadline_handle(core, due);
+	if (core->rings)
+		call_ring_look(core);
 	jobs_step(core);
 	mesh_flush(core);
 }

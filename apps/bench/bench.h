@@ -95,6 +95,7 @@ int bench_latency(void);
 int bench_channel(void);
 int bench_switch(void);
 int bench_endpoint(void);
+int bench_batch(void);
 int bench_recovery(void);
 int bench_files(void);
 int bench_sizes(void);

@@ -122,7 +122,7 @@ void partner_uart(uint64_t argument)
 	struct kernel_result device = kcall(CALL_device_info, 0);
 	volatile uint8_t *uart = (volatile uint8_t *)device.value[0];
 	unsigned identity = (unsigned)device.value[2];
-	if (device.error || identity < IDENTITY_DEVICE || identity >= IDENTITY_CHANNEL)
+	if (device.error || identity < IDENTITY_DEVICE || identity >= IDENTITY_CALLS)
 		partner_exit(PARTNER_FAILED(1, identity));
 	bare_claim(&partner_self);
 	uint64_t end = time_read() + 10 * partner_self.timebase;

@@ -34,6 +34,9 @@ void partner_echo_rounds(uint64_t argument);
 void partner_controls(uint64_t argument);
 void partner_loud(uint64_t argument);
 void partner_late(uint64_t argument);
+// batches.c
+void partner_batch(uint64_t argument);
+void partner_fuzz(uint64_t argument);
 // live.c: those that are watched
 void partner_events_answer(void); // pongs to pings; other events are dropped
 void partner_pongs(uint64_t argument);

@@ -2,6 +2,7 @@
 //
 // Owns nothing but what a caller passes. No event loop and no fibers, so that a failing test means the kernel.
 #pragma once
+#include "abi/call_ring.h"
 #include "abi/channel.h"
 #include "abi/event.h"
 #include "abi/fault.h"
@@ -88,4 +89,40 @@ static inline bool bare_layout(unsigned slot, struct channel_geometry *g)
 	struct kernel_result info = kcall(CALL_channel_info, slot);
 	return info.error == ERR_OK &&
 	       channel_layout(g, CHANNEL_INFO_SLOTS(info.value[1]), info.value[2], info.value[3]);
+}
+
+// A ring of calls (abi/call_ring.h): its page, and the slot to be filled next.
+struct bare_calls {
+	struct call_slot *slots;
+	unsigned next;
+	uint32_t flags; // of the calls to come
+};
+
+static inline struct kernel_result bare_calls_open(struct bare_calls *b, void *page)
+{
+	*b = (struct bare_calls){.slots = page};
+	return kcall(CALL_ring_open, page);
+}
+
+// Submits one, and says in which slot.
+static inline unsigned bare_submit(struct bare_calls *b, uint16_t number, uint8_t after, uint8_t from, const uint64_t word[6])
+{
+	unsigned slot = b->next;
+	struct call_slot *s = &b->slots[slot];
+	b->next = (slot + 1) % CALL_RING_SLOTS;
+	s->number = number;
+	s->after = after;
+	s->from = from;
+	s->flags = b->flags;
+	for (unsigned i = 0; i < 6; i++)
+		s->word[i] = word[i];
+	*(volatile uint32_t *)&s->state = CALL_SLOT_SUBMITTED;
+	return slot;
+}
+#define BARE_WORDS_6(a, b, c, d, e, f, ...) ((const uint64_t[6]){(uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e), (uint64_t)(f)})
+#define BARE_WORDS(...) BARE_WORDS_6(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
+
+static inline bool bare_is_done(const struct bare_calls *b, unsigned slot)
+{
+	return *(volatile uint32_t *)&b->slots[slot].state == CALL_SLOT_DONE;
 }

@@ -53,7 +53,7 @@ static void windows_are_limited(void)
 	for (; bound < n && r.error != ERR_OK + 99; bound++)
 		if (kcall(CALL_interrupt_bind, c.handle, bound, 0).error)
 			break;
-	EQUAL(bound, IDENTITY_CHANNEL - IDENTITY_DEVICE);
+	EQUAL(bound, IDENTITY_CALLS - IDENTITY_DEVICE);
 	FAILS(ERR_LIMIT, CALL_interrupt_bind, c.handle, bound, 0);
 	WORKS(CALL_interrupt_bind, c.handle, 0, 0);
 	FAILS(ERR_EXISTS, CALL_interrupt_bind, c.handle, 0, 3);
@@ -68,7 +68,7 @@ static void line_reaches_driver(unsigned flags)
 		WORKS(CALL_device_map, c.handle, UART, 0x100);
 		struct kernel_result r = kcall(CALL_interrupt_bind, c.handle, 0, UART_SOURCE);
 		EQUAL(r.error, ERR_OK);
-		CHECK(r.value[0] >= IDENTITY_DEVICE && r.value[0] < IDENTITY_CHANNEL);
+		CHECK(r.value[0] >= IDENTITY_DEVICE && r.value[0] < IDENTITY_CALLS);
 		CHECK(child_begin(&c));
 		CHECK(child_exits(&c, 0));
 		CHECK(child_restore(&c)); // the windows stay over a restart

@@ -2,7 +2,8 @@
 //
 // ecall from VS-mode with a7 = number, a0..a5 = arguments. On return a0 = enum error, a1..a5 = results (zero where
 // none is named); all other registers are kept. Every call validates first and then performs a phase that cannot fail.
-// All but those marked P are for the supervisor alone. S concerns its own core, C a core that is named, D a domain by its
+// All but those marked P and W are for the supervisor alone. All but W, which wait for other domains or are about the caller's
+// registers, can also be made from a ring (call_ring.h). S concerns its own core, C a core that is named, D a domain by its
 // handle from domain_create or domain_open, E a domain or (0) the caller. A named core, and a domain's core, may be any: the
 // caller waits for that kernel's reply, at most CALL_DEADLINE_MS, and then gets ERR_CORE_LOST.
 #pragma once
@@ -18,29 +19,29 @@
 #define CALL_TABLE(X)                                                                                                  \
 	/* the fast path knows these by their numbers, 0 to 2 (endpoint.h) */                                         \
 	X(null, P, "-> ; nothing, and a0 alone is changed")                                                            \
-	X(endpoint_call, P, "handle, 8 words -> 8 words; a7: epoch of the server")                                     \
-	X(endpoint_receive, P, "whom to answer, 8 words -> 8 words; a7: badge")                                        \
+	X(endpoint_call, W, "handle, 8 words -> 8 words; a7: epoch of the server")                                     \
+	X(endpoint_receive, W, "whom to answer, 8 words -> 8 words; a7: badge")                                        \
 	/* any domain */                                                                                             \
-	X(endpoint_call_give, P, "as endpoint_call; a6 is a handle, which becomes one of the receiver's (0: it has no place)") \
-	X(endpoint_reply, P, "as endpoint_receive, but comes back at once -> ")                                        \
-	X(endpoint_reply_give, P, "the same; a6 is a handle")                                                          \
-	X(endpoint_keep, P, "-> what endpoint_receive and endpoint_reply take to answer the present caller later")     \
+	X(endpoint_call_give, W, "as endpoint_call; a6 is a handle, which becomes one of the receiver's (0: it has no place)") \
+	X(endpoint_reply, W, "as endpoint_receive, but comes back at once -> ")                                        \
+	X(endpoint_reply_give, W, "the same; a6 is a handle")                                                          \
+	X(endpoint_keep, W, "-> what endpoint_receive and endpoint_reply take to answer the present caller later")     \
 	X(endpoint_serve, P, "-> ; the caller takes calls from now on")                                                \
 	X(endpoint_open, P, "name (2 words) -> handle, epoch ; of a service published on this core")                   \
 	X(endpoint_mint, P, "badge -> handle to the caller's own endpoint, to be given")                               \
 	X(endpoint_close, P, "handle -> ")                                                                             \
 	X(endpoint_limit, P, "handle, us -> ; calls through it end with TIMEOUT after that, 0: never")                 \
-	X(yield, P, "-> ")                                                                                             \
+	X(yield, W, "-> ")                                                                                             \
 	X(self, P, "-> core, domain index, epoch, first incarnation? 0:1, guest file (0: rings come through kernel)")  \
-	X(exit, P, "code -> never returns")                                                                            \
+	X(exit, W, "code -> never returns")                                                                            \
 	X(ready, P, "-> ; this incarnation has adopted its channels and serves")                                       \
 	X(log, P, "length <= 40, 5 words of text -> ; a line of the core's log, on the console until it is taken")     \
 	X(event_next, P, "-> event kind, argument 0, 1, 2 (EVENT_NONE when there is none)")                            \
 	X(doorbell, P, "slot -> ; ring the peer of a channel end through the kernels")                                 \
 	X(doorbell_claim, P, "-> 4 words: sticky identities 0..255, cleared by this; for domains without a guest file") \
-	X(memory_alloc, P, "pages -> gpa")                                                                             \
+	X(memory_alloc, W, "pages -> gpa")                                                                             \
 	X(memory_free, P, "gpa -> ")                                                                                   \
-	X(channel_open, P, "name (2 words), slots << 32 | priority, out bytes, in bytes -> slot; waits for the server; all 0: a notification") \
+	X(channel_open, W, "name (2 words), slots << 32 | priority, out bytes, in bytes -> slot; waits for the server; all 0: a notification") \
 	X(channel_accept, P, "slot -> ; server takes the client of EVENT_CHANNEL_REQUEST")                             \
 	X(channel_refuse, P, "slot -> ")                                                                               \
 	X(channel_close, P, "slot -> ; client: server is told, slot is free after its release; "                      \
@@ -51,6 +52,8 @@
 	X(device_info, P, "index -> gpa, bytes, identity of its interrupt, physical MSI address, MSI data")            \
 	X(memory_physical, P, "gpa -> physical address; only for domains with the DMA right")                          \
 	X(pong, P, "number of EVENT_PING, ticks asleep in its own wfi, doorbells claimed, requests served, all so far -> ; the main loop is alive")                                                 \
+	X(ring_open, W, "gpa of a page that it can write, 0: none any more -> ; calls are taken from there (call_ring.h)")      \
+	X(ring_enter, W, "wait 0:1 -> ; takes the calls that were submitted; 1: comes back when none is under way any more")   \
 	/* supervisor */                                                                                               \
 	X(domain_create, C, "core, name (2 words), quota in pages, priority << 32 | flags -> D, domain index")         \
 	X(domain_open, C, "core, domain index -> D, epoch ; adopt a running domain by index")                          \
@@ -85,7 +88,7 @@ enum call {
 	CALL_COUNT
 };
 
-enum call_right { CALL_RIGHT_P, CALL_RIGHT_S, CALL_RIGHT_C, CALL_RIGHT_D, CALL_RIGHT_E };
+enum call_right { CALL_RIGHT_W, CALL_RIGHT_P, CALL_RIGHT_S, CALL_RIGHT_C, CALL_RIGHT_D, CALL_RIGHT_E };
 
 #define CALL_EARNEST 0x6e72616573742121ul // what ends a kernel or the machine wants this word, which no slip of a register makes
 #define WATCH_TICK_MIN_US 250u // of domain_watch: a shorter one would keep its kernel from everything else

@@ -3,7 +3,8 @@
 #pragma once
 
 #define IDENTITY_EVENT 1   // kernel events
-#define IDENTITY_DEVICE 2  // first device interrupt of a domain; the next has 3, up to IDENTITY_CHANNEL - 1
+#define IDENTITY_DEVICE 2  // first device interrupt of a domain; the next has 3, up to IDENTITY_CALLS - 1
+#define IDENTITY_CALLS 7   // calls of its ring are done (call_ring.h)
 #define IDENTITY_CHANNEL 8 // first identity for channels; the priority decides where (channel.h)
 
 enum event {
