@@ -40,10 +40,19 @@ static void banner_service(const struct service *s)
 		say("  %-10.16s %s", s->record->name, state);
 }
 
+// Since our kernel came online.
+static uint64_t banner_us_since_boot(void)
+{
+	static struct info_page page;
+	return info_read(self_core(), &page) ? time_us_from_ticks(time_now() - page.time_booted) : 0;
+}
+
 void banner_say(void)
 {
 	const struct service *s;
-	say("Planaria: system \"%.16s\", %u cores", services_image()->manifest.header->system, services_cores());
+	uint64_t us = banner_us_since_boot();
+	say("Planaria: system \"%.16s\", %u cores, up after %lu.%03lu ms", services_image()->manifest.header->system, services_cores(),
+	    (unsigned long)(us / 1000), (unsigned long)(us % 1000));
 	for (unsigned core = 0; core < services_cores(); core++)
 		banner_core(core);
 	for (unsigned i = 0; (s = services_at(i)) != 0; i++) {

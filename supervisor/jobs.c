@@ -24,26 +24,21 @@ uint32_t jobs_number(unsigned core, unsigned domain, uint32_t epoch)
 	return (uint32_t)core << 24 | (uint32_t)(domain & 255) << 16 | (epoch & 0xffff);
 }
 
-// Create, attach, start; on failure the entry is free again.
+// Create, load, start; on failure the entry is free again.
 static enum error jobs_load(struct service *s)
 {
 	char why[CRASH_LINE_MAX];
-	struct image_program program;
-	enum error error = image_program(services_image(), s->image, &program, why, sizeof why);
+	struct loader_order order = {.record = s->record, .core = services_choose_core(s->record), .start = true, .domain = &s->domain};
+	enum error error = image_program(services_image(), s->image, &order.program, why, sizeof why);
 	if (error) {
 		say("supervisor: %s", why);
 		return error;
 	}
-	error = loader_create(services_image(), s->record, &program, services_choose_core(s->record), &s->domain);
-	if (error)
-		return error;
+	loader_create(services_image(), &order, 1);
+	if (order.error)
+		return order.error;
 	s->phase = PHASE_STARTING;
-	struct kernel_result started = kcall(CALL_domain_start, s->domain.handle, s->domain.entry, GPA_STACK_TOP);
-	if (started.error) {
-		kcall(CALL_domain_destroy, s->domain.handle);
-		return started.error;
-	}
-	s->epoch = (uint32_t)started.value[0];
+	s->epoch = order.epoch;
 	s->job = jobs_number(s->domain.core, s->domain.domain, s->epoch);
 	return ERR_OK;
 }

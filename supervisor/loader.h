@@ -7,6 +7,8 @@
 #include "supervisor/pci.h"
 #include <stdint.h>
 
+#define LOADER_UNDER_WAY UINT64_MAX // a handle that is no handle yet
+
 struct loader_domain {
 	uint64_t handle; // of the domain; 0: there is none
 	unsigned core;
@@ -16,10 +18,20 @@ struct loader_domain {
 	bool attached;             // its kernel is known to have the windows of its device
 };
 
-// Creates the domain on `core` and loads `program`. Stopped; the caller starts it. On an error nothing is left.
-// Errors: of domain_create, domain_load (ERR_NO_MEMORY, ERR_QUOTA, ERR_LIMIT, ERR_CORE_LOST).
-enum error loader_create(const struct image *image, const struct manifest_service *record,
-			 const struct image_program *program, unsigned core, struct loader_domain *domain);
+struct loader_order {
+	const struct manifest_service *record;
+	struct image_program program;
+	unsigned core;
+	bool start;                   // or the caller does
+	struct loader_domain *domain; // what was made; without a handle on an error
+	enum error error;
+	uint32_t epoch;               // if it was started
+	unsigned made, last;          // the loader's: calls of the batch
+};
+
+// Creates domains and loads their programs, all at once; stopped, unless they are to be started. Of one with an error nothing is left.
+// Errors: of domain_create, domain_load, domain_start (ERR_NO_MEMORY, ERR_QUOTA, ERR_LIMIT, ERR_CORE_LOST).
+void loader_create(const struct image *image, struct loader_order *orders, unsigned count);
 // Gives the domain the device that its record names. ERR_NOT_FOUND: the machine has none.
 enum error loader_attach(const struct machine *machine, const struct manifest_service *record,
 			 struct loader_domain *domain);

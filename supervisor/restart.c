@@ -42,6 +42,13 @@ static enum error restart_unregister(struct service *s)
 	return error;
 }
 
+static enum error restart_create(struct service *s, const struct image_program *program, unsigned core)
+{
+	struct loader_order order = {.record = s->record, .program = *program, .core = core, .domain = &s->domain};
+	loader_create(services_image(), &order, 1);
+	return order.error;
+}
+
 // For a kernel that cannot forget segments: another domain, at the price that the clients are told.
 static enum error restart_recreate(struct service *s, const struct image_program *program)
 {
@@ -52,7 +59,7 @@ static enum error restart_recreate(struct service *s, const struct image_program
 		error = kcall(CALL_domain_destroy, s->domain.handle).error;
 	s->domain.handle = 0;
 	if (!error)
-		error = loader_create(services_image(), s->record, program, core, &s->domain);
+		error = restart_create(s, program, core);
 	return error ? error : loader_attach(services_machine(), s->record, &s->domain);
 }
 

@@ -16,6 +16,7 @@
 
 #define SERVICES_MAX (MANIFEST_SERVICE_MAX + JOB_MAX)
 #define SERVICES_WHY 256
+#define SERVICES_ROUND 16u // loaded at once
 
 static struct {
 	struct service entry[SERVICES_MAX];
@@ -350,17 +351,24 @@ static void services_follow(const struct service *moved)
 	}
 }
 
-void services_start(struct service *s)
+// What is to be made for it. Until that is done it counts as one of its core's.
+static bool services_prepare(struct service *s, struct loader_order *order)
 {
-	struct image_program program;
-	if (!services_can_start(s, &program))
-		return;
+	*order = (struct loader_order){.record = s->record, .domain = &s->domain};
+	if (!services_can_start(s, &order->program))
+		return false;
 	if (!s->domain.handle && s->phase == PHASE_HELD)
 		services_publish(s, SERVICE_NONE); // the line that was in our own name
+	order->core = services_choose_core(s->record);
+	s->domain = (struct loader_domain){.handle = LOADER_UNDER_WAY, .core = order->core};
+	return true;
+}
+
+// It is made, or was not.
+static void services_begin(struct service *s, enum error error)
+{
 	bool moved = s->fenced || s->epoch > 0 || self_restarted(); // our former incarnation had it, and its record is lost
 	s->fenced = false;
-	enum error error = loader_create(services.image, s->record, &program, services_choose_core(s->record),
-					 &s->domain);
 	if (!error) {
 		error = loader_attach(services.machine, s->record, &s->domain);
 		if (error) {
@@ -375,6 +383,15 @@ void services_start(struct service *s)
 	restart_first_start(s);
 	if (moved)
 		services_follow(s);
+}
+
+void services_start(struct service *s)
+{
+	struct loader_order order;
+	if (!services_prepare(s, &order))
+		return;
+	loader_create(services.image, &order, 1);
+	services_begin(s, order.error);
 }
 
 // Is whatever is published under that name there, or certain not to come?
@@ -402,22 +419,46 @@ bool services_may_start(const struct service *s)
 	return true;
 }
 
-void services_advance(void)
+static bool services_is_due(const struct service *s)
 {
-	if (!cores_settled()) // what waits may stand on a core that is coming back
-		return;
-	for (unsigned i = 0; i < services.count && services.order[i] < services.count; i++) {
+	return s->phase == PHASE_WAITING && services_may_start(s);
+}
+
+// Those whose turn has come, loaded all at once. True: there were some, and it may be others' turn now.
+static bool services_advance_round(void)
+{
+	static struct loader_order orders[SERVICES_ROUND];
+	struct service *due[SERVICES_ROUND];
+	unsigned count = 0;
+	bool any = false;
+	for (unsigned i = 0; i < services.count && services.order[i] < services.count && count < SERVICES_ROUND; i++) {
 		struct service *s = &services.entry[services.order[i]];
-		if (s->phase != PHASE_WAITING || !services_may_start(s))
+		if (!services_is_due(s))
 			continue;
+		any = true;
 		if (s->record->flags & SERVICE_FLAG_APP) {
 			uint32_t job;
 			s->phase = PHASE_IDLE;
 			jobs_start(s->record, s->record->argument, strlen(s->record->argument), &job);
-		} else {
-			services_start(s);
+		} else if (services_prepare(s, &orders[count])) {
+			due[count++] = s;
 		}
 	}
+	loader_create(services.image, orders, count);
+	for (unsigned i = 0; i < count; i++)
+		services_begin(due[i], orders[i].error);
+	return any;
+}
+
+void services_advance(void)
+{
+	static bool advancing; // what is begun may end at once, and call us: the next round sees to it
+	if (!cores_settled() || advancing) // what waits may stand on a core that is coming back
+		return;
+	advancing = true;
+	for (unsigned i = 0; i <= services.count && cores_settled() && services_advance_round(); i++)
+		; // each round leaves fewer that wait
+	advancing = false;
 }
 
 bool services_settled(void)

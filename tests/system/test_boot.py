@@ -29,6 +29,20 @@ def boot_many_cores(t, cores, memory):
     t.run(machine, "ls /")
 
 
+@case(cores=[1, 4])
+def boot_crowd(t, cores):
+    """Two dozen services are loaded at once, on all cores; each is up."""
+    machine = t.start(boot="build/boot-crowd.img", disk=None, cores=cores)
+    machine.expect(r"up after \d+\.\d{3} ms", what="the banner")
+    machine.expect(r"echo-23 .* up\n", what="its end")
+    machine.type("\n")  # a prompt may have come before it
+    machine.prompt()
+    services = t.services(machine)
+    crowd = [s for name, s in services.items() if name.startswith("echo-")]
+    t.equal([s["state"] for s in crowd], ["up"] * 24, "states")
+    t.check(len({s["core"] for s in crowd}) == cores, f"not all cores have some: {services}")
+
+
 @case
 def boot_reboots(t):
     """`reboot` starts the machine again; what was synced is there."""

@@ -2,6 +2,7 @@
 #include "fake_kernel.h"
 #include "runtime/fiber.h"
 #include "tests/traced_points.h"
+#include "runtime/call_ring.h"
 #include "runtime/runtime.h"
 #include "supervisor/machine.h"
 #include "supervisor/pci.h"
@@ -366,6 +367,46 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 	if (fake_lost[d->core])
 		return (struct kernel_result){.error = ERR_CORE_LOST};
 	return fake_of_domain(number, d, a);
+}
+
+// ---- calls in batches: performed when they are added
+
+static struct {
+	struct kernel_result result[CALL_RING_SLOTS];
+	unsigned count;
+	bool performed;
+} fake_calls;
+
+void calls_begin(void)
+{
+	fake_calls.count = 0;
+	fake_calls.performed = false;
+}
+
+unsigned calls_add(enum call number, unsigned after, unsigned from, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
+		   uint64_t a4, uint64_t a5)
+{
+	struct kernel_result *r = &fake_calls.result[fake_calls.count];
+	assert_true(fake_calls.count < CALL_RING_SLOTS && !fake_calls.performed);
+	assert_true((after == CALLS_NONE || after < fake_calls.count) && (from == CALLS_NONE || from < fake_calls.count));
+	if (from != CALLS_NONE)
+		a0 = fake_calls.result[from].value[0];
+	if (after != CALLS_NONE && fake_calls.result[after].error)
+		*r = (struct kernel_result){.error = fake_calls.result[after].error};
+	else
+		*r = kernel_call(number, a0, a1, a2, a3, a4, a5);
+	return fake_calls.count++;
+}
+
+void calls_perform(void)
+{
+	fake_calls.performed = true;
+}
+
+struct kernel_result calls_result(unsigned call)
+{
+	assert_true(fake_calls.performed && call < fake_calls.count);
+	return fake_calls.result[call];
 }
 
 // ---- runtime
