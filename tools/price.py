@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
 """What recoverability costs: the file workload on this build and on one without log, marks and digests, in turns.
 
-usage: price.py [--rounds 7] [--seconds 4] [--cores 4] [--type ext4]
+usage: price.py [--rounds 7] [--seconds 4] [--cores 4] [--type ext4] [--counts 3]
 `make price` makes both builds (build/ and build/plain, compiled with RECOVERABLE=0) and calls it. Each round boots both on
 a fresh copy of one image. Commits by time, the journal and the supervisor are in both; what the plain one lacks is told in
 docs/bench.md. The ratio compares medians; the range of the rounds says how far to trust it.
+
+Two builds in turns differ by more than the price on a busy host. So instructions are counted too: of all that runs (client, server,
+driver, kernel) on one core with -icount, and the mean over all batches, for a commit that a full ring asks for is part of the price and does not
+come in each batch. Who waits for the disk looks around meanwhile: the image is a file in memory that is never flushed, and the least of
+some boots is taken.
 """
 import argparse
 import re
@@ -12,6 +17,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -28,31 +34,56 @@ TIMES = {
     "create, median ns": r"file\.create\s+\d+\s+\d+\s+(\d+)",
     "unlink, median ns": r"file\.unlink\s+\d+\s+\d+\s+(\d+)",
 }
+COUNTS = {
+    "create, instructions": r"file\.create\.mean\s+(\d+)",
+    "unlink, instructions": r"file\.unlink\.mean\s+(\d+)",
+    "write of 4 MiB, instructions": r"file\.write\.all\s+(\d+)",
+    "read of 4 MiB, instructions": r"file\.read\.all\s+(\d+)",
+}
 
 
-def measure(build, options):
-    shutil.copy(IMAGE, f"{IMAGE}.run")
-    machine = Options(cores=options.cores, disk=f"{IMAGE}.run", boot=str(build / "boot-default.img"),
-                      kernel=str(build / "kernel.elf"))
+def run(build, command, patterns, image, **machine):
+    """The figures that the commands print in one boot on a copy of the image."""
+    shutil.copy(IMAGE, image)
+    machine = Options(disk=str(image), boot=str(build / "boot-default.img"), kernel=str(build / "kernel.elf"), **machine)
     with Machine(machine, Path("build/log/price.log")) as m:
         m.prompt()
-        m.enter(f"color off; storm {options.seconds} --rate 0 --seed 1 --quiet; bench files; poweroff")
+        m.enter(f"color off; {command}; poweroff")
         m.wait_end(600)
-        found = {name: re.search(pattern, m.text) for name, pattern in (RATES | TIMES).items()}
+        found = {name: re.search(pattern, m.text) for name, pattern in patterns.items()}
     missing = [name for name, match in found.items() if not match]
     if missing:
         raise MachineError(f"{build}: no figure for {', '.join(missing)}; the console's log is build/log/price.log")
     return {name: int(match[1]) for name, match in found.items()}
 
 
-def print_table(figures):
+def measure(build, options):
+    return run(build, f"storm {options.seconds} --rate 0 --seed 1 --quiet; bench files", RATES | TIMES, f"{IMAGE}.run",
+               cores=options.cores)
+
+
+def count(build, folder):
+    return run(build, "bench files --icount", COUNTS, Path(folder) / "price.img", cores=1,
+               flags=["-icount", "shift=0,sleep=off"], drive="cache=unsafe")
+
+
+def print_table(figures, names, of):
     print(f"\n{'':36} {'recoverable':>12} {'plain':>12} {'price':>8}   range of the rounds")
-    for name in RATES | TIMES:
+    for name in names:
         with_it, without = ([figure[name] for figure in figures[build]] for build in BUILDS)
-        ratio = statistics.median(with_it) / statistics.median(without)
+        ratio = of(with_it) / of(without)
         price = 1 / ratio - 1 if name in RATES else ratio - 1
-        print(f"{name:36} {statistics.median(with_it):12.0f} {statistics.median(without):12.0f} {100 * price:+7.1f}%"
+        print(f"{name:36} {of(with_it):12.0f} {of(without):12.0f} {100 * price:+7.1f}%"
               f"   {min(with_it)}..{max(with_it)} / {min(without)}..{max(without)}")
+
+
+def rounds(number, what, measured):
+    figures = {build: [] for build in BUILDS}
+    for done in range(1, number + 1):
+        for build, folder in BUILDS.items():
+            figures[build].append(measured(folder))
+        print(f"{what} {done} of {number}", flush=True)
+    return figures
 
 
 def main():
@@ -61,20 +92,21 @@ def main():
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--cores", type=int, default=4)
     parser.add_argument("--type", default="ext4")
+    parser.add_argument("--counts", type=int, default=3)
     options = parser.parse_args()
     IMAGE.parent.mkdir(parents=True, exist_ok=True)
-    figures = {build: [] for build in BUILDS}
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     try:
         subprocess.run([sys.executable, "tools/disk.py", IMAGE, "--type", options.type, "--block", "4096"], check=True)
-        print(f"{options.rounds} rounds of both builds on {qemu_version()}, {options.cores} cores, {options.type}")
-        for number in range(options.rounds):
-            for build, folder in BUILDS.items():
-                figures[build].append(measure(folder, options))
-            print(f"round {number + 1} of {options.rounds}", flush=True)
+        print(f"both builds on {qemu_version()}, {options.cores} cores, {options.type}")
+        if options.rounds:
+            print_table(rounds(options.rounds, "round", lambda build: measure(build, options)), RATES | TIMES, statistics.median)
+        if options.counts:
+            with tempfile.TemporaryDirectory(dir=memory) as folder:
+                print_table(rounds(options.counts, "count", lambda build: count(build, folder)), COUNTS, min)
     except (MachineError, subprocess.CalledProcessError) as error:
         print(f"price: {error}", file=sys.stderr)
         return 1
-    print_table(figures)
     return 0
 
 

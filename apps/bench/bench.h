@@ -32,6 +32,7 @@ void series_add_ns(struct series *series, uint64_t ns);
 void series_print(struct series *series);
 void series_head(const char *title);
 uint64_t series_median(struct series *series); // ns
+uint64_t series_mean_instructions(const struct series *series); // of one operation, over all batches
 // A figure that is no series: a row of its own.
 void bench_figure(const char *name, const char *part, uint64_t value, const char *unit);
 // All figures so far, "BENCH name value unit" each.

@@ -57,6 +57,14 @@ void series_batch(struct series *series, void (*body)(void *context, uint64_t op
 	series_add(series, bench_ns(ticks) / operations, (instructions_read() - instructions) / operations);
 }
 
+uint64_t series_mean_instructions(const struct series *series)
+{
+	uint64_t sum = 0;
+	for (unsigned i = 0; i < series->count; i++)
+		sum += series->instructions[i];
+	return series->count ? sum / series->count : 0;
+}
+
 static int compare_u64(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
