@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What recoverability costs: the file workload on this build and on one without log, marks and digests, in turns.
 
-usage: price.py [--rounds 7] [--seconds 4] [--cores 4] [--type ext4] [--counts 3]
+usage: price.py [--rounds 7] [--seconds 4] [--cores 4] [--type ext4] [--counts 5]
 `make price` makes both builds (build/ and build/plain, compiled with RECOVERABLE=0) and calls it. Each round boots both on
 a fresh copy of one image. Commits by time, the journal and the supervisor are in both; what the plain one lacks is told in
 docs/bench.md. The ratio compares medians; the range of the rounds says how far to trust it.
@@ -92,7 +92,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--cores", type=int, default=4)
     parser.add_argument("--type", default="ext4")
-    parser.add_argument("--counts", type=int, default=3)
+    parser.add_argument("--counts", type=int, default=5)
     options = parser.parse_args()
     IMAGE.parent.mkdir(parents=True, exist_ok=True)
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None

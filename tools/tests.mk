@@ -75,8 +75,8 @@ power: $(B)/power/fs_host $(if $(ID),,all $(ALL_SYSTEMS))
 campaign: all $(ALL_SYSTEMS)
 	$(Q)python3 tools/run_campaign.py --faults $(or $(FAULTS),20000) --seed $(or $(SEED),1) --volley $(or $(VOLLEY),100) --jobs $(if $(filter command line,$(origin JOBS)),$(JOBS),1)
 
-##price: what recoverability costs, beside a build without it, in times and in instructions; ROUNDS=7, COUNTS=3 (docs/bench.md)
+##price: what recoverability costs, beside a build without it, in times and in instructions; ROUNDS=7, COUNTS=5 (docs/bench.md)
 .PHONY: price
 price: all
 	$(Q)$(MAKE) --no-print-directory B=build/plain LIBFDT='$(LIBFDT)' RECOVERABLE=0 SYSTEM=default all
-	$(Q)python3 tools/price.py --rounds $(or $(ROUNDS),7) --counts $(or $(COUNTS),3)
+	$(Q)python3 tools/price.py --rounds $(or $(ROUNDS),7) --counts $(or $(COUNTS),5)
