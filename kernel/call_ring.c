@@ -66,7 +66,7 @@ void call_ring_end(struct domain *d)
 {
 	deadline_cancel(&d->core->deadlines, &d->ring.deadline);
 	memset(&d->ring, 0, offsetof(struct call_ring, deadline));
-	d->core->rings &= ~(1u << d->index);
+	d->core->rings |= 1u << d->index; // it may wait for what will not end any more
 }
 
 void call_ring_await(struct domain *d, struct call_flight *f, unsigned core, uint32_t request, uint64_t end)

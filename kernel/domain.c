@@ -518,6 +518,7 @@ void domain_bury_if_free(struct domain *d)
 	core->domains[index] = 0;
 	core->notices &= ~(1u << index);
 	core->jobs &= ~(1u << index);
+	core->rings &= ~(1u << index);
 	frames_free(&core->frames, (paddr_t)d, DOMAIN_PAGES, own);
 	info_begin(core->info);
 	memset(&core->info->domains[index], 0, sizeof(core->info->domains[index]));
