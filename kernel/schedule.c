@@ -367,20 +367,20 @@ static bool job_is_due(const struct core *core, const struct domain *d)
 	return d->job.kind == JOB_LOAD || d->job.kind == JOB_RESTORE || d->priority <= best;
 }
 
-static void jobs_step(struct core *core)
+// True: there is more.
+static bool jobs_step(struct core *core)
 {
 	for (uint32_t left = core->jobs; left; left &= left - 1) {
 		struct domain *d = core->domains[__builtin_ctz(left)];
 		if (!job_is_due(core, d))
 			continue;
 		domain_job_step(d);
-		if (core->jobs || core->rings) // leftover work rings oneself again
-			imsic_ring(core->imsic, MESH_IDENTITY);
-		return;
+		return core->jobs || core->rings;
 	}
+	return false;
 }
 
-static void take_what_is_due(struct core *core)
+static bool take_what_is_due(struct core *core)
 {
 	interrupt_take_external(core);
 	guest_interrupts_take(core);
@@ -389,8 +389,9 @@ static void take_what_is_due(struct core *core)
 		deadline_handle(core, due);
 	if (core->rings)
 		call_ring_look(core);
-	jobs_step(core);
+	bool more = jobs_step(core);
 	mesh_flush(core);
+	return more;
 }
 
 // The domain that shall run now; 0: none. The running one stays unless a better one waits or it gave way.
@@ -441,12 +442,14 @@ static void wait_for_work(struct core *core)
 struct domain *schedule_next(struct core *core)
 {
 	for (;;) {
-		take_what_is_due(core);
+		bool more = take_what_is_due(core);
 		struct domain *d = pick(core);
-		if (!d) {
+		if (!d && !more)
 			wait_for_work(core);
+		if (!d)
 			continue;
-		}
+		if (more) // leftover work rings oneself again
+			imsic_ring(core->imsic, MESH_IDENTITY);
 		if (core->current != d) {
 			schedule_unload(core);
 			load(core, d);

@@ -389,6 +389,18 @@ static void ring_outlives_its_kernel(void)
 	CHECK(child_destroy(&spin));
 }
 
+// Calls are under way, others behind them, and one of them ends us: our kernel goes on without the ring, and with our next incarnation.
+static void ring_ends_its_domain(void)
+{
+	CHECK(ring_begin());
+	for (unsigned i = 0; i < 6; i++)
+		SUBMIT(domain_create, 0, 0, i % test_cores, partner_word("exit"), 0, 100, 1ul << 32);
+	SUBMIT(domain_stop, 0, 0, test_own, FAULT_KILLED);
+	SUBMIT(domain_create, 0, 0, 0, partner_word("exit"), 0, 100, 1ul << 32);
+	kcall(CALL_ring_enter, 1);
+	CHECK(false); // nobody is left to say so
+}
+
 const struct kernel_test batch_tests[] = {
 	{"batch.order", batches_come_in_order},
 	{"batch.pages", pages_are_checked},
@@ -404,5 +416,6 @@ const struct kernel_test batch_tests[] = {
 	{"batch.dead", core_dies_loudly},
 	{"batch.silent", core_dies_silently},
 	{"batch.reborn", ring_outlives_its_kernel},
+	{"alone.ring", ring_ends_its_domain},
 	{0, 0},
 };

@@ -37,6 +37,18 @@ def kernel_ends_who_ignores_complaints(t, cores):
     machine.wait_end()
 
 
+@case(cores=[1, 2])
+def kernel_outlives_a_ring_of_the_dead(t, cores):
+    """A supervisor is ended by a call of its own ring, with others under way and behind it."""
+    toml = (ROOT / "systems/kernel-test.toml").read_text()
+    toml = re.sub(r'^argument = .*$', 'argument = "1 alone.ring"', toml, flags=re.M)
+    machine = t.start(boot=str(t.image(toml)), disk=None, cores=cores)
+    machine.expect(r"the supervisor stopped: kind 5,", SECONDS, "the end of the supervisor")
+    machine.expect(r"FAIL start: epoch 2", SECONDS, "its next incarnation")
+    t.check("panics" not in machine.text, "a kernel died of it")
+    machine.wait_end()
+
+
 def figures(text, name):
     """[{word: number}] of the lines FIGURE name ..."""
     lines = re.findall(rf"^FIGURE {name} (.*)$", text, re.M)

@@ -12,6 +12,7 @@ TEST_test_notification := runtime/channel_view.c runtime/channel_open.c runtime/
 TEST_test_timer := runtime/timer.c tests/unit/runtime/world.c
 TEST_test_inject := runtime/inject.c runtime/trace.c tests/unit/runtime/world.c
 TEST_test_endpoint := runtime/endpoint.c
+TEST_test_call_ring := runtime/call_ring.c
 TEST_test_loop := runtime/loop.c runtime/timer.c runtime/inject.c runtime/trace.c
 TEST_test_fiber := runtime/fiber.c runtime/timer.c tests/unit/runtime/switch.c
 TEST_test_trace := runtime/client_ring.c runtime/server_ring.c runtime/digest.c runtime/channel_view.c runtime/inject.c \
