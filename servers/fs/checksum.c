@@ -465,7 +465,10 @@ bool checksum_sealed(struct volume *v, const struct buffer *b)
 		return true;
 	switch (b->kind) {
 	case BLOCK_SUPER:
-		return b->base || checksum_super_good(v->super); // else judge.c wants another one
+		return checksum_super_good(v->super);
+	case BLOCK_BLOCK_BITMAP: // of zeros and ones for the most part, and taken quickly
+	case BLOCK_INODE_BITMAP:
+		return bitmap_good(v, b);
 	case BLOCK_INODES:
 		return inodes_sealed(v, b);
 	case BLOCK_DIRECTORY:
@@ -473,6 +476,26 @@ bool checksum_sealed(struct volume *v, const struct buffer *b)
 		return owned_sealed(v, b);
 	default:
 		return true;
+	}
+}
+
+bool checksum_right(struct volume *v, const struct buffer *b)
+{
+	const struct ext2_inode *raw;
+	unsigned slot;
+	switch (v->checksums ? b->kind : BLOCK_UNKNOWN) {
+	case BLOCK_UNKNOWN:
+	case BLOCK_DESCRIPTORS: // of these all are looked at in each commit
+	case BLOCK_SUPER:
+	case BLOCK_BLOCK_BITMAP:
+	case BLOCK_INODE_BITMAP:
+		return true;
+	case BLOCK_INODES:
+		slot = b->changed ? (unsigned)__builtin_ctz(b->changed) : 0;
+		raw = (const void *)(b->data + slot * v->inode_size);
+		return !b->changed || inode_sealed(v, b->owner + slot, raw, 0);
+	default:
+		return block_good(v, b);
 	}
 }
 

@@ -306,7 +306,8 @@ static void make_revokes(struct commit_log *log, const struct layout *l, uint32_
 #define TAGS_MOST (4096u / 8u)
 
 // A block's tag for the descriptor before it. Its sum is known if its own checksum was made of all of it a moment ago.
-static void make_tag(const struct commit_log *log, uint32_t place, uint32_t kind, struct buffer *b, uint32_t begin,
+// Of one of them in each commit it is taken again, of all that the record has: who makes sums that are wrong dies (INV-70).
+static void make_tag(const struct commit_log *log, uint32_t place, uint32_t kind, struct buffer *b, uint32_t begin, bool sampled,
 		     struct journal_tag *tag)
 {
 	const struct journal_area *area = log->journal.area;
@@ -315,6 +316,8 @@ static void make_tag(const struct commit_log *log, uint32_t place, uint32_t kind
 		bool known = b->summed && kind != COMMIT_ESCAPED;
 		tag->checksum = known ? journal_tag_of_sum(area, begin, b->sum)
 				      : journal_tag_checksum(area, area->sequence, staged(log, place));
+		if (RECOVERABLE && sampled && known)
+			invariant(tag->checksum == journal_tag_checksum(area, area->sequence, staged(log, place)));
 	}
 	b->summed = false;
 }
@@ -331,9 +334,12 @@ static void copy_described(struct commit_log *log, const struct layout *l, struc
 			log->disk->breathe(log->disk);
 		struct buffer *b = sorted[from + i];
 		uint32_t kind = copy_block(log, before + 1 + i, COMMIT_METADATA, b);
-		make_tag(log, before + 1 + i, kind, b, begin, &tags[i]);
+		bool sampled = log->header->sequence % l->metadata == from - l->in_place + i;
+		make_tag(log, before + 1 + i, kind, b, begin, sampled, &tags[i]);
 	}
 	journal_descriptor_make(area, area->sequence, tags, count, staged(log, before));
+	if (RECOVERABLE)
+		invariant(journal_type(area, area->sequence, staged(log, before)) == JBD2_DESCRIPTOR);
 	note_journal_block(log, before);
 }
 
@@ -363,6 +369,8 @@ static void make_transaction(struct commit_log *log, const struct layout *l, uin
 	h->tail = h->move_tail ? h->start : area->tail;
 	make_revokes(log, l, h->transaction);
 	journal_commit_make(area, h->transaction, now, staged(log, l->count - 1));
+	if (RECOVERABLE)
+		invariant(journal_type(area, h->transaction, staged(log, l->count - 1)) == JBD2_COMMIT);
 	note_journal_block(log, l->count - 1);
 }
 
@@ -547,12 +555,27 @@ static void unescape(struct disk *disk)
 	}
 }
 
+// What the journal has is whole now. A block that begins with the magic number in place of what it had must not go where it belongs: who dies
+// instead finds the digests wrong, and replays the journal.
+static bool escapes_hold(const struct disk *disk)
+{
+	const struct commit_header *h = header_of(disk);
+	const struct commit_entry *e = entries_of(disk);
+	for (uint32_t i = h->in_place; i < h->count; i++) {
+		const uint8_t *data = disk->log + h->data_offset + (size_t)i * h->block_size;
+		if (is_metadata(&e[i]) && (e[i].kind == COMMIT_ESCAPED) != (jbd2_get(data) == JBD2_MAGIC))
+			return false;
+	}
+	return true;
+}
+
 static enum error checkpoint(struct disk *disk)
 {
 	const struct commit_header *h = header_of(disk);
 	if (!h->journal_bytes)
 		return ERR_OK;
 	unescape(disk);
+	invariant(escapes_hold(disk));
 	return wait_for(disk, write_in_place(disk, h->in_place, h->count));
 }
 

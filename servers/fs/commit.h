@@ -9,7 +9,8 @@
 #define COMMIT_VERSION 3u
 #define COMMIT_FLAG_FALLBACK 1u // this boot serves the memory file system
 #define COMMIT_FLAG_ABORTED 2u  // the device refuses writes: the volume is read-only until the next boot
-#define COMMIT_FLAG_DOUBT 4u    // an incarnation died because it found the volume damaged; the next one that does believes it
+#define COMMIT_DOUBT_SHIFT 8u   // from there on a bit for each finding of damage of which an incarnation died, by its sum
+#define COMMIT_DOUBTS 24u
 #define COMMIT_CONDEMNED_SHIFT 32u // the upper half: 1 + the block for which the last incarnation died instead of committing it
 
 // No bit that flips makes one of the others.

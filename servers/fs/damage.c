@@ -4,9 +4,11 @@
 // is kept in the volume and goes with the next one, for who finds damage may only be reading. e2fsck clears it all.
 // Must never fail, wait or write by itself.
 // Damage that is found may be this server's own: flipped bits of its cache, or code that was changed. So the first finding is no
-// answer to a client: the server dies, and what its successor finds when it is asked again is on the disk. After some commits
-// without a finding the next one is the first again.
+// answer to a client: the server dies, and if its successor finds the same when it is asked again, that is on the disk. What it finds elsewhere is
+// another first finding. They are told apart by a few bits, which a boot has for so many of them, or a disk that is damaged all over would
+// be nothing but deaths. After some commits without a finding all are forgotten.
 // If the server dies: what no commit has taken is forgotten, and found again by whoever meets it.
+#include "abi/channel.h"
 #include "runtime/runtime.h"
 #include "servers/fs/volume.h"
 #include <stdarg.h>
@@ -14,6 +16,8 @@
 #include <string.h>
 
 #define CORRUPTIONS_LOGGED 32u
+#define DOUBTS_MAX 16u // deaths of findings, some 50 ms each
+#define DOUBTS_MASK (((1ull << COMMIT_DOUBTS) - 1) << COMMIT_DOUBT_SHIFT)
 
 static void name_fill(char name[32], const char *function)
 {
@@ -62,24 +66,29 @@ void damage_note(struct volume *v)
 	v->damages = 0;
 }
 
-static void set_doubt(struct volume *v, uint64_t doubt)
+static uint64_t finding(const struct damage *d)
 {
-	uint64_t flags = commit_flags(v->disk) & ~(uint64_t)COMMIT_FLAG_DOUBT;
-	commit_set_facts(v->disk, commit_time_base(v->disk), flags | doubt);
+	uint64_t sum = channel_mix(channel_mix((uint64_t)d->line << 32 | d->inode, d->block), strlen(d->function));
+	return 1ull << (COMMIT_DOUBT_SHIFT + (sum >> 32) % COMMIT_DOUBTS);
 }
 
-bool damage_is_doubted(struct volume *v)
+bool damage_is_doubted(struct volume *v, const struct damage *d)
 {
-	if (!v->doubts || !commit_known(v->disk) || commit_flags(v->disk) & COMMIT_FLAG_DOUBT)
+	uint64_t flags = commit_flags(v->disk), one = finding(d);
+	unsigned deaths = 0;
+	for (uint64_t left = flags & DOUBTS_MASK; left; left &= left - 1)
+		deaths++;
+	if (!v->doubts || !commit_known(v->disk) || flags & one || deaths >= DOUBTS_MAX)
 		return false;
-	set_doubt(v, COMMIT_FLAG_DOUBT);
+	commit_set_facts(v->disk, commit_time_base(v->disk), flags | one);
 	return true;
 }
 
 void damage_no_doubt(struct volume *v)
 {
-	if (commit_flags(v->disk) & COMMIT_FLAG_DOUBT)
-		set_doubt(v, 0);
+	uint64_t flags = commit_flags(v->disk);
+	if (flags & DOUBTS_MASK)
+		commit_set_facts(v->disk, commit_time_base(v->disk), flags & ~DOUBTS_MASK);
 }
 
 enum error damage_found(struct volume *v, struct damage d, const char *format, ...)
@@ -95,6 +104,6 @@ enum error damage_found(struct volume *v, struct damage d, const char *format, .
 	v->last_damage = d;
 	if (v->corruptions++ < CORRUPTIONS_LOGGED)
 		log_line("fs: corrupt: %s", text);
-	invariant(!damage_is_doubted(v)); // INV-68
+	invariant(!damage_is_doubted(v, &d)); // INV-68
 	return ERR_CORRUPT;
 }

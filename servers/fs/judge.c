@@ -356,6 +356,41 @@ static bool entries_used(struct judge *j, const void *node, const void *former)
 	return true;
 }
 
+// A node that changed has its place between the entries of the one above: `first` is its first key, and it ends before `end`.
+static bool child_fits(const struct judge *j, const void *node, unsigned depth, uint32_t first, uint64_t end, bool last)
+{
+	const struct ext4_extent_header *h = node;
+	const struct ext4_extent *e = (const void *)(h + 1);
+	if (extent_flaw(j->v, node, false)) // judged by itself
+		return true;
+	if (h->depth + 1u != depth || h->entries == 0 || e->block != first)
+		return false;
+	e += h->entries - 1;
+	if (h->depth || e->length <= EXT4_EXTENT_LENGTH_MAX)
+		return e->block + (h->depth ? 1ull : e->length) <= end;
+	return last || e->block + (uint64_t)e->length - EXT4_EXTENT_LENGTH_MAX <= end; // unwritten ones may lie behind the end
+}
+
+static bool child_judged(struct judge *j, const struct ext4_extent_header *h, unsigned at, uint64_t end)
+{
+	const struct ext4_extent_index *e = (const struct ext4_extent_index *)(const void *)(h + 1) + at;
+	const struct buffer *b = cache_peek(&j->v->cache, e->child);
+	bool last = at + 1u == h->entries;
+	if (!b || b->kind != BLOCK_EXTENTS || !(last || b->flags & BUFFER_DIRTY))
+		return true;
+	return child_fits(j, b->data, h->depth, e->block, last ? end : e[1].block, last);
+}
+
+// The nodes that a sound one names: those that changed, and the last one, which ends with the file, whose size may have changed.
+static bool children_fit(struct judge *j, const void *node, uint64_t end)
+{
+	const struct ext4_extent_header *h = node;
+	for (unsigned i = 0; h->depth && i < h->entries; i++)
+		if (!child_judged(j, h, i, end))
+			return false;
+	return true;
+}
+
 static bool judge_extents(struct judge *j)
 {
 	const char *what = extent_flaw(j->v, j->b->data, false);
@@ -364,6 +399,8 @@ static bool judge_extents(struct judge *j)
 	if (!what && j->base && !entries_used(j, j->b->data, extent_flaw(j->v, j->base, false) ? 0 : j->base))
 		return flaw(j, "the extent tree that it is part of names blocks that are free");
 	ledger_node(&j->ledger, j->base, j->b->data, j->v->block_size);
+	if (!what && !children_fit(j, j->b->data, UINT64_MAX))
+		return flaw(j, "the extent tree that it is part of has a node in a wrong place");
 	return true;
 }
 
@@ -388,19 +425,25 @@ static bool count_holds(const struct volume *v, const struct ext2_inode *raw)
 	return sectors(v, raw) == n << (v->block_shift - 9);
 }
 
+static uint64_t size_blocks(const struct volume *v, const struct ext2_inode *raw)
+{
+	bool file = (raw->mode & FS_MODE_TYPE) == FS_MODE_FILE;
+	uint64_t size = raw->size | (file ? (uint64_t)raw->size_high << 32 : 0);
+	return (size + v->block_size - 1) >> v->block_shift;
+}
+
 // No entry reaches behind the end of a file, and a directory has a block for all that it has of size.
 static bool size_holds(const struct volume *v, const struct ext2_inode *raw)
 {
 	const struct ext4_extent_header *h = (const void *)raw->block;
 	const struct ext4_extent *last = (const struct ext4_extent *)(const void *)(h + 1) + h->entries - 1;
 	bool file = (raw->mode & FS_MODE_TYPE) == FS_MODE_FILE;
-	uint64_t size = raw->size | (file ? (uint64_t)raw->size_high << 32 : 0), end = 0;
+	uint64_t end = 0, blocks = size_blocks(v, raw);
 	if (h->depth || (h->entries && last->length > EXT4_EXTENT_LENGTH_MAX)) // unwritten ones may lie behind the end
 		return true;
 	if (h->entries)
 		end = (uint64_t)last->block + last->length;
-	uint64_t blocks = (size + v->block_size - 1) >> v->block_shift;
-	return file ? end <= blocks : end == blocks && size % v->block_size == 0;
+	return file ? end <= blocks : end == blocks && raw->size % v->block_size == 0;
 }
 
 // What is wrong with an inode in use by itself, or 0.
@@ -510,6 +553,8 @@ static bool judge_inode(struct judge *j, uint32_t number, const struct ext2_inod
 	bool same = before && was->generation == is->generation;
 	if (same ? !identity_holds(v, was, is) : !novelty_holds(v, is))
 		return flaw(j, "inode %u has changed in fields that nothing writes", number);
+	if (!what && is->flags & EXT4_FLAG_EXTENTS && !children_fit(j, is->block, size_blocks(v, is)))
+		return flaw(j, "inode %u has a node of its extent tree in a wrong place, or behind its end", number);
 	return what || blocks_hold(j, was, is) || flaw(j, "inode %u names blocks that are free, or no data blocks", number);
 }
 
@@ -709,6 +754,25 @@ static bool judge_totals(struct judge *j)
 	return true;
 }
 
+// A code that makes sums that are wrong makes many: one block of each commit is enough to find it soon, of inodes each second time.
+static const struct buffer *sample_of(struct volume *v)
+{
+	uint32_t turn = v->samples++, skip = turn / 2 % v->cache.dirty.count;
+	const struct buffer *b = v->cache.dirty.first;
+	while (b && (turn % 2 ? skip-- > 0 : b->kind != BLOCK_INODES))
+		b = b->next;
+	return b;
+}
+
+static bool judge_sample(struct judge *j)
+{
+	const struct buffer *b = j->v->cache.dirty.count ? sample_of(j->v) : 0;
+	if (!b || b->disputed)
+		return true;
+	j->b = b;
+	return checksum_right(j->v, b) || flaw(j, "its checksum is wrong");
+}
+
 static uint64_t condemned(const struct volume *v)
 {
 	return commit_flags(v->disk) >> COMMIT_CONDEMNED_SHIFT;
@@ -747,7 +811,7 @@ bool judge_commit(struct volume *v)
 		if (++n % JUDGE_BREATH == 0 && v->disk->breathe)
 			v->disk->breathe(v->disk);
 	}
-	if (!judge_totals(&j) && (good = false, !judge_again(&j)))
+	if ((!judge_totals(&j) || !judge_sample(&j)) && (good = false, !judge_again(&j)))
 		return false;
 	if (good && condemned(v))
 		set_condemned(v, 0);

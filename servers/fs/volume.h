@@ -127,6 +127,7 @@ struct volume {
 	uint64_t guard;          // sum of what does not change (guard.c)
 	bool doubts;             // its own memory, when it first finds the volume damaged: damage.c
 	uint32_t good_commits;   // in this incarnation
+	uint32_t samples;        // of checksums that were taken again
 	bool lenient;            // the disk is known to be damaged: what is wrong in a commit is said, and committed
 	bool before_replay;      // a journal that is to be replayed may be so
 	bool unreplayed;         // the journal is to be replayed first: blocks may be torn, counts and checksums need not fit
@@ -163,8 +164,8 @@ enum error volume_modify_group(struct volume *v, uint32_t group);
 #define volume_corrupt(v, inode, block, ...)                                                                           \
 	damage_found(v, (struct damage){__func__, __LINE__, inode, block, EXT4_ERROR_CORRUPTED, 0}, __VA_ARGS__)
 enum error damage_found(struct volume *v, struct damage d, const char *format, ...) __attribute__((format(printf, 3, 4)));
-// Whether this server is to die of a finding, and not to believe it. True once, until damage_no_doubt.
-bool damage_is_doubted(struct volume *v);
+// Whether this server is to die of that finding, and not to believe it. True once for each, until damage_no_doubt.
+bool damage_is_doubted(struct volume *v, const struct damage *d);
 // What was found once was not found again.
 void damage_no_doubt(struct volume *v);
 // Before a commit copies: the superblock takes over what was found.
@@ -212,6 +213,9 @@ void checksum_inode_stale(struct volume *v, const struct inode *inode); // it ch
 void checksum_seal(struct volume *v);
 // Afterwards: whether the dirty block has a sum that is right, or at least another one than its former content, which was another.
 bool checksum_sealed(struct volume *v, const struct buffer *b);
+
+// Whether it is right, taken again and another way: of a block of inodes that of one.
+bool checksum_right(struct volume *v, const struct buffer *b);
 
 // ---- alloc.c: bitmaps and counts ----
 

@@ -4,8 +4,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static struct host h;
@@ -170,6 +173,9 @@ static void trees(void **state)
 	CHANGED(e[1].block, 0, "overlap");
 	CHANGED(e[6].start, e[6].start + 2000, "are free");
 	CHANGED(header->entries, 200, "extent tree");
+	CHANGED(header->depth, 1, "extent tree");
+	CHANGED(e[6].block, 937216, "wrong place, or behind its end");
+	CHANGED(e[0].block, 1, "wrong place, or behind its end");
 }
 
 static void directories(void **state)
@@ -244,29 +250,114 @@ static void second_verdict_is_no_death(void **state)
 	assert_int_equal(commit_flags(h.volume->disk) >> COMMIT_CONDEMNED_SHIFT, 0);
 }
 
+// Sums that are made wrong are all other ones: a few are taken again.
+static void sums_are_taken_again(void **state)
+{
+	(void)state;
+	struct buffer *b;
+	(void)raw_of("d/f", &b);
+	struct ext2_inode *first = (struct ext2_inode *)(void *)(b->data + (size_t)__builtin_ctz(b->changed) * h.volume->inode_size);
+	checksum_seal(h.volume);
+	first->checksum_lo ^= 0x10;
+	h.volume->samples = 0; // of inodes
+	assert_false(judge_commit(h.volume));
+	assert_non_null(strstr(fixture_last_log, "its checksum is wrong"));
+	first->checksum_lo ^= 0x10;
+	assert_true(judge_commit(h.volume));
+	struct buffer *directory = dirty_of(BLOCK_DIRECTORY);
+	directory->data[h.volume->block_size - 1] ^= 0x10;
+	unsigned found = 0;
+	for (unsigned i = 0; i < 2 * h.volume->cache.dirty.count; i++) {
+		found += !judge_commit(h.volume);
+		commit_set_facts(h.volume->disk, commit_time_base(h.volume->disk), 0);
+	}
+	assert_int_equal(found, 1);
+	directory->data[h.volume->block_size - 1] ^= 0x10;
+	assert_int_equal(host_commit(&h), ERR_OK);
+}
+
+// The same for the journal's tags: each block has its turn, by the number of the commit.
+static void tags_are_taken_again(void **state)
+{
+	(void)state;
+	unsigned died = 0, summed = 0;
+	checksum_seal(h.volume);
+	for (struct buffer *b = h.volume->cache.dirty.first; b; b = b->next) {
+		summed += b->summed;
+		b->sum ^= 1;
+	}
+	for (unsigned i = 0, children = h.volume->cache.dirty.count; i < children; i++) {
+		uint32_t count;
+		int status;
+		h.volume->log.header->sequence = i;
+		pid_t child = fork();
+		if (child == 0) {
+			signal(SIGABRT, SIG_DFL);
+			(void)commit_copy(&h.volume->log, &h.volume->cache, 1, 1, &count);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		died += WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+	}
+	assert_true(summed >= 5 && died >= summed);
+}
+
+// An escape that is undone in a block that has none would put the magic number of the journal over the block's own first word.
+static void escapes_are_looked_at(void **state)
+{
+	(void)state;
+	uint32_t count;
+	int status;
+	assert_int_equal(fsop_commit_begin(h.volume, 1, &count), ERR_OK);
+	assert_int_equal(fsop_commit_write(h.volume), ERR_OK);
+	pid_t child = fork();
+	if (child == 0) {
+		signal(SIGABRT, SIG_DFL);
+		jbd2_put(h.volume->log.data + (size_t)(count - 2) * h.volume->block_size, JBD2_MAGIC);
+		(void)commit_checkpoint(&h.volume->log);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	assert_int_equal(commit_checkpoint(&h.volume->log), ERR_OK);
+	fsop_commit_end(h.volume);
+	assert_true(host_clean(&h));
+}
+
 static void first_finding_is_doubted(void **state)
 {
 	(void)state;
 	struct volume *v = h.volume;
-	assert_false(damage_is_doubted(v)); // while it is mounted
+	const struct damage it = {.function = __func__, .line = 7, .inode = 12}, other = {.function = __func__, .line = 7, .inode = 13};
+	assert_false(damage_is_doubted(v, &it)); // while it is mounted
 	v->doubts = true;
-	assert_true(damage_is_doubted(v));
-	assert_false(damage_is_doubted(v));
+	assert_true(damage_is_doubted(v, &it));
+	assert_false(damage_is_doubted(v, &it));
+	assert_true(damage_is_doubted(v, &other)); // that the one was there says nothing of the other
+	assert_false(damage_is_doubted(v, &other));
+	assert_false(damage_is_doubted(v, &it));
+	struct damage many = it;
+	unsigned deaths = 2;
+	for (many.block = 1; many.block < 1000; many.block++)
+		deaths += damage_is_doubted(v, &many);
+	assert_int_equal(deaths, 16);
+	v->doubts = false;
 	assert_int_equal(host_call(&h, FS_OP_LOOKUP, FS_HANDLE(EXT2_ROOT_INODE, 0), 0, 0, "no", 2, 0), ERR_NOT_FOUND);
 	assert_int_equal(volume_corrupt(v, 0, 0, "as the disk is"), ERR_CORRUPT);
+	v->doubts = true;
 	uint64_t root = host_root(&h);
 	for (unsigned i = 0; i < 40; i++) { // it was found again: no commit makes it doubtful
 		assert_int_equal(host_call(&h, FS_OP_CHMOD, root, 0700 + i % 2, 0, 0, 0, 0), ERR_OK);
 		assert_int_equal(host_commit(&h), ERR_OK);
 	}
-	assert_false(damage_is_doubted(v));
+	assert_false(damage_is_doubted(v, &it));
 	v->corruptions = v->good_commits = 0;
 	for (unsigned i = 0; i < 16; i++) {
-		assert_false(damage_is_doubted(v));
+		assert_false(damage_is_doubted(v, &it));
 		assert_int_equal(host_call(&h, FS_OP_CHMOD, root, 0700 + i % 2, 0, 0, 0, 0), ERR_OK);
 		assert_int_equal(host_commit(&h), ERR_OK);
 	}
-	assert_true(damage_is_doubted(v));
+	assert_true(damage_is_doubted(v, &it));
 }
 
 // ---- seals ----
@@ -356,7 +447,8 @@ int main(void)
 		JUDGED(superblock, "-t ext4 -b 4096"), JUDGED(descriptors, "-t ext4 -b 1024"), JUDGED(bitmaps, "-t ext4 -b 1024"),
 		JUDGED(inodes, "-t ext4 -b 1024"),     JUDGED(trees, "-t ext4 -b 1024"),       JUDGED(directories, "-t ext4 -b 1024"),
 		JUDGED(every_bit, "-t ext4 -b 1024"),  JUDGED(second_verdict_is_no_death, "-t ext4 -b 1024"),
-		JUDGED(first_finding_is_doubted, "-t ext4 -b 1024"),
+		JUDGED(first_finding_is_doubted, "-t ext4 -b 1024"), JUDGED(sums_are_taken_again, "-t ext4 -b 1024"),
+		JUDGED(tags_are_taken_again, "-t ext4 -b 1024"), JUDGED(escapes_are_looked_at, "-t ext4 -b 1024"),
 		JUDGED(what_is_clean_is_sealed, "-t ext4 -b 1024"), cmocka_unit_test(sum_sees_each_bit),
 		JUDGED(content_has_the_sum_of_the_payload, "-t ext4 -b 4096"),
 	};
