@@ -87,7 +87,7 @@ static void slot_spoil(struct call_slot *s)
 void partner_fuzz(uint64_t argument)
 {
 	random_state = argument | 1ul << 60;
-	for (unsigned n = 0; n < 3000; n++) {
+	for (unsigned n = 0; n < 600; n++) {
 		struct kernel_result block = kcall(CALL_memory_alloc, 1);
 		void *at = n % 3 == 0 && block.error == ERR_OK ? (void *)block.value[0] : page;
 		kcall(CALL_ring_open, 0);

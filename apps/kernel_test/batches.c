@@ -256,8 +256,8 @@ static void partners_batch(void)
 {
 	for (unsigned core = 0; core < test_cores; core++) {
 		struct child one, two;
-		CHECK(child_run(&one, core, "batch", 100));
-		CHECK(child_run_as(&two, core, "batch", 100, 1, DOMAIN_FLAG_NO_FILE));
+		CHECK(child_run(&one, core, "batch", 30));
+		CHECK(child_run_as(&two, core, "batch", 30, 1, DOMAIN_FLAG_NO_FILE));
 		CHECK(child_exits(&one, 0));
 		CHECK(child_exits(&two, 0));
 		CHECK(child_restore(&one)); // a new incarnation opens a ring of its own
@@ -352,8 +352,12 @@ static void core_dies_loudly(void)
 static void core_dies_silently(void)
 {
 	uint64_t ticks = ~0ul;
+	if (test_cores != 2) {
+		test_skip("one is enough: a deadline takes seconds, and so does a silent kernel's return");
+		return;
+	}
 	core_dies(CORE_CRASH_HANG, &ticks);
-	CHECK(test_cores == 1 || ticks >= CALL_TICKS);
+	CHECK(ticks >= CALL_TICKS);
 }
 
 // The kernel below a ring dies: no call is performed twice, and none is left out; the partner counts.
