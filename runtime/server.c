@@ -75,10 +75,9 @@ static inline void request_finish(struct server_channel *channel, struct server_
 
 static const uint64_t no_result[5];
 
-static void completion_fill(struct server_request *request, enum error status, const uint64_t result[5])
+static inline void completion_fill(struct completion *completion, uint32_t seq, enum error status, const uint64_t result[5])
 {
-	struct completion *completion = &request->completion;
-	completion->seq = request->copy.seq;
+	completion->seq = seq;
 	completion->status = status;
 	completion->serial = 0;
 	completion->request_digest = 0;
@@ -105,25 +104,26 @@ uint64_t server_record(struct server_request *request, const uint64_t result[5])
 	invariant(request->owned && !request->logged);
 	if (!RECOVERABLE)
 		return ++this.serial;
+	struct completion record;
 	request->logged = true;
-	completion_fill(request, ERR_OK, result);
+	completion_fill(&record, request->copy.seq, ERR_OK, result);
 	if (request->replayed) {
-		request->completion.serial = request->former.serial;
-		replay_compare(request, &request->completion);
+		replay_compare(request, &record);
 		return request->former.serial;
 	}
-	request->completion.serial = ++this.serial;
-	request->completion.request_digest = server_ring_request_digest(&request->channel->ring, &request->copy, &request->sum);
-	server_ring_record(&request->channel->ring, request->slot, &request->completion, true);
-	return request->completion.serial;
+	record.serial = ++this.serial;
+	record.request_digest = server_ring_request_digest(&request->channel->ring, &request->copy, &request->sum);
+	server_ring_record(&request->channel->ring, request->slot, &record, true);
+	return record.serial;
 }
 
 // A replay: its record stands already; only the outcome is compared.
 static void replay_complete(struct server_request *request, enum error status, const uint64_t result[5])
 {
 	if (!request->logged) {
-		completion_fill(request, status, result);
-		replay_compare(request, &request->completion);
+		struct completion record;
+		completion_fill(&record, request->copy.seq, status, result);
+		replay_compare(request, &record);
 	}
 	request->replayed = false;
 	request_finish(request->channel, request);
@@ -132,8 +132,9 @@ static void replay_complete(struct server_request *request, enum error status, c
 // An operation that would have been logged, but took no effect: recorded, so that it is not tried again.
 static void once_record(struct server_request *request, enum error status, const uint64_t result[5])
 {
-	completion_fill(request, status, result);
-	server_ring_record(&request->channel->ring, request->slot, &request->completion, true);
+	struct completion record;
+	completion_fill(&record, request->copy.seq, status, result);
+	server_ring_record(&request->channel->ring, request->slot, &record, true);
 }
 
 void server_complete(struct server_request *request, enum error status, const uint64_t result[5])

@@ -34,7 +34,6 @@ struct server_request {
 	bool once;  // OP_ONCE
 	bool logged;
 	bool deadly; // recorded, but too many incarnations died in its replay
-	struct completion completion;
 };
 
 struct server {

@@ -423,11 +423,10 @@ static bool inode_sealed(const struct volume *v, uint32_t number, const struct e
 
 static bool inodes_sealed(const struct volume *v, const struct buffer *b)
 {
-	for (uint32_t left = b->changed; left; left &= left - 1) {
-		unsigned slot = (unsigned)__builtin_ctz(left);
-		size_t at = (size_t)slot * v->inode_size;
+	size_t at = 0;
+	for (uint32_t left = b->changed, number = b->owner; left; left >>= 1, number++, at += v->inode_size) {
 		const void *was = b->base ? b->base->data + at : 0;
-		if (!inode_sealed(v, b->owner + slot, (const void *)(b->data + at), was))
+		if (left & 1 && !inode_sealed(v, number, (const void *)(b->data + at), was))
 			return false;
 	}
 	return true;

@@ -53,8 +53,10 @@ void share_note(uint64_t client, uint32_t inode, uint64_t serial, uint64_t commi
 {
 	if (!RECOVERABLE)
 		return;
-	struct share_place *p = place_for(inode, committed);
-	bool mixed = p->serial > committed && p->client != client;
+	struct share_place *p = place_at(inode, 0);
+	if (p->inode != inode || p->client != client || !inode)
+		p = place_for(inode, committed);
+	bool mixed = p->client != client && p->serial > committed;
 	*p = (struct share_place){mixed ? SEVERAL : client, serial, inode};
 	if (shares.last_client != client)
 		shares.others = shares.last;
