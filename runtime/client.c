@@ -77,6 +77,14 @@ static void slot_waiter_wake(struct client *client)
 	waiter->fiber = 0; // woken
 }
 
+// For a slot that is free: the next in turn; where it may be too small for him, all of them look.
+static void slot_waiters_wake(struct client *client)
+{
+	do
+		slot_waiter_wake(client);
+	while (client->waiting_first && client->ring.large < client->ring.view.geometry.slots);
+}
+
 static void request_end(struct client_request *request)
 {
 	request->done = true;
@@ -92,11 +100,18 @@ static void request_end(struct client_request *request)
 	}
 }
 
+// Where a slot's part of an area begins, in which those for any payload have so much room.
+static uint32_t slot_place(const struct client *client, unsigned slot, uint32_t room)
+{
+	uint32_t large = client->ring.large;
+	return slot < large ? slot * room : large * room + (slot - large) * CLIENT_SMALL_BYTES;
+}
+
 static void payload_fetch(const struct client *client, const struct client_request *request)
 {
 	if (client->raw || !request->in || request->in_length == 0 || request->completion.status != ERR_OK)
 		return;
-	memcpy(request->in, client->ring.view.in + (size_t)request->slot * client->in_room, request->in_length);
+	memcpy(request->in, client->ring.view.in + slot_place(client, request->slot, client->in_room), request->in_length);
 }
 
 static void offence_report(struct client *client);
@@ -127,7 +142,7 @@ static __attribute__((noinline)) bool client_look_beside(struct client *client)
 	struct client_ring *ring = &client->ring;
 	bool any = false;
 	for (unsigned freed = client_ring_commit_look(ring); freed > 0; freed--, any = true)
-		slot_waiter_wake(client);
+		slot_waiters_wake(client);
 	if (commit_is_due(ring))
 		client_ring_want_commit(ring);
 	if (ring->epoch != client->epoch_seen) {
@@ -155,7 +170,7 @@ static bool client_look(struct client *client)
 		if (request)
 			payload_fetch(client, request);
 		if (client->waiting_first)
-			slot_waiter_wake(client);
+			slot_waiters_wake(client);
 		if (request)
 			request_end(request);
 		else if (ring->former == 0 && client->drainer)
@@ -278,7 +293,7 @@ static void client_lose(struct client *client)
 		request_end(request);
 	}
 	while (client->waiting_first)
-		slot_waiter_wake(client);
+		slot_waiters_wake(client);
 	if (client->drainer)
 		fiber_wake(client->drainer);
 }
@@ -330,18 +345,27 @@ static enum error client_slot_open(struct client *client, const char *service, c
 	return channel_end_open(service, &wish, slot, &client->resumed);
 }
 
-static uint32_t slot_room(uint64_t bytes, uint32_t slots)
+static uint32_t slot_room(uint64_t bytes, uint32_t slots, uint32_t small)
 {
-	return (uint32_t)(bytes / slots) & ~(CLIENT_PAYLOAD_ALIGN - 1);
+	return (uint32_t)((bytes - (uint64_t)small * CLIENT_SMALL_BYTES) / (slots - small)) & ~(CLIENT_PAYLOAD_ALIGN - 1);
 }
 
-static void client_attach(struct client *client, const char *service, bool raw)
+// Divides the areas among the slots. A channel of a former incarnation may be another one than is wished for.
+static void rooms_make(struct client *client, unsigned small, bool raw)
 {
 	const struct channel_geometry *g = &client->ring.view.geometry;
-	strncpy(client->name, service, NAME_SIZE - 1);
+	uint64_t least = g->out_bytes < g->in_bytes ? g->out_bytes : g->in_bytes;
+	if (raw || small >= g->slots || least / g->slots < CLIENT_SMALL_BYTES)
+		small = 0;
 	client->raw = raw;
-	client->out_room = raw ? (uint32_t)g->out_bytes : slot_room(g->out_bytes, g->slots);
-	client->in_room = raw ? (uint32_t)g->in_bytes : slot_room(g->in_bytes, g->slots);
+	client_ring_divide(&client->ring, g->slots - small);
+	client->out_room = raw ? (uint32_t)g->out_bytes : slot_room(g->out_bytes, g->slots, small);
+	client->in_room = raw ? (uint32_t)g->in_bytes : slot_room(g->in_bytes, g->slots, small);
+}
+
+static void client_attach(struct client *client, const char *service, const struct client_options *options)
+{
+	strncpy(client->name, service, NAME_SIZE - 1);
 	client->watch.expired = watch_expired;
 	client->epoch_time = time_now();
 	client->loop = (struct loop_ring){.look = client_loop_look,
@@ -351,6 +375,7 @@ static void client_attach(struct client *client, const char *service, bool raw)
 	clients = client;
 	loop_listener_add(&listener);
 	client_ring_start(&client->ring);
+	rooms_make(client, options->small, options->raw);
 	if (CHANNEL_PEER_CORE(client->ring.view.peer) == self_core() && endpoint_open(&client->near, client->name) != ERR_OK)
 		client->near.door = 0;
 	loop_ring_add(&client->loop);
@@ -399,7 +424,7 @@ enum error client_open(struct client **result, const char *service, const struct
 		free(client);
 		return e;
 	}
-	client_attach(client, service, options->raw);
+	client_attach(client, service, options);
 	e = client_drain(client);
 	if (e == ERR_OK)
 		*result = client;
@@ -423,9 +448,15 @@ void client_close(struct client *client)
 
 // --- requests
 
-static enum error slot_wait(struct client *client, int *slot)
+static inline int slot_take(struct client *client, const struct client_request *request)
 {
-	while ((*slot = client_ring_slot(&client->ring)) < 0) {
+	bool small = request->out_length <= CLIENT_SMALL_BYTES && request->in_length <= CLIENT_SMALL_BYTES;
+	return small ? client_ring_slot_small(&client->ring) : client_ring_slot(&client->ring);
+}
+
+static enum error slot_wait(struct client *client, const struct client_request *request, int *slot)
+{
+	while ((*slot = slot_take(client, request)) < 0) {
 		if (client->lost)
 			return ERR_PEER_LOST;
 		if (loop_running())
@@ -468,8 +499,8 @@ static inline void request_write(struct client *client, const struct client_requ
 	uint32_t out_offset = request->out_offset;
 	uint32_t in_offset = request->in_offset;
 	if (!client->raw) {
-		out_offset = slot * client->out_room;
-		in_offset = slot * client->in_room;
+		out_offset = slot_place(client, (unsigned)slot, client->out_room);
+		in_offset = slot_place(client, (unsigned)slot, client->in_room);
 		if (request->out_length)
 			memcpy(client->ring.view.out + out_offset, request->out, request->out_length);
 	}
@@ -505,7 +536,7 @@ static __attribute__((noinline)) enum error submit_slowly(struct client *client,
 	int slot = -1;
 	if (!request_fits(client, request))
 		return request_refuse(request, ERR_INVALID);
-	enum error e = client->lost ? ERR_PEER_LOST : slot_wait(client, &slot);
+	enum error e = client->lost ? ERR_PEER_LOST : slot_wait(client, request, &slot);
 	return e == ERR_OK ? request_submit(client, request, (unsigned)slot) : request_refuse(request, e);
 }
 
@@ -515,7 +546,7 @@ enum error client_submit(struct client *client, struct client_request *request)
 	request->waiter = 0;
 	if (__builtin_expect(client->ring.free_count == 0 || client->lost || !request_fits(client, request), 0))
 		return submit_slowly(client, request);
-	return request_submit(client, request, (unsigned)client_ring_slot(&client->ring));
+	return request_submit(client, request, (unsigned)slot_take(client, request));
 }
 
 // True: something came meanwhile. A server that sleeps has been rung by our submission: it is on its way, and looks for

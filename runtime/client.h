@@ -15,8 +15,11 @@
 
 struct client;
 
+#define CLIENT_SMALL_BYTES 512u
+
 struct client_options {
 	unsigned slots;     // 0: 64
+	unsigned small;     // of them, those with room for CLIENT_SMALL_BYTES out and in only: requests that need no more take them first
 	uint64_t out_bytes; // 0: 4096 for each slot
 	uint64_t in_bytes;  // 0: 4096 for each slot
 	unsigned priority;  // 0 first .. CHANNEL_PRIORITIES - 1

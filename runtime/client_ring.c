@@ -39,7 +39,7 @@ static void former_take_over(struct client_ring *ring, unsigned slot, uint32_t s
 void client_ring_start(struct client_ring *ring)
 {
 	struct channel_view view = ring->view;
-	*ring = (struct client_ring){.view = view};
+	*ring = (struct client_ring){.view = view, .large = view.geometry.slots};
 	ring->tail = load32(&view.client->submit_tail);
 	ring->next_seq = load32(&view.client->next_seq);
 	if (ring->next_seq == 0)
@@ -63,6 +63,15 @@ void client_ring_start(struct client_ring *ring)
 	ring->rescan = 0;
 	if (ring->former)
 		channel_view_ring(&ring->view, &view.server->want_doorbell);
+}
+
+void client_ring_divide(struct client_ring *ring, unsigned large)
+{
+	unsigned count = ring->free_count;
+	ring->large = large;
+	ring->free_count = 0;
+	for (unsigned i = 0; i < count; i++)
+		client_ring_slot_return(ring, ring->free[i]);
 }
 
 static unsigned held_free(struct client_ring *ring)

@@ -42,13 +42,18 @@ struct client_ring {
 	uint64_t committed;
 	uint64_t committed_seen; // last word that was looked at, valid or not
 	bool want_commit;        // asked for; nothing was committed since
-	uint16_t free[CHANNEL_SLOTS_MAX];
+	uint32_t large; // slots below it have room for any payload, the others (small) for little
+	uint32_t small_count;
+	uint16_t free[CHANNEL_SLOTS_MAX / 2];
+	uint16_t small[CHANNEL_SLOTS_MAX / 2];
 	struct client_slot slots[CHANNEL_SLOTS_MAX];
 	bool hushed; // whoever submits tells the server by himself
 };
 
 // Takes over the memory as it is: new, or of a former incarnation, whose requests it publishes once more.
 void client_ring_start(struct client_ring *ring);
+// Slots from there on are small; none are before.
+void client_ring_divide(struct client_ring *ring, unsigned large);
 // Looks at `committed`; returns how many slots became free.
 unsigned client_ring_commit_look(struct client_ring *ring);
 // Asks the server for a commit, once until the next one.
@@ -70,12 +75,20 @@ static inline bool client_slot_waits(const struct client_slot *s)
 	return s->state == CLIENT_SLOT_OUTSTANDING || s->state == CLIENT_SLOT_FORMER;
 }
 
+static inline void client_ring_slot_return(struct client_ring *ring, unsigned slot)
+{
+	ring->slots[slot].state = CLIENT_SLOT_FREE;
+	if (slot < ring->large)
+		ring->free[ring->free_count++] = (uint16_t)slot;
+	else
+		ring->small[ring->small_count++] = (uint16_t)slot;
+}
+
 static inline void client_ring_slot_free(struct client_ring *ring, unsigned slot)
 {
 	fence_free(); // our reads of the record before the slot is free; partner: the server's next use of it
 	store32(&ring->view.requests[slot].seq, 0);
-	ring->slots[slot].state = CLIENT_SLOT_FREE;
-	ring->free[ring->free_count++] = (uint16_t)slot;
+	client_ring_slot_return(ring, slot);
 }
 
 // The record of this slot is there and belongs to its request.
@@ -135,10 +148,14 @@ static inline int client_ring_slot(struct client_ring *ring)
 	return (int)slot;
 }
 
-static inline void client_ring_slot_return(struct client_ring *ring, unsigned slot)
+// The same for a request with a small payload, or none: a small one, as long as there are any.
+static inline int client_ring_slot_small(struct client_ring *ring)
 {
-	ring->slots[slot].state = CLIENT_SLOT_FREE;
-	ring->free[ring->free_count++] = (uint16_t)slot;
+	if (ring->small_count == 0)
+		return client_ring_slot(ring);
+	unsigned slot = ring->small[--ring->small_count];
+	ring->slots[slot].state = CLIENT_SLOT_TAKEN;
+	return (int)slot;
 }
 
 // Where to write the request (all but seq) before client_ring_submit.

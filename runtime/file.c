@@ -21,7 +21,7 @@ enum error file_system_open(void)
 {
 	// The largest that memory allows: a small partition gets less room for each slot, and more requests.
 	static const struct client_options sizes[] = {
-		{.slots = 128, .out_bytes = 128 * 8192, .in_bytes = 128 * 8192},
+		{.slots = 256, .small = 128, .out_bytes = 128 * (8192 + CLIENT_SMALL_BYTES), .in_bytes = 128 * (8192 + CLIENT_SMALL_BYTES)},
 		{.slots = 32, .out_bytes = 32 * 8192, .in_bytes = 32 * 8192},
 		{.slots = 16, .out_bytes = 16 * 4096, .in_bytes = 16 * 4096},
 	};

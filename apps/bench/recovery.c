@@ -16,7 +16,7 @@
 
 #define CRASHES 30u
 #define RECORD_LOOKS 1000u
-#define RING_SLOTS 128u
+#define RING_SLOTS 256u
 #define RING_UNSYNCED (RING_SLOTS - 16)
 #define RING_PATH "/bench.ring"
 #define RING_PIECE 512u

@@ -63,7 +63,7 @@
 #include "layout.h"
 #include <stdint.h>
 
-#define CHANNEL_SLOTS_MAX 256u // places in a ring; slots of a channel: a power of two, at least 2, at most half of this
+#define CHANNEL_SLOTS_MAX 512u // places in a ring; slots of a channel: a power of two, at least 2, at most half of this
 #define CHANNEL_SESSION_SIZE 2048u
 #define CHANNEL_PRIORITIES 4u  // 0 is looked at first
 // Deaths in one request until it is refused. Kills from outside hit long requests too, so this is more than the
@@ -104,7 +104,7 @@ struct channel_client_page {
 	uint32_t want_commit;   // ring is filling: commit soon; a counter, so each change is seen
 	uint32_t next_seq;      // so that a restarted client goes on with fresh numbers
 	uint32_t padding[11];
-	uint16_t submit_ring[CHANNEL_SLOTS_MAX] __attribute__((aligned(512)));
+	uint16_t submit_ring[CHANNEL_SLOTS_MAX] __attribute__((aligned(1024)));
 	uint8_t session[CHANNEL_SESSION_SIZE] __attribute__((aligned(2048)));
 };
 _Static_assert(sizeof(struct channel_client_page) == PAGE_SIZE, "page 0 is one page");
@@ -121,7 +121,7 @@ struct channel_server_page {
 	uint32_t suspect_seq;   // request in which the last incarnation died
 	uint32_t suspect_deaths; // how many incarnations in a row; CHANNEL_POISON_DEATHS: it is answered ERR_LOST
 	uint32_t padding[3];
-	uint16_t complete_ring[CHANNEL_SLOTS_MAX] __attribute__((aligned(512)));
+	uint16_t complete_ring[CHANNEL_SLOTS_MAX] __attribute__((aligned(1024)));
 } __attribute__((aligned(PAGE_SIZE)));
 _Static_assert(sizeof(struct channel_server_page) == PAGE_SIZE, "page 1 is one page");
 

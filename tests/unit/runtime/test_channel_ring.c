@@ -193,10 +193,10 @@ static void lies_of_the_server(void **state)
 	for (unsigned i = 0; i < 4; i++)
 		client.slots[i].found_by_record = false;
 	struct channel_server_page *page = server.view.server;
-	page->complete_tail += 300;
+	page->complete_tail += CHANNEL_SLOTS_MAX + 44;
 	assert_int_equal(take(&result), -1);
 	assert_int_equal(client.offence, OFFENCE_TAIL);
-	page->complete_tail -= 300;
+	page->complete_tail -= CHANNEL_SLOTS_MAX + 44;
 	page->complete_ring[client.head % CHANNEL_SLOTS_MAX] = 9999;
 	page->complete_tail++;
 	client.offence = OFFENCE_NONE;
@@ -269,7 +269,7 @@ static void overrun_is_scanned(void **state)
 	(void)state;
 	both(4);
 	int slot = submit(OP_READ, 77);
-	for (unsigned i = 0; i < 300; i++)
+	for (unsigned i = 0; i < CHANNEL_SLOTS_MAX + 44; i++)
 		client_ring_publish(&client, (unsigned)slot ^ 1);
 	assert_int_equal(server_ring_take(&server, &copy, 0), slot);
 	assert_int_equal(copy.arg[0], 77);
@@ -310,6 +310,28 @@ static void adoption_judges_records(void **state)
 	assert_int_equal(adopt(open, &former), ADOPTED_TO_DO);
 	assert_int_equal(adopt(open, &former), ADOPTED_FREE); // once
 	assert_int_equal(adopt(refused, &former), ADOPTED_DONE);
+}
+
+// Small requests take small slots first and large ones then; who needs room never gets a small one.
+static void slots_are_small_or_large(void **state)
+{
+	(void)state;
+	both(8);
+	client_ring_divide(&client, 3);
+	assert_int_equal(client.free_count, 3);
+	int last = -1;
+	for (unsigned i = 0; i < 6; i++) {
+		last = client_ring_slot_small(&client);
+		assert_true(i < 5 ? last >= 3 : last >= 0 && last < 3);
+	}
+	assert_true(client_ring_slot(&client) >= 0 && client_ring_slot(&client) >= 0);
+	assert_int_equal(client_ring_slot(&client), -1);
+	client_ring_slot_return(&client, 7);
+	assert_int_equal(client_ring_slot(&client), -1);
+	assert_int_equal(client_ring_slot_small(&client), 7);
+	client_ring_slot_return(&client, (unsigned)last);
+	assert_int_equal(client_ring_slot_small(&client), last);
+	assert_int_equal(client_ring_slot_small(&client), -1);
 }
 
 static void poisonous_request_is_refused(void **state)
@@ -484,7 +506,7 @@ static void random_server_page(void **state)
 		uint32_t *page = (uint32_t *)server.view.server;
 		for (unsigned i = 0; i < 20; i++)
 			page[world_random() % (world_random() % 2 ? 16 : PAGE_SIZE / 4)] = world_random();
-		page[1] = client.head + world_random() % 300;
+		page[1] = client.head + world_random() % (CHANNEL_SLOTS_MAX + 44);
 		for (unsigned i = 0; i < 64; i++)
 			((uint32_t *)server.view.records)[i] = world_random() % 4;
 		for (unsigned i = 0; i < 20; i++)
@@ -543,6 +565,7 @@ int main(void)
 		cmocka_unit_test(validation),
 		cmocka_unit_test(overrun_is_scanned),
 		cmocka_unit_test(adoption_judges_records),
+		cmocka_unit_test(slots_are_small_or_large),
 		cmocka_unit_test(poisonous_request_is_refused),
 		cmocka_unit_test(deadly_replay_is_left_out),
 		cmocka_unit_test(epoch_change_finds_records),

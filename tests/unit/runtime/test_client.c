@@ -299,7 +299,7 @@ static void lies_are_reported_and_waited_out(void **state)
 	assert_int_equal(client_call(client, &r), ERR_OK);
 	silent = true;
 	client_submit(client, &r);
-	server.view.server->complete_tail += 500;
+	server.view.server->complete_tail += 2 * CHANNEL_SLOTS_MAX;
 	loop_turn(true);
 	assert_int_equal(world.complaints[COMPLAINT_BAD_INDEX], 0); // perhaps an adoption
 	world.time += 200000;
@@ -399,6 +399,27 @@ static void raw_areas_are_the_callers(void **state)
 	client_close(client);
 }
 
+// Small slots have their places behind the large ones, in both areas.
+static void small_slots_carry_payload(void **state)
+{
+	(void)state;
+	const struct client_options options = {.slots = 4, .small = 2};
+	struct client *client = open_fresh(&options, 4);
+	assert_int_equal(client_out_room(client), 4096 / 2 - CLIENT_SMALL_BYTES);
+	for (unsigned i = 0; i < 20; i++) {
+		char out[4096 / 2 - CLIENT_SMALL_BYTES], in[sizeof(out)];
+		uint32_t length = i % 2 ? sizeof(out) : CLIENT_SMALL_BYTES;
+		memset(out, (int)i + 1, sizeof(out));
+		struct client_request r = {.op = OP_ECHO, .out = out, .out_length = length, .in = in, .in_length = length};
+		assert_int_equal(client_call(client, &r), ERR_OK);
+		assert_memory_equal(in, out, length);
+		assert_int_equal(r.slot >= 2, length == CLIENT_SMALL_BYTES);
+		uint32_t at = client->ring.view.requests[r.slot].out_offset;
+		assert_int_equal(at, r.slot < 2 ? r.slot * sizeof(out) : 4096 - (4 - r.slot) * CLIENT_SMALL_BYTES);
+	}
+	client_close(client);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -413,6 +434,7 @@ int main(void)
 		cmocka_unit_test(near_server_is_rung_instead),
 		cmocka_unit_test(near_submission_rings),
 		cmocka_unit_test(call_carries_payload),
+		cmocka_unit_test(small_slots_carry_payload),
 		cmocka_unit_test(notification_is_not_resumed),
 		cmocka_unit_test(callbacks_submit_again),
 		cmocka_unit_test(slots_wait_for_commits),
