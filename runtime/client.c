@@ -5,14 +5,12 @@
 // right because of this order: look at the ring, then park; the loop looks again after it raised want_doorbell. If this
 // domain dies, the requests stand in the channel, and client_open of the next incarnation drains them. If the server dies
 // here, nothing happens but time.
-#include "runtime/client.h"
+#include "runtime/client_channel.h"
 #include "runtime/channel_open.h"
-#include "runtime/client_ring.h"
 #include "runtime/endpoint.h"
 #include "runtime/fiber.h"
 #include "runtime/inject.h"
 #include "runtime/loop.h"
-#include "runtime/spin.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,34 +22,6 @@
 #define CLIENT_SHORT 4u               // with less than this part of the slots free, a commit is asked for,
 #define CLIENT_RESERVE 16u            // or with fewer than this: as many operations as a commit takes time for
 #define CLIENT_PAYLOAD_ALIGN 64u      // slots' payloads never share a cache line
-
-struct slot_waiter {
-	struct fiber *fiber;
-	struct slot_waiter *next;
-};
-
-struct client {
-	bool raw;
-	bool resumed;
-	bool lost; // the service will not come back
-	bool distrusted; // this incarnation of the server has lied: what is outstanding may be what it gave away
-	uint32_t out_room;
-	uint32_t in_room;
-	unsigned waits;
-	struct spin spin;
-	struct timer watch;
-	struct slot_waiter *waiting_first; // for a free slot
-	struct slot_waiter *waiting_last;
-	uint32_t epoch_seen;
-	uint64_t epoch_time;   // when the server's epoch was seen to change
-	uint64_t offence_time; // since when the tail is wrong, 0: it is right
-	struct fiber *drainer; // waits for former requests
-	struct client *next;
-	struct loop_ring loop;
-	struct endpoint near; // of a server on our own core; door 0: it is elsewhere, or takes no calls
-	char name[NAME_SIZE];
-	struct client_ring ring; // last: its arrays are long
-};
 
 static struct client *clients;
 
@@ -213,7 +183,7 @@ static uint64_t watch_ticks(const struct client *client)
 	return time_ticks_from_us(client->distrusted ? CLIENT_DISTRUST_US : (uint64_t)self_manifest()->request_ms * 1000);
 }
 
-static void watch_arm(struct client *client)
+void client_watch_arm(struct client *client)
 {
 	uint64_t period = watch_ticks(client);
 	if (period)
@@ -228,7 +198,7 @@ static void lie_report(struct client *client, enum complaint reason)
 	if (client->ring.outstanding > 0)
 		complain(client, COMPLAINT_NO_ANSWER);
 	client->distrusted = true;
-	watch_arm(client);
+	client_watch_arm(client);
 }
 
 static void offence_report(struct client *client)
@@ -269,13 +239,14 @@ static bool overdue(struct client *client)
 static void watch_expired(struct timer *timer)
 {
 	struct client *client = client_of_watch(timer);
+	client->ring.lane.left = 0; // it is armed anew by the next call
 	bool late = overdue(client);
 	client->distrusted &= client->ring.outstanding > 0;
 	if (client->ring.outstanding == 0 || client->lost)
 		return;
 	if (late && complain(client, COMPLAINT_NO_ANSWER) == ERR_INVALID && overdue(client))
 		complain(client, COMPLAINT_BAD_COMPLETION);
-	watch_arm(client);
+	client_watch_arm(client);
 }
 
 // --- state changes
@@ -283,6 +254,7 @@ static void watch_expired(struct timer *timer)
 static void client_lose(struct client *client)
 {
 	client->lost = true;
+	client->ring.lane.left = 0;
 	for (unsigned slot = 0; slot < client->ring.view.geometry.slots; slot++) {
 		struct client_slot *s = &client->ring.slots[slot];
 		if (!client_slot_waits(s) || !s->result)
@@ -303,6 +275,7 @@ static void client_state_changed(unsigned slot)
 	for (struct client *client = clients; client; client = client->next) {
 		if (client->ring.view.slot != slot)
 			continue;
+		client->ring.lane.left = 0; // another doorbell
 		if (channel_view_refresh(&client->ring.view) != ERR_OK)
 			return;
 		client_look(client);
@@ -400,7 +373,7 @@ static enum error client_drain(struct client *client)
 	client->drainer = fiber_self();
 	if (client->ring.former) {
 		former_hurry(&client->ring);
-		watch_arm(client);
+		client_watch_arm(client);
 	}
 	while (!client->lost && (client_look(client), client->ring.former > 0))
 		fiber_park();
@@ -527,7 +500,7 @@ static inline enum error request_submit(struct client *client, struct client_req
 	request_write(client, request, slot, now);
 	client_ring_submit(&client->ring, slot, now);
 	if (__builtin_expect(!client->watch.armed, 0))
-		watch_arm(client);
+		client_watch_arm(client);
 	return ERR_OK;
 }
 
@@ -551,11 +524,12 @@ enum error client_submit(struct client *client, struct client_request *request)
 
 // True: something came meanwhile. A server that sleeps has been rung by our submission: it is on its way, and looks for
 // our next request when it is done, so we are as likely to meet it as one that was awake.
-static bool client_spin(struct client *client)
+bool client_spin(struct client *client)
 {
 	const struct channel_view *view = &client->ring.view;
 	if (client->offence_time || fiber_any_ready() || !channel_view_peer_runs(view) || !spin_try(&client->spin))
 		return false;
+	loop_lower();
 	bool found = false;
 	for (unsigned i = 0; i < SPIN_LOOKS && !found; i++)
 		found = client_ring_pending(&client->ring);
@@ -603,6 +577,11 @@ enum error client_call(struct client *client, struct client_request *request)
 		return call_near(client, request);
 	enum error e = client_submit(client, request);
 	return e == ERR_OK ? client_wait(client, request) : e;
+}
+
+void client_never_spins(struct client *client, bool never)
+{
+	client->spin = (struct spin){.pass = never ? SPIN_PASS_ALL : 0};
 }
 
 bool client_resumed(const struct client *client)

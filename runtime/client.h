@@ -11,6 +11,7 @@
 #pragma once
 #include "abi/channel.h"
 #include "abi/error.h"
+#include "proto/protocol.h"
 #include <stdbool.h>
 
 struct client;
@@ -62,6 +63,18 @@ enum error client_submit(struct client *client, struct client_request *request);
 enum error client_wait(struct client *client, struct client_request *request);
 // client_submit and client_wait.
 enum error client_call(struct client *client, struct client_request *request);
+// A call in fewer instructions, of an idempotent operation without payload that is asked by three words and answered by one.
+quick_answer_t client_quick(struct client *client, unsigned op, uint64_t a, uint64_t b, uint64_t c);
+// Many such calls, up to 32 of them in flight. Answered is the result and the error of each; one that got no answer has ERR_PEER_LOST.
+struct quick_call {
+	uint64_t arg[3];
+	uint64_t result;
+	uint32_t op;
+	uint32_t error; // enum error
+};
+void client_quick_all(struct client *client, struct quick_call *calls, unsigned count);
+// Waits for this server do not look for a while before they sleep (runtime/spin.h): they leave the core at once.
+void client_never_spins(struct client *client, bool never);
 
 // Not raw: room for one request's payload. Raw: all.
 uint32_t client_out_room(const struct client *client);

@@ -27,8 +27,23 @@ struct client_slot {
 };
 _Static_assert(sizeof(struct client_slot) == 32, "a slot is found by a shift");
 
+// What quick calls (client_quick.c) have decided beforehand: a slot that they use one after the other. For all others it is one that
+// was given out and not submitted.
+struct client_lane {
+	unsigned left; // calls until all is decided anew; 0: at once
+	uint16_t slot;
+	uint16_t *submit_ring;
+	struct request *request; // 0: no slot is kept
+	const struct completion *record;
+	struct client_slot *state;
+	volatile uint32_t *doorbell;
+	uint64_t claim; // what a claim gives when the server has rung
+	uint32_t peer_identity;
+};
+
 struct client_ring {
 	struct channel_view view;
+	struct client_lane lane;
 	uint32_t tail; // submit_tail
 	uint32_t head; // complete_head
 	uint32_t epoch;
@@ -109,6 +124,7 @@ static inline int client_ring_complete(struct client_ring *ring, unsigned slot)
 	s->state = CLIENT_SLOT_HELD;
 	s->serial = serial;
 	ring->held++;
+	ring->lane.left = 0; // commits are to be looked at
 	return (int)slot;
 }
 
@@ -173,13 +189,19 @@ static inline void client_ring_publish(struct client_ring *ring, unsigned slot)
 	store32(&page->submit_tail, ++ring->tail);
 }
 
+static inline uint32_t client_ring_next_seq(struct client_ring *ring)
+{
+	uint32_t seq = ring->next_seq;
+	ring->next_seq = seq + 1 ? seq + 1 : 1;
+	store32(&ring->view.client->next_seq, ring->next_seq); // before seq is used: never used twice (INV-22)
+	return seq;
+}
+
 // Publishes the request that was written into the slot.
 static inline void client_ring_submit(struct client_ring *ring, unsigned slot, uint64_t now)
 {
 	struct client_slot *s = &ring->slots[slot];
-	uint32_t seq = ring->next_seq;
-	ring->next_seq = seq + 1 ? seq + 1 : 1;
-	store32(&ring->view.client->next_seq, ring->next_seq); // before seq is used: never used twice (INV-22)
+	uint32_t seq = client_ring_next_seq(ring);
 	s->former_seq = (uint16_t)s->seq;
 	s->seq = seq;
 	s->submitted = now;

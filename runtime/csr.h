@@ -43,6 +43,16 @@ static inline unsigned interrupt_claim(void)
 	return (unsigned)(top >> 16) & 0x7ff;
 }
 
+// The same as the register tells it (AIA 3.10: the identity twice), for who compares it with INTERRUPT_CLAIM(identity) alone.
+#define INTERRUPT_CLAIM(identity) ((uint64_t)(identity) << 16 | (identity))
+#define INTERRUPT_CLAIMED(word) ((unsigned)((word) >> 16) & 0x7ff)
+static inline uint64_t interrupt_claim_word(void)
+{
+	uint64_t top;
+	__asm__ volatile("csrrw %0, " CSR_STRING(CSR_STOPEI) ", x0" : "=r"(top)::"memory");
+	return top;
+}
+
 static inline void wait_for_interrupt(void)
 {
 	__asm__ volatile("wfi" ::: "memory");
@@ -60,6 +70,9 @@ static inline uint64_t time_read(void)
 enum csr_access { CSR_ACCESS_READ, CSR_ACCESS_WRITE, CSR_ACCESS_SET, CSR_ACCESS_CLEAR };
 uint64_t csr_host(unsigned csr, enum csr_access access, uint64_t bits); // the value before
 unsigned interrupt_claim(void);
+#define INTERRUPT_CLAIM(identity) (identity)
+#define INTERRUPT_CLAIMED(word) (word)
+#define interrupt_claim_word() interrupt_claim()
 void wait_for_interrupt(void);
 uint64_t time_read(void);
 #define csr_read(csr) csr_host(csr, CSR_ACCESS_READ, 0)

@@ -30,10 +30,44 @@ static inline uint16_t load16(const volatile uint16_t *p)
 	return *p;
 }
 
+// As load16, as wide as a register: no compiler extends it once more. For paths where that counts.
+static inline uint64_t load16_wide(const volatile uint16_t *p)
+{
+#ifdef __riscv
+	uint64_t v;
+	__asm__ volatile("lhu %0, %1" : "=r"(v) : "m"(*p));
+	return v;
+#else
+	return *p;
+#endif
+}
+
+// As load32, with its sign: as registers hold 32 bits, so that a comparison needs nothing more.
+static inline int64_t load32_wide(const volatile uint32_t *p)
+{
+#ifdef __riscv
+	int64_t v;
+	__asm__ volatile("lw %0, %1" : "=r"(v) : "m"(*p));
+	return v;
+#else
+	return (int32_t)*p;
+#endif
+}
+
 static inline void store16(volatile uint16_t *p, uint16_t v)
 {
 	FENCE_OBSERVE();
 	*p = v;
+}
+
+static inline void store16_wide(volatile uint16_t *p, uint64_t v)
+{
+	FENCE_OBSERVE();
+#ifdef __riscv
+	__asm__ volatile("sh %1, %0" : "=m"(*p) : "r"(v));
+#else
+	*p = (uint16_t)v;
+#endif
 }
 
 static inline uint64_t load64(const volatile uint64_t *p)

@@ -37,6 +37,7 @@ static void ready_put(struct fiber *fiber)
 {
 	fiber->state = FIBER_READY;
 	fiber->next = 0;
+	loop_naps.left = 0;
 	if (ready_first)
 		ready_last->next = fiber;
 	else

@@ -22,14 +22,15 @@ static struct loop_source *sources[IDENTITY_MAX + 1]; // [0]: polled
 static struct loop_ring *rings;
 static struct loop_listener *listeners;
 static uint64_t pending[IDENTITY_WORDS];
-static bool claimed; // by loop_take: there may be something in `pending`
+static bool claimed; // outside of a turn: there may be something in `pending`
 static bool guest_file;
 static bool events_due = true; // what happened before we started has no ring left
 static bool claim_due = true;  // no guest file: ask the kernel
 static unsigned depth;         // callbacks under way
 static uint64_t alarm_set;     // what stimecmp holds
 static void (*wait_otherwise)(void); // 0: by wfi
-static uint64_t asleep;        // ticks in wfi so far: the kernel does not see a sleep without a trap
+static bool flags_up;          // on all rings: somebody naps
+struct loop_nap loop_naps;
 static void (*event_handler)(unsigned kind, uint64_t a, uint64_t b, uint64_t c);
 static uint64_t doorbells;     // claims so far
 uint64_t (*loop_served)(void);
@@ -77,8 +78,11 @@ void loop_source_add(struct loop_source *source)
 	invariant(source->identity <= IDENTITY_MAX);
 	source->next = sources[source->identity];
 	sources[source->identity] = source;
-	if (source->identity)
-		pending[source->identity / 64] |= 1ull << source->identity % 64; // it may have rung before
+	loop_naps.left = 0;
+	if (source->identity) { // it may have rung before
+		pending[source->identity / 64] |= 1ull << source->identity % 64;
+		claimed = true;
+	}
 }
 
 void loop_source_remove(struct loop_source *source)
@@ -97,6 +101,7 @@ void loop_ring_add(struct loop_ring *ring)
 		at = &(*at)->next;
 	ring->next = *at;
 	*at = ring;
+	loop_naps.left = 0; // its flag is not up
 }
 
 void loop_ring_remove(struct loop_ring *ring)
@@ -120,6 +125,7 @@ void loop_on_event(void (*handler)(unsigned kind, uint64_t a, uint64_t b, uint64
 {
 	event_handler = handler;
 	events_due = true;
+	loop_naps.left = 0;
 }
 
 // --- claims
@@ -169,6 +175,7 @@ static bool loop_claim(void)
 
 bool loop_take(unsigned identity)
 {
+	loop_naps.left = 0; // a nap would wait for what is claimed here
 	uint64_t *word = &pending[identity / 64], bit = 1ull << identity % 64;
 	claimed |= loop_claim();
 	bool rung = (*word & bit) != 0;
@@ -188,7 +195,7 @@ static void event_dispatch(unsigned kind, const uint64_t argument[3])
 {
 	switch (kind) {
 	case EVENT_PING:
-		kcall(CALL_pong, argument[0], asleep, doorbells, loop_served ? loop_served() : 0);
+		kcall(CALL_pong, argument[0], loop_naps.asleep, doorbells, loop_served ? loop_served() : 0);
 		break;
 	case EVENT_CHANNEL_REQUEST:
 	case EVENT_CHANNEL_CLOSED:
@@ -253,14 +260,31 @@ static bool rings_look(void)
 	return any;
 }
 
+static void rings_want(uint32_t want)
+{
+	for (struct loop_ring *ring = rings; ring; ring = ring->next)
+		store32(ring->want, want);
+	flags_up = want != 0;
+}
+
+void loop_lower(void)
+{
+	loop_naps.left = 0;
+	if (flags_up)
+		rings_want(0);
+}
+
 bool loop_poll(void)
 {
 	invariant(depth == 0);
 	inject("runtime.loop");
+	if (__builtin_expect(flags_up, 0))
+		loop_lower();
 	loop_enter();
 	bool any = loop_claim() || claimed;
 	claimed = false;
-	sources_notify_pending();
+	if (any)
+		sources_notify_pending();
 	if (events_due) {
 		loop_events();
 		any = true;
@@ -275,12 +299,6 @@ bool loop_poll(void)
 
 // --- sleep
 
-static void rings_want(uint32_t want)
-{
-	for (struct loop_ring *ring = rings; ring; ring = ring->next)
-		store32(ring->want, want);
-}
-
 static void alarm_arm(void)
 {
 	uint64_t next = timer_next();
@@ -293,6 +311,7 @@ static void alarm_arm(void)
 void loop_wait_by(void (*wait)(void))
 {
 	wait_otherwise = wait;
+	loop_naps.left = 0;
 }
 
 static void loop_wait(void)
@@ -303,26 +322,61 @@ static void loop_wait(void)
 		return;
 	}
 	wait_for_interrupt();
-	asleep += time_now() - since;
+	loop_naps.asleep += time_now() - since;
 }
 
-void loop_sleep(void)
+// Flags up, fence, look again. False: there is something, or somebody is ready.
+static inline __attribute__((always_inline)) bool sleep_prepare(void)
 {
 	loop_enter();
 	rings_want(1);
 	alarm_arm();
 	fence_sleep(); // INV-30; partner: fence_doorbell of whoever publishes
-	bool any = rings_look() || claimed; // a callback may have taken what it did not look for
+	bool any = rings_look();
 	if (!guest_file) {
 		claim_due = true;
-		any |= loop_claim();
+		claimed |= loop_claim();
 	}
 	loop_leave();
-	if (!any && !fiber_any_ready()) {
+	return !any && !claimed && !fiber_any_ready(); // a callback may have claimed what it did not look for
+}
+
+void loop_sleep(void)
+{
+	if (sleep_prepare()) {
 		loop_wait();
 		claim_due = true;
 	}
 	rings_want(0);
+}
+
+// A ring that woke us is claimed, or the first nap would find it once more.
+void loop_doze(uint64_t awaited)
+{
+	if (!guest_file || wait_otherwise || events_due || sources[0]) {
+		loop_sleep();
+		return;
+	}
+	if (!sleep_prepare()) {
+		rings_want(0);
+		return;
+	}
+	loop_naps.left = LOOP_NAPS;
+	uint64_t woken = loop_nap_claim(time_now());
+	if (woken == awaited)
+		fence_claimed(); // partner: the ringer's fence_doorbell
+	else
+		loop_nap_ended(INTERRUPT_CLAIMED(woken));
+}
+
+void loop_nap_ended(unsigned identity)
+{
+	loop_naps.left = 0;
+	if (identity == 0 || identity > IDENTITY_MAX)
+		return; // an alarm, or nothing
+	pending[identity / 64] |= 1ull << identity % 64;
+	claimed = true;
+	fence_claimed(); // partner: the ringer's fence_doorbell
 }
 
 void loop_turn(bool may_sleep)
@@ -332,4 +386,13 @@ void loop_turn(bool may_sleep)
 		fiber_yield();
 	else if (may_sleep && !any)
 		loop_sleep();
+}
+
+void loop_turn_to_doze(uint64_t awaited)
+{
+	bool any = loop_poll();
+	if (fiber_any_ready())
+		fiber_yield();
+	else if (!any)
+		loop_doze(awaited);
 }

@@ -4,6 +4,8 @@
 // `look` takes what is there and says whether there was something; it runs on the loop and must not wait. Before the
 // domain sleeps, *want is raised, then `look` is asked once more.
 #pragma once
+#include "runtime/csr.h"
+#include "runtime/fence.h"
 #include "runtime/runtime.h"
 
 struct loop_ring {
@@ -20,6 +22,30 @@ bool loop_poll(void);  // claims, events, rings, sources, timers; true when anyt
 void loop_sleep(void); // until something may have happened
 // `wait` in place of wfi: it comes back at once when an interrupt is pending, and may serve others meanwhile.
 void loop_wait_by(void (*wait)(void));
+void loop_lower(void); // takes the flags down after naps: peers need not ring, for we look
+
+// The short way into sleep, for who waits for one ring again and again: loop_doze, then naps. The flags of all rings stay up
+// until the next loop_poll, so whoever publishes rings, and what is claimed says where to look. `awaited` is INTERRUPT_CLAIM of the
+// ring's identity. Where a nap is not possible it is loop_sleep.
+void loop_doze(uint64_t awaited);
+void loop_turn_to_doze(uint64_t awaited); // loop_turn(true), with loop_doze
+#define LOOP_NAPS 512u // in a row without a turn of the loop: a timer that is due can be hidden by rings that come without end
+extern struct loop_nap {
+	unsigned left;   // how many are left; 0: no flag is up, a fiber is ready, an event or a timer is to be looked at
+	uint64_t asleep; // ticks in wfi so far, naps or not: the kernel does not see a sleep without a trap
+} loop_naps;
+void loop_nap_ended(unsigned identity); // by something else: the loop has its turn
+
+// While loop_naps.left is not 0. What rang, as interrupt_claim_word gives it; if it is not the awaited one, loop_nap_ended is to hear of
+// it. Not to be asked what time it is, who did so just before gives the answer as `since`.
+static inline uint64_t loop_nap_claim(uint64_t since)
+{
+	loop_naps.left--;
+	wait_for_interrupt();
+	loop_naps.asleep += time_read() - since;
+	return interrupt_claim_word();
+}
+
 // Callbacks run between these two: whoever waits there panics.
 void loop_enter(void);
 void loop_leave(void);

@@ -14,8 +14,10 @@
 #include "runtime/loop.h"
 #include "runtime/notification.h"
 #include "runtime/server_channel.h"
+#include "runtime/server_quick.h"
 #include "runtime/server_ring.h"
 #include "runtime/spin.h"
+#include "runtime/trace.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +27,8 @@ static struct {
 	const struct server *server;
 	struct server_channel *channels; // by priority, then identity
 	struct server_channel *by_slot[CHANNEL_MAX];
+	uint32_t special; // operations from this one on are not the program's `request`
+	bool quick_came;  // what came last was a quick operation: more of them are expected
 	uint64_t serial;  // last one given
 	uint64_t mark;    // committed
 	uint64_t clock;   // time stamp of the request that was started last
@@ -172,12 +176,34 @@ void server_committed(uint64_t serial)
 	}
 }
 
+void server_never_spins(bool never)
+{
+	this.spin = (struct spin){.pass = never ? SPIN_PASS_ALL : 0};
+}
+
 uint64_t server_serial_last(void)
 {
 	return this.serial;
 }
 
 // --- performing
+
+// A quick operation that came the long way: it is the first, or there are several channels, or it was adopted.
+static void request_answer(struct server_request *request)
+{
+	const struct request *copy = &request->copy;
+	quick_answer_t answer = this.server->quick(copy->op, copy->arg[0], copy->arg[1], copy->arg[2]);
+	server_complete(request, quick_error(answer), (uint64_t[5]){quick_result(answer)});
+	this.quick_came = true;
+}
+
+static __attribute__((noinline)) void request_special(struct server_request *request)
+{
+	if (request->copy.op >= OP_RUNTIME)
+		server_runtime_request(request, &this.statistics);
+	else
+		request_answer(request);
+}
 
 static void request_perform(struct server_request *request)
 {
@@ -186,8 +212,8 @@ static void request_perform(struct server_request *request)
 	uint32_t working = request->slot + 1;
 	if (RECOVERABLE)
 		store32(&page->working, working);
-	if (__builtin_expect(request->copy.op >= OP_RUNTIME, 0))
-		server_runtime_request(request, &this.statistics);
+	if (__builtin_expect(request->copy.op >= this.special, 0))
+		request_special(request);
 	else
 		this.server->request(request);
 	if (RECOVERABLE && load32(&page->working) == working)
@@ -698,10 +724,13 @@ static bool any_pending(void)
 static bool server_spin(void)
 {
 	struct server_channel *channel = this.channels;
+	if (!spin_try(&this.spin))
+		return false;
 	while (channel && !spin_worth(channel))
 		channel = channel->next;
-	if (!channel || this.owned || fiber_any_ready() || !spin_try(&this.spin))
+	if (!channel || this.owned || fiber_any_ready())
 		return false;
+	loop_lower();
 	bool found = false;
 	for (unsigned i = 0; i < SPIN_LOOKS && !found; i++)
 		found = any_pending();
@@ -719,16 +748,42 @@ static bool server_step(void)
 	return true;
 }
 
+// Whom quick operations are taken from: the only channel, with nothing of it outside its ring, in a server without commits,
+// whose client would otherwise ring for two reasons. One on our own core wants the core, not a nap; and what is traced goes the long way.
+static struct server_channel *channel_alone(void)
+{
+	struct server_channel *channel = this.channels;
+	if (!channel || channel->next || channel->head || channel->adopted || channel->closing || this.server->commit_wanted ||
+	    inject_wrong_reply || trace_is_on() || CHANNEL_PEER_CORE(channel->ring.view.peer) == self_core())
+		return 0;
+	return channel->ring.rescan < channel->ring.view.geometry.slots ? 0 : channel;
+}
+
+// Quick ones in one go; `quick_came` says whether it was worth it.
+static __attribute__((noinline)) unsigned serve_alone(struct server_channel *channel)
+{
+	unsigned n = server_quick_serve(&channel->ring, this.server);
+	this.quick_came = n > 0 || !server_ring_pending(&channel->ring);
+	this.statistics.quick += n;
+	return n;
+}
+
 static _Noreturn void server_serve(void)
 {
 	for (;;) {
 		unsigned n = 0;
-		while (n < SERVER_BATCH && server_step())
-			n++;
+		struct server_channel *alone = this.quick_came ? channel_alone() : 0;
+		uint64_t awaited = alone ? INTERRUPT_CLAIM((uint64_t)alone->ring.view.own_identity) : 0;
+		do
+			n += alone ? serve_alone(alone) : 0;
+		while (server_step() && ++n < SERVER_BATCH);
 		endpoint_loop_turned();
 		if (this.reap_due)
 			server_reap();
-		loop_turn(n < SERVER_BATCH);
+		if (alone && n < SERVER_BATCH)
+			loop_turn_to_doze(awaited);
+		else
+			loop_turn(n < SERVER_BATCH);
 	}
 }
 
@@ -740,9 +795,18 @@ static void requests_accept_waiting(void)
 			channel_accept(slot);
 }
 
+// Quick operations are performed again whenever there is a doubt.
+static unsigned special_first(const struct server *server)
+{
+	for (unsigned op = server->quick_from; op && op < server->protocol->op_count; op++)
+		invariant(server->protocol->ops[op].attribute == OP_IDEMPOTENT);
+	return server->quick_from ? server->quick_from : OP_RUNTIME;
+}
+
 enum error server_run(const struct server *server)
 {
 	this.server = server;
+	this.special = special_first(server);
 	loop_server_event = server_event;
 	loop_served = requests_served;
 	server_adopt_all();

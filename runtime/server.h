@@ -64,6 +64,10 @@ struct server {
 	// at once when its client opens it, and after `replayed` those of the former incarnation. 0: such clients are refused.
 	void (*notified)(struct notification *notification);
 	unsigned fibers;
+	// From this operation of the protocol on (0: none) they are answered at once from the three words of their request: idempotent, without
+	// payload, and never waiting. `request` does not see them. Only the first result is written.
+	unsigned quick_from;
+	quick_answer_t (*quick)(uint64_t op, uint64_t a, uint64_t b, uint64_t c);
 };
 
 // Never returns but with an error of start.
@@ -78,6 +82,9 @@ void server_complete(struct server_request *request, enum error status, const ui
 // All serials up to this are durable: written to every channel's page, which frees the clients' slots.
 void server_committed(uint64_t serial);
 uint64_t server_serial_last(void);
+// This domain does not look for a while before it sleeps (runtime/spin.h): it leaves its core at once. For measurements, and where
+// others need the core more.
+void server_never_spins(bool never);
 // Requests of it that the program still has are dropped: it must not touch them any more. From `closing` too.
 void server_release(struct server_channel *channel);
 

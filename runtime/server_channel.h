@@ -7,6 +7,7 @@
 struct server_statistics {
 	uint64_t requests;
 	uint64_t completions;
+	uint64_t quick;           // counted in neither of these
 	uint64_t adopted;         // channels
 	uint64_t replayed;        // recorded, above the mark
 	uint64_t performed_again; // not recorded by the dead incarnation

@@ -90,8 +90,8 @@ void server_runtime_request(struct server_request *request, const struct server_
 		result[0] = points_request(request);
 		break;
 	case RUNTIME_OP_STATISTICS:
-		result[0] = s->requests;
-		result[1] = s->completions;
+		result[0] = s->requests + s->quick;
+		result[1] = s->completions + s->quick;
 		result[2] = s->adopted;
 		result[3] = s->replayed;
 		result[4] = s->performed_again;

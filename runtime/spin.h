@@ -8,6 +8,7 @@
 // Looks in one spin: 10 to 20 us under emulation, about what being put to sleep and woken costs.
 #define SPIN_LOOKS 1500u
 #define SPIN_PASS_MAX 63u
+#define SPIN_PASS_ALL ~0u // as good as never again
 
 struct spin {
 	unsigned pass;  // chances still to let pass

@@ -114,6 +114,9 @@ static void partner_request(struct server_request *request)
 			make_noise(request->copy.arg[0], (volatile uint64_t *)request->in);
 		e = ERR_INVALID;
 		break;
+	case PARTNER_OP_SPIN:
+		server_never_spins(request->copy.arg[0] == 0);
+		break;
 	case PARTNER_OP_ROUNDS:
 		e = answer_rounds(request);
 		break;
@@ -121,6 +124,12 @@ static void partner_request(struct server_request *request)
 		break;
 	}
 	server_complete(request, e, result);
+}
+
+static quick_answer_t partner_quick(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
+{
+	(void)op, (void)b, (void)c;
+	return quick_answer(ERR_OK, a + 1);
 }
 
 static const struct op_description partner_ops[PARTNER_OPS] = {
@@ -134,6 +143,7 @@ static const struct protocol partner_protocol = {"partner", partner_ops, PARTNER
 int partner_run(void)
 {
 	static const struct server server = {
-		.protocol = &partner_protocol, .start = partner_begin, .request = partner_request, .notified = bell_notified};
+		.protocol = &partner_protocol, .start = partner_begin, .request = partner_request, .notified = bell_notified,
+		.quick_from = PARTNER_OP_QUICK, .quick = partner_quick};
 	return (int)server_run(&server);
 }

@@ -8,8 +8,10 @@
 	X(NULL, IDEMPOTENT, "-> ")                                                                                     \
 	X(SINK, IDEMPOTENT, "out: bytes -> sum of its 64-bit words")                                                   \
 	X(SOURCE, IDEMPOTENT, "in: room -> bytes, filled")                                                             \
-	X(NOISE, IDEMPOTENT, "enum partner_noise; in: 1 when it has begun -> never: until the partner's job is stopped")                        \
-	X(ROUNDS, IDEMPOTENT, "enum partner_mode, rounds; out: struct partner_word; in: struct partner_word: 1 when it is in its rounds -> ")
+	X(NOISE, IDEMPOTENT, "enum partner_noise; in: 1 when it has begun -> never: until the partner's job is stopped") \
+	X(SPIN, IDEMPOTENT, "1: look for a while before a sleep, 0: never -> ")                                           \
+	X(ROUNDS, IDEMPOTENT, "enum partner_mode, rounds; out: struct partner_word; in: struct partner_word: 1 when it is in its rounds -> ") \
+	X(QUICK, IDEMPOTENT, "word -> word + 1 ; a quick operation, the last ones of their protocol")
 
 enum partner_op {
 	PARTNER_OP_NONE,

@@ -29,6 +29,30 @@ struct protocol {
 	unsigned op_count;
 };
 
+// What an operation without payload answers that is called by three words (client_quick, struct server's `quick`): an error and a
+// word, in two registers. (A struct would be the same, but compilers take it through memory.)
+__extension__ typedef unsigned __int128 quick_answer_t;
+
+static inline quick_answer_t quick_answer(enum error error, uint64_t result)
+{
+	return (quick_answer_t)result << 64 | (uint64_t)error;
+}
+
+static inline quick_answer_t quick_answer_of(uint64_t status, uint64_t result)
+{
+	return (quick_answer_t)result << 64 | status;
+}
+
+static inline enum error quick_error(quick_answer_t answer)
+{
+	return (enum error)(uint64_t)answer;
+}
+
+static inline uint64_t quick_result(quick_answer_t answer)
+{
+	return (uint64_t)(answer >> 64);
+}
+
 // Operations of the runtime, in every protocol; answered before the server sees them.
 #define OP_RUNTIME 0xff00u
 #define RUNTIME_OP_TABLE(X)                                                                                            \

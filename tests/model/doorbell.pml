@@ -2,6 +2,8 @@
  * Ring and doorbell handshake of include/abi/channel.h: one producer, one consumer that sleeps, dies and is started
  * again at any step.
  *
+ * The consumer sleeps by way of its loop, and then naps as often as it likes.
+ *
  * What it checks: the consumer takes every message once it was published, in order, with the right content; no wake-up
  * is lost (that would be an invalid end state); the ring is never overrun.
  *
@@ -29,6 +31,9 @@ c_decl {
 #define NO_FENCE_R_R c_expr { mutant == 7 }           /* tail, slot */
 #define HEAD_BEFORE_COPY c_expr { mutant == 8 }       /* what fence rw,w prevents */
 #define SLEEP_AFTER_RESTART c_expr { mutant == 9 }    /* a new incarnation waits before it looked */
+#define NAP_WITH_FLAG_DOWN c_expr { mutant == 10 }    /* as soon as it was taken down, before the loop's turn */
+#define NAP_LOOK_BEFORE_CLAIM c_expr { mutant == 11 } /* what rings between them is claimed and not looked at */
+#define NAP_AFTER_ONE c_expr { mutant == 12 }         /* one bit can stand for several messages */
 
 #define SLOTS 2
 #define MESSAGES 4
@@ -169,6 +174,31 @@ inline look()
 	fi
 }
 
+/* Naps after a sleep (loop_nap_claim): the flag stays up, and nothing is looked at before the wfi; until the loop has its turn. */
+inline naps()
+{
+	do
+	:: break
+	:: h < MESSAGES ->
+		bell; /* wfi */
+		if
+		:: NAP_LOOK_BEFORE_CLAIM -> look()
+		:: else
+		fi;
+		bell = false; /* claim; fence i,r */
+		found = !(NAP_LOOK_BEFORE_CLAIM);
+		do
+		:: found && h < MESSAGES ->
+			look();
+			if
+			:: NAP_AFTER_ONE -> break
+			:: else
+			fi
+		:: else -> break
+		od
+	od
+}
+
 active proctype consumer()
 {
 	byte h = 0; /* private head */
@@ -200,7 +230,13 @@ life:
 				fi;
 				if
 				:: found
-				:: else -> bell /* wfi: falls through when the bit is pending */
+				:: else ->
+					bell; /* wfi: falls through when the bit is pending */
+					if
+					:: NAP_WITH_FLAG_DOWN -> store_want(false)
+					:: else
+					fi;
+					naps()
 				fi;
 				store_want(false)
 			fi

@@ -103,7 +103,7 @@ expect_refusal() {
 
 model_build doorbell doorbell "" ""
 expect_pass doorbell "ring and doorbell, two deaths of the consumer"
-for mutant in 1 2 3 4 5 6 7 8 9; do
+for mutant in 1 2 3 4 5 6 7 8 9 10 11 12; do
 	expect_fail doorbell doorbell $mutant
 done
 

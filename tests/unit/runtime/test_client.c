@@ -420,6 +420,280 @@ static void small_slots_carry_payload(void **state)
 	client_close(client);
 }
 
+// --- quick calls
+
+static void nap_serve(bool may_sleep)
+{
+	(void)may_sleep;
+	serve_all();
+}
+
+static void quick_call_once(struct client *client, uint64_t word)
+{
+	quick_answer_t answer = client_quick(client, OP_ECHO, word, 0, 0);
+	assert_int_equal(quick_error(answer), ERR_OK);
+	assert_int_equal(quick_result(answer), word);
+	assert_int_equal(client->ring.outstanding, 0);
+}
+
+// With the loop in between, and in naps; other calls use the channel too.
+static void quick_calls_are_answered(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	for (unsigned i = 0; i < 50; i++)
+		quick_call_once(client, i);
+	world_turn = nap_serve;
+	world.claim = client->ring.view.own_identity;
+	for (unsigned i = 0; i < 2000; i++) {
+		loop_naps.left = 100;
+		quick_call_once(client, i);
+		world_turn = i % 7 ? nap_serve : turn;
+		if (world_turn == turn) {
+			struct client_request r = {.op = OP_LOGGED, .arg = {i}};
+			assert_int_equal(client_call(client, &r), ERR_OK);
+		}
+		world_turn = nap_serve;
+	}
+	world_turn = turn;
+	assert_int_equal(world.complaints[COMPLAINT_BAD_COMPLETION] + world.complaints[COMPLAINT_BAD_INDEX], 0);
+	client_close(client);
+}
+
+// Where a ring is a kernel call, or traced, there is no short way.
+static void quick_call_without_a_doorbell_page(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	world.no_page = true;
+	assert_int_equal(channel_view_refresh(&client->ring.view), ERR_OK);
+	for (unsigned i = 1; i <= 5; i++) {
+		store32(&server.view.server->want_doorbell, 1);
+		quick_call_once(client, i);
+		assert_int_equal(world.rings_by_kernel, i);
+	}
+	client_close(client);
+}
+
+static void nap_die(bool may_sleep)
+{
+	(void)may_sleep;
+	world_turn = turn;
+	server_new();
+}
+
+static void quick_call_outlives_its_server(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	for (unsigned i = 0; i < 20; i++) {
+		quick_call_once(client, 1000 + i); // there is a lane
+		world.claim = i % 2 ? client->ring.view.own_identity : 1;
+		loop_naps.left = 2;
+		world_turn = nap_die;
+		quick_call_once(client, i);
+		assert_int_equal(client_server_epoch(client), world.epoch);
+	}
+	assert_int_equal(world.complaints[COMPLAINT_BAD_COMPLETION], 0);
+	client_close(client);
+}
+
+// An answer for another slot, and one whose seq is wrong.
+static unsigned lie;
+
+static void nap_lie(bool may_sleep)
+{
+	(void)may_sleep;
+	struct request copy;
+	int slot = server_ring_take(&server, &copy, 0);
+	assert_true(slot >= 0);
+	struct completion c = {.seq = copy.seq + lie, .result = {77}};
+	server_ring_record(&server, (unsigned)slot, &c, false);
+	server_ring_publish(&server, lie ? (unsigned)slot : (unsigned)slot ^ 1);
+	die_in_turns = 3;
+	world_turn = turn;
+}
+
+static void quick_call_does_not_believe(void **state)
+{
+	(void)state;
+	for (lie = 0; lie < 2; lie++) {
+		struct client *client = open_fresh(0, 4);
+		quick_call_once(client, 1);
+		world.claim = client->ring.view.own_identity;
+		loop_naps.left = 2;
+		world_turn = nap_lie;
+		quick_answer_t answer = client_quick(client, OP_ECHO, 5, 0, 0);
+		assert_int_equal(quick_error(answer), ERR_OK);
+		assert_int_equal(quick_result(answer), lie ? 5 : 77); // a record with its seq is the answer, whatever the ring says
+		assert_int_equal(world.complaints[COMPLAINT_BAD_COMPLETION], lie); // one index for another slot is tolerated
+		client_close(client);
+	}
+}
+
+static void quick_call_of_a_lost_service(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	quick_call_once(client, 1);
+	silent = true;
+	state_after = CHANNEL_LOST;
+	assert_int_equal(quick_error(client_quick(client, OP_ECHO, 2, 0, 0)), ERR_PEER_LOST);
+	assert_int_equal(quick_error(client_quick(client, OP_ECHO, 3, 0, 0)), ERR_PEER_LOST);
+	client_close(client);
+}
+
+// --- many quick calls
+
+#define MANY 700u
+static struct quick_call many[MANY];
+
+static void many_ask(struct client *client, unsigned count)
+{
+	memset(many, 0x55, sizeof(many));
+	for (unsigned i = 0; i < count; i++)
+		many[i] = (struct quick_call){.op = OP_ECHO, .arg = {1000 + i}, .error = 99};
+	client_quick_all(client, many, count);
+}
+
+static void many_answered(struct client *client, unsigned count)
+{
+	unsigned free = client->ring.free_count;
+	many_ask(client, count);
+	assert_int_equal(client->ring.outstanding, 0);
+	for (unsigned i = 0; i < count; i++) {
+		assert_int_equal(many[i].error, ERR_OK);
+		assert_int_equal(many[i].result, 1000 + i);
+	}
+	if (count < MANY)
+		assert_int_equal(many[count].error, 0x55555555);
+	assert_int_equal(client->ring.free_count, free);
+	for (unsigned i = 0; i < client->ring.view.geometry.slots; i++)
+		assert_true(client->ring.view.requests[i].seq == 0 || client->ring.slots[i].state != CLIENT_SLOT_FREE);
+}
+
+static void nap_serve_one(bool may_sleep)
+{
+	struct request copy;
+	int slot = server_ring_take(&server, &copy, 0);
+	(void)may_sleep;
+	if (slot < 0)
+		return;
+	struct completion c = {.seq = copy.seq, .result = {copy.arg[0]}};
+	server_ring_record(&server, (unsigned)slot, &c, false);
+	server_ring_publish(&server, (unsigned)slot);
+}
+
+static void many_calls_are_answered(void **state)
+{
+	static const unsigned counts[] = {1, 2, 3, 4, 5, 31, 64, 257, MANY};
+	static void (*const naps[])(bool may_sleep) = {nap_serve, nap_serve_one};
+	(void)state;
+	for (unsigned slots = 2; slots <= 64; slots *= 2) {
+		struct client *client = open_fresh(0, slots);
+		world.claim = client->ring.view.own_identity;
+		for (unsigned i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+			many_answered(client, counts[i]); // by the loop
+			for (unsigned j = 0; j < 2; j++) {
+				world_turn = naps[j];
+				loop_naps.left = 100000;
+				many_answered(client, counts[i]);
+				quick_call_once(client, i);
+				world_turn = turn;
+				loop_naps.left = 0;
+			}
+		}
+		assert_int_equal(world.complaints[COMPLAINT_BAD_COMPLETION] + world.complaints[COMPLAINT_BAD_INDEX], 0);
+		client_close(client);
+	}
+}
+
+// Another request is under way, and its answer comes between.
+static void many_calls_beside_others(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 8);
+	world.claim = client->ring.view.own_identity;
+	for (unsigned i = 0; i < 20; i++) {
+		struct client_request r = {.op = OP_ECHO, .arg = {5}}, logged = {.op = OP_LOGGED};
+		assert_int_equal(client_submit(client, &r), ERR_OK);
+		loop_naps.left = i % 3 ? 100 : 0;
+		if (loop_naps.left)
+			world_turn = nap_serve;
+		for (unsigned j = 0; j < 20; j++)
+			many[j] = (struct quick_call){.op = OP_ECHO, .arg = {j}};
+		client_quick_all(client, many, 20);
+		world_turn = turn;
+		for (unsigned j = 0; j < 20; j++)
+			assert_int_equal(many[j].result, j);
+		assert_int_equal(client_wait(client, &r), ERR_OK);
+		assert_int_equal(r.completion.result[0], 5);
+		assert_int_equal(client_call(client, &logged), ERR_OK);
+	}
+	assert_int_equal(world.complaints[COMPLAINT_BAD_COMPLETION] + world.complaints[COMPLAINT_BAD_INDEX], 0);
+	client_close(client);
+}
+
+// It dies with answers given and not published, and with requests that it has not taken.
+static unsigned die_after;
+
+static void nap_serve_and_die(bool may_sleep)
+{
+	if (die_after-- > 0) {
+		nap_serve_one(may_sleep);
+		return;
+	}
+	world_turn = turn;
+	server_new();
+}
+
+static void many_calls_outlive_their_server(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 8);
+	for (unsigned i = 0; i < 40; i++) {
+		world.claim = i % 2 ? client->ring.view.own_identity : 1;
+		die_after = i / 2;
+		loop_naps.left = 1000;
+		world_turn = nap_serve_and_die;
+		many_answered(client, 50);
+		loop_naps.left = 0;
+		world_turn = turn;
+	}
+	assert_int_equal(world.complaints[COMPLAINT_BAD_COMPLETION] + world.complaints[COMPLAINT_BAD_INDEX], 0);
+	client_close(client);
+}
+
+static void many_calls_do_not_believe(void **state)
+{
+	(void)state;
+	for (lie = 0; lie < 2; lie++) {
+		struct client *client = open_fresh(0, 4);
+		many_answered(client, 3);
+		world.claim = client->ring.view.own_identity;
+		loop_naps.left = 2;
+		world_turn = nap_lie;
+		many_ask(client, 9);
+		for (unsigned i = 0; i < 9; i++)
+			assert_int_equal(many[i].result, i == 0 && !lie ? 77 : 1000 + i);
+		assert_int_equal(world.complaints[COMPLAINT_BAD_COMPLETION] > 0, lie);
+		client_close(client);
+	}
+}
+
+static void many_calls_of_a_lost_service(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	many_answered(client, 3);
+	silent = true;
+	state_after = CHANNEL_LOST;
+	many_ask(client, 9);
+	for (unsigned i = 0; i < 9; i++)
+		assert_int_equal(many[i].error, ERR_PEER_LOST);
+	client_close(client);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -445,6 +719,16 @@ int main(void)
 		cmocka_unit_test(what_a_liar_owes_is_claimed_soon),
 		cmocka_unit_test(open_waits_and_refuses),
 		cmocka_unit_test(next_incarnation_resumes),
+		cmocka_unit_test(quick_calls_are_answered),
+		cmocka_unit_test(quick_call_without_a_doorbell_page),
+		cmocka_unit_test(quick_call_outlives_its_server),
+		cmocka_unit_test(quick_call_does_not_believe),
+		cmocka_unit_test(quick_call_of_a_lost_service),
+		cmocka_unit_test(many_calls_are_answered),
+		cmocka_unit_test(many_calls_beside_others),
+		cmocka_unit_test(many_calls_outlive_their_server),
+		cmocka_unit_test(many_calls_do_not_believe),
+		cmocka_unit_test(many_calls_of_a_lost_service),
 		cmocka_unit_test(raw_areas_are_the_callers),
 	};
 	return cmocka_run_group_tests(tests, 0, teardown);

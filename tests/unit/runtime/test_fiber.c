@@ -11,6 +11,8 @@
 #include "runtime/fiber.h"
 #include "runtime/loop.h"
 
+struct loop_nap loop_naps;
+
 static char trace[400];
 static uint64_t now;
 static unsigned polls, sleeps, allocations;

@@ -425,6 +425,90 @@ static void alarm_is_set_before_sleep(void **state)
 	assert_true(csr[CSR_STIMECMP] == ~0ull);
 }
 
+static void ring_30(void)
+{
+	file_ring(30);
+}
+
+static void ring_the_loop(void)
+{
+	file_ring(IDENTITY_EVENT);
+}
+
+static bool dozed(void (*meanwhile)(void))
+{
+	in_sleep = meanwhile;
+	loop_turn_to_doze(INTERRUPT_CLAIM(30));
+	in_sleep = 0;
+	return loop_naps.left == LOOP_NAPS - 1 && want == 1 && file[0] == 0;
+}
+
+// After a doze flags stay up, for naps, until the loop has a turn; whatever the loop is to look at ends the naps.
+static void naps_end_when_the_loop_is_due(void **state)
+{
+	(void)state;
+	ring = (struct loop_ring){.look = ring_look_order, .want = &want, .identity = 30};
+	struct timer timer = {.expired = timer_fired};
+	loop_ring_add(&ring);
+	loop_poll(); // events that were due at the start
+	assert_true(dozed(ring_30));
+	file_ring(30);
+	assert_true(loop_nap_claim(time_read()) == INTERRUPT_CLAIM(30));
+	assert_int_equal(loop_naps.left, LOOP_NAPS - 2);
+	timer_arm(&timer, now + 1000000); // the alarm is not set for it
+	assert_int_equal(loop_naps.left, 0);
+	assert_true(dozed(ring_30));
+	timer_cancel(&timer);
+	loop_source_add(&source_b);
+	assert_int_equal(loop_naps.left, 0);
+	loop_poll();
+	assert_int_equal(want, 0);
+	assert_true(dozed(ring_30));
+	noticed = 0;
+	loop_nap_ended(3); // not awaited: kept for the loop
+	assert_int_equal(loop_naps.left, 0);
+	loop_poll();
+	assert_int_equal(noticed, 1);
+	assert_int_equal(want, 0);
+	loop_source_remove(&source_b);
+	loop_ring_remove(&ring);
+}
+
+// Also the ring that the kernel gives for a ping; a sleep of the usual kind takes the flags down itself.
+static void a_ping_ends_the_naps(void **state)
+{
+	(void)state;
+	ring = (struct loop_ring){.look = ring_look_order, .want = &want, .identity = 30};
+	loop_ring_add(&ring);
+	loop_poll();
+	ponged = 0;
+	events[0][0] = EVENT_PING;
+	events[0][1] = 77;
+	event_taken = 0;
+	event_count = 1;
+	assert_false(dozed(ring_the_loop));
+	assert_int_equal(loop_naps.left, 0);
+	loop_turn(true);
+	assert_int_equal(ponged, 77);
+	assert_int_equal(want, 0);
+	loop_turn(true);
+	assert_int_equal(want, 0);
+	assert_int_equal(loop_naps.left, 0);
+	loop_ring_remove(&ring);
+}
+
+// No naps where a claim is a kernel call.
+static void no_naps_without_a_file(void **state)
+{
+	(void)state;
+	loop_start(0);
+	loop_poll();
+	loop_doze(INTERRUPT_CLAIM(30));
+	assert_int_equal(sleeps, 1);
+	assert_int_equal(loop_naps.left, 0);
+	loop_poll();
+}
+
 static void without_a_file_it_claims_by_call(void **state)
 {
 	(void)state;
@@ -462,6 +546,9 @@ int main(void)
 		cmocka_unit_test_setup(rings_by_identity, fresh),
 		cmocka_unit_test_setup(ready_fibers_keep_it_awake, fresh),
 		cmocka_unit_test_setup(alarm_is_set_before_sleep, fresh),
+		cmocka_unit_test_setup(naps_end_when_the_loop_is_due, fresh),
+		cmocka_unit_test_setup(a_ping_ends_the_naps, fresh),
+		cmocka_unit_test_setup(no_naps_without_a_file, fresh),
 		cmocka_unit_test_setup(without_a_file_it_claims_by_call, fresh),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);

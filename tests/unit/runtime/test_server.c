@@ -3,8 +3,9 @@
 #include "runtime/server.c"
 #include "runtime/client_ring.h"
 
-enum { OP_NONE, OP_ECHO, OP_PARK, OPS };
-static const struct op_description ops[OPS] = {[OP_ECHO] = {"ECHO", "", OP_IDEMPOTENT}, [OP_PARK] = {"PARK", "", OP_IDEMPOTENT}};
+enum { OP_NONE, OP_ECHO, OP_PARK, OP_QUICK, OPS };
+static const struct op_description ops[OPS] = {[OP_ECHO] = {"ECHO", "", OP_IDEMPOTENT}, [OP_PARK] = {"PARK", "", OP_IDEMPOTENT},
+						    [OP_QUICK] = {"QUICK", "", OP_IDEMPOTENT}};
 static const struct protocol protocol = {"test", ops, OPS};
 
 static struct client_ring client;
@@ -53,8 +54,23 @@ static bool accept(struct server_channel *channel)
 	return accept_answer;
 }
 
-static const struct server server = {
-	.protocol = &protocol, .start = start, .request = perform, .closing = closing, .closed = closed, .accept = accept};
+static unsigned quick_calls;
+
+static quick_answer_t quick(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
+{
+	assert_int_equal(op, OP_QUICK);
+	quick_calls++;
+	return quick_answer(ERR_OK, a + b + c);
+}
+
+static const struct server server = {.protocol = &protocol,
+				     .start = start,
+				     .request = perform,
+				     .closing = closing,
+				     .closed = closed,
+				     .accept = accept,
+				     .quick_from = OP_QUICK,
+				     .quick = quick};
 
 static void turn(bool may_sleep)
 {
@@ -598,10 +614,92 @@ static int teardown(void **state)
 	return 0;
 }
 
+// Quick ones and others through one ring, each once and in its order; indices that are nonsense, or come twice. The first one goes the
+// long way, since nobody expected it.
+static unsigned quick_expected; // so many that were answered the short way
+
+static void script_quick(unsigned turn_now)
+{
+	static unsigned slot[6];
+	struct channel_client_page *page = client.view.client;
+	if (turn_now == 0) {
+		quick_calls = 0;
+		slot[0] = submit(OP_QUICK, 5, 0);
+	} else if (turn_now == 1) {
+		slot[1] = submit(OP_QUICK, 6, 0);
+		slot[2] = submit(OP_QUICK, 7, 0);
+		page->submit_ring[client.tail++ % CHANNEL_SLOTS_MAX] = (uint16_t)slot[1];
+		page->submit_ring[client.tail++ % CHANNEL_SLOTS_MAX] = 200;
+		page->submit_tail = client.tail;
+		slot[3] = submit(OP_ECHO, 8, 0);
+		slot[4] = submit(OP_QUICK, 9, 0);
+		slot[5] = submit(OP_QUICK, 10, 0);
+	} else if (turn_now == 4) {
+		for (unsigned i = 0; i < 6; i++) {
+			assert_int_equal(client_ring_take(&client), slot[i]);
+			assert_int_equal(results[slot[i]].status, ERR_OK);
+			assert_int_equal(results[slot[i]].result[0], 5 + i);
+		}
+		assert_int_equal(client_ring_take(&client), -1);
+		assert_int_equal(client.offence, OFFENCE_NONE);
+		assert_int_equal(quick_calls, 5);
+		assert_int_equal(this.statistics.quick, quick_expected);
+		assert_int_equal(this.channels->ring.ignored, 2);
+		longjmp(finished, 1);
+	}
+}
+
+static void quick_operations_take_their_turn(void **state)
+{
+	(void)state;
+	quick_expected = 4;
+	serve(script_quick);
+}
+
+// Events come from the long way.
+static void traced_operations_go_the_long_way(void **state)
+{
+	static const char name[NAME_SIZE] = "test";
+	static _Alignas(PAGE_SIZE) uint8_t memory[TRACE_DOMAIN_BYTES];
+	(void)state;
+	quick_expected = 0;
+	trace_start((struct trace_ring *)memory, 1, name);
+	serve(script_quick);
+	trace_start(0, 0, name);
+}
+
+// More than the loop may be kept from, in naps: the client submits the next one whenever the server sleeps.
+static unsigned quick_submitted;
+
+static void script_naps(unsigned turn_now)
+{
+	if (quick_submitted)
+		assert_int_equal(client_ring_take(&client) >= 0, 1);
+	if (turn_now == 900 || (loop_naps.left == 0 && quick_submitted > 100)) {
+		assert_true(quick_calls >= 100);
+		longjmp(finished, 1);
+	}
+	world.claim = this.channels ? this.channels->ring.view.own_identity : 0;
+	if (quick_submitted == 0)
+		loop_naps.left = 100;
+	submit(OP_QUICK, quick_submitted++, 0);
+}
+
+static void quick_operations_between_naps(void **state)
+{
+	(void)state;
+	quick_calls = quick_submitted = 0;
+	server_never_spins(true);
+	serve(script_naps);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(failed_start_ends),
+		cmocka_unit_test_setup(quick_operations_take_their_turn, fresh),
+		cmocka_unit_test_setup(traced_operations_go_the_long_way, fresh),
+		cmocka_unit_test_setup(quick_operations_between_naps, fresh),
 		cmocka_unit_test_setup(bad_requests_are_answered, fresh),
 		cmocka_unit_test_setup(runtime_operations, fresh),
 		cmocka_unit_test_setup(faults_for_later_wait, fresh),

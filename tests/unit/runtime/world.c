@@ -18,6 +18,7 @@ static unsigned depth;
 static struct loop_listener *listeners;
 static struct loop_source *sources[IDENTITY_MAX + 1];
 static bool rung[IDENTITY_MAX + 1];
+struct loop_nap loop_naps;
 void (*loop_server_event)(unsigned kind, unsigned slot);
 uint64_t (*loop_served)(void);
 
@@ -46,6 +47,7 @@ void world_make(unsigned slots, uint64_t out_bytes, uint64_t in_bytes)
 	memset(sources, 0, sizeof(sources));
 	memset(rung, 0, sizeof(rung));
 	world_doorbell_clear();
+	loop_naps = (struct loop_nap){0};
 	loop_server_event = 0;
 }
 
@@ -348,7 +350,47 @@ void loop_ring_remove(struct loop_ring *ring)
 
 bool loop_poll(void)
 {
+	loop_lower();
 	return false;
+}
+
+void loop_lower(void)
+{
+	loop_naps.left = 0;
+}
+
+void loop_doze(uint64_t awaited)
+{
+	(void)awaited;
+	assert_non_null(world_turn);
+	world_turn(true);
+}
+
+void loop_turn_to_doze(uint64_t awaited)
+{
+	loop_doze(awaited);
+}
+
+void loop_nap_ended(unsigned claimed)
+{
+	world.nap_ended = claimed;
+	loop_naps.left = 0;
+}
+
+void wait_for_interrupt(void)
+{
+	assert_non_null(world_turn);
+	world_turn(true);
+}
+
+unsigned interrupt_claim(void)
+{
+	return world.claim;
+}
+
+uint64_t time_read(void)
+{
+	return time_now();
 }
 
 void loop_turn(bool may_sleep)

@@ -36,6 +36,8 @@ struct world {
 	bool no_page;           // no doorbell page: rings go through the kernel
 	unsigned rings_by_kernel;
 	unsigned wakes;         // of the fiber
+	unsigned claim;     // what a nap claims
+	unsigned nap_ended; // what one claimed that was not awaited
 	unsigned opened, accepted, refused, closed_client, closed_server, ready;
 	enum error open_error;
 	bool near;             // the peer is on our core

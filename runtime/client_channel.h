@@ -1,0 +1,57 @@
+// One service as the client's library keeps it. Private to client*.c.
+#pragma once
+#include "runtime/client.h"
+#include "runtime/client_ring.h"
+#include "runtime/endpoint.h"
+#include "runtime/fiber.h"
+#include "runtime/loop.h"
+#include "runtime/spin.h"
+
+struct slot_waiter {
+	struct fiber *fiber;
+	struct slot_waiter *next;
+};
+
+struct client {
+	bool raw;
+	bool resumed;
+	bool lost; // the service will not come back
+	bool distrusted; // this incarnation of the server has lied: what is outstanding may be what it gave away
+	uint32_t out_room;
+	uint32_t in_room;
+	unsigned waits;
+	unsigned burst_left; // calls of client_quick_all until the loop has a turn
+	struct spin spin;
+	struct timer watch;
+	struct slot_waiter *waiting_first; // for a free slot
+	struct slot_waiter *waiting_last;
+	uint32_t epoch_seen;
+	uint64_t epoch_time;   // when the server's epoch was seen to change
+	uint64_t offence_time; // since when the tail is wrong, 0: it is right
+	struct fiber *drainer; // waits for former requests
+	struct client *next;
+	struct loop_ring loop;
+	struct endpoint near; // of a server on our own core; door 0: it is elsewhere, or takes no calls
+	char name[NAME_SIZE];
+	struct client_ring ring; // last: its arrays are long
+};
+
+// Looks for a short while, if that is worth it. True: something came meanwhile.
+bool client_spin(struct client *client);
+// While something is outstanding, somebody looks at the server's age of silence.
+void client_watch_arm(struct client *client);
+
+// --- quick calls
+// The short way is open: a doorbell page, nothing that waits for a commit, a server elsewhere, nothing traced.
+bool client_lane_possible(const struct client *client);
+// From here on the request is as any other: whoever looks at the ring knows of it.
+void client_lane_give_up(struct client_ring *ring, struct client_request *request, unsigned slot, uint32_t seq);
+// Sleeps once, if there is nothing; the next calls may nap.
+void client_doze(struct client *client);
+
+// What is the same in all quick requests of a slot.
+static inline void client_lane_blank(struct request *request)
+{
+	request->flags = 0;
+	request->out_offset = request->out_length = request->in_offset = request->in_length = 0;
+}
