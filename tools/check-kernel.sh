@@ -25,5 +25,5 @@ within() {
 		exit 1
 	fi
 }
-within 7500 kernel core-local
+within 7750 kernel core-local
 within 650 boot
