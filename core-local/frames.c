@@ -14,7 +14,6 @@ static uint64_t frames_first_number(const struct frames *f)
 static uint64_t frames_index(const struct frames *f, paddr_t base, uint64_t pages)
 {
 	uint64_t i = (base - f->base) >> PAGE_SHIFT;
-
 	assert(base >= f->base && base % PAGE_SIZE == 0);
 	assert(i < f->count && pages > 0 && pages <= f->count - i);
 	return i;
@@ -24,7 +23,6 @@ static void list_insert(struct frames *f, uint64_t i, unsigned order)
 {
 	struct frame *head = &f->table[i];
 	uint32_t first = f->lists[order];
-
 	*head = (struct frame){ .order = (uint8_t)order, .state = FRAME_FREE_HEAD, .next = first, .prev = FRAME_NONE };
 	if (first != FRAME_NONE)
 		f->table[first].prev = (uint32_t)i;
@@ -34,7 +32,6 @@ static void list_insert(struct frames *f, uint64_t i, unsigned order)
 static void list_remove(struct frames *f, uint64_t i)
 {
 	struct frame *head = &f->table[i];
-
 	if (head->prev != FRAME_NONE)
 		f->table[head->prev].next = head->next;
 	else
@@ -53,7 +50,6 @@ static bool block_is_free(const struct frames *f, uint64_t i, unsigned order)
 static void block_insert(struct frames *f, uint64_t i, unsigned order)
 {
 	uint64_t first = frames_first_number(f);
-
 	while (order + 1 < FRAME_ORDERS) {
 		uint64_t buddy = ((first + i) ^ (1ull << order)) - first; // below base it wraps, beyond count
 		if (!block_is_free(f, buddy, order))
@@ -69,7 +65,6 @@ static void block_insert(struct frames *f, uint64_t i, unsigned order)
 static void range_insert(struct frames *f, uint64_t i, uint64_t pages)
 {
 	uint64_t first = frames_first_number(f);
-
 	while (pages > 0) {
 		unsigned order = 0;
 		while (order + 1 < FRAME_ORDERS && (first + i) % (2ull << order) == 0 && pages >= 2ull << order)
@@ -108,7 +103,6 @@ void frames_init(struct frames *f, paddr_t base, uint64_t count, struct frame *t
 void frames_add(struct frames *f, paddr_t base, uint64_t pages)
 {
 	uint64_t i = frames_index(f, base, pages);
-
 	range_check(f, i, pages, FRAME_RESERVED, 0);
 	range_mark(f, i, pages, FRAME_FREE, 0);
 	range_insert(f, i, pages);
@@ -152,7 +146,6 @@ static uint64_t find_block(const struct frames *f, unsigned order)
 static uint64_t find_run(const struct frames *f, uint64_t pages, uint64_t align_pages)
 {
 	uint64_t first = frames_first_number(f), start = 0, i = 0;
-
 	while (i < f->count) {
 		if (f->table[i].state != FRAME_FREE_HEAD) {
 			start = ++i;
@@ -171,7 +164,6 @@ static uint64_t find_run(const struct frames *f, uint64_t pages, uint64_t align_
 static void range_take(struct frames *f, uint64_t start, uint64_t pages, uint16_t owner)
 {
 	uint64_t i = start, end = start + pages;
-
 	while (i < end) {
 		assert(f->table[i].state == FRAME_FREE_HEAD);
 		list_remove(f, i);
@@ -185,7 +177,6 @@ static void range_take(struct frames *f, uint64_t start, uint64_t pages, uint16_
 static unsigned order_for(uint64_t pages)
 {
 	unsigned order = 0;
-
 	while (order < FRAME_ORDERS && 1ull << order < pages)
 		order++;
 	return order;
@@ -210,14 +201,12 @@ paddr_t frames_alloc_aligned(struct frames *f, uint64_t pages, uint64_t align_pa
 paddr_t frames_alloc(struct frames *f, uint64_t pages, uint16_t owner)
 {
 	uint64_t align = pages >= LARGE_PAGES ? LARGE_PAGES : 1ull << order_for(pages);
-
 	return frames_alloc_aligned(f, pages, align, owner);
 }
 
 void frames_free(struct frames *f, paddr_t base, uint64_t pages, uint16_t owner)
 {
 	uint64_t i = frames_index(f, base, pages);
-
 	range_check(f, i, pages, FRAME_USED, owner);
 	range_mark(f, i, pages, FRAME_FREE, 0);
 	range_insert(f, i, pages);
@@ -227,7 +216,6 @@ void frames_free(struct frames *f, paddr_t base, uint64_t pages, uint16_t owner)
 void frames_quarantine(struct frames *f, paddr_t base, uint64_t pages, uint16_t owner)
 {
 	uint64_t i = frames_index(f, base, pages);
-
 	range_check(f, i, pages, FRAME_USED, owner);
 	range_mark(f, i, pages, FRAME_QUARANTINED, 0);
 	f->quarantined += pages;

@@ -58,7 +58,6 @@ static uint64_t table_limit(const struct page_table *t)
 static uint64_t *table_walk(const struct page_table *t, uint64_t va, int stop, int *level)
 {
 	uint64_t *entry = &t->root[va / GIGAPAGE_SIZE];
-
 	for (*level = 2; *level > stop && entry_is_table(*entry); )
 		entry = &entry_table(*entry)[level_index(va, --*level)];
 	return entry;
@@ -71,11 +70,10 @@ static int leaf_level(uint64_t va, paddr_t pa, uint64_t left)
 }
 
 // Writes one leaf, with the tables above it that are missing. What fails can leave empty tables.
-static enum error leaf_write(struct page_table *t, uint64_t va, int leaf, uint64_t value)
+static enum error leaf_write(struct page_table *t, uint64_t va, int leaf, uint64_t value, uint64_t **place)
 {
 	int level;
 	uint64_t *entry = table_walk(t, va, leaf, &level);
-
 	while (level > leaf && !(*entry & ENTRY_VALID)) {
 		paddr_t table = t->alloc(t->context);
 		if (table == 0)
@@ -88,13 +86,13 @@ static enum error leaf_write(struct page_table *t, uint64_t va, int leaf, uint64
 	if (*entry & ENTRY_VALID)
 		return ERR_EXISTS;
 	*entry = value;
+	*place = entry;
 	return ERR_OK;
 }
 
 static uint64_t leaf_bits(const struct page_table *t, unsigned prot)
 {
 	uint64_t bits = ENTRY_USED | ENTRY_READ;
-
 	if (prot & PROT_WRITE)
 		bits |= ENTRY_WRITE;
 	if (prot & PROT_EXEC)
@@ -118,9 +116,8 @@ static bool table_is_empty(const uint64_t *table)
 // Releases the table below the entry for va at `level`, if it is empty.
 static void prune(struct page_table *t, uint64_t va, int level)
 {
-	int reached;
-	uint64_t *entry = table_walk(t, va, level, &reached);
-
+	int reached = -1;
+	uint64_t *entry = t->keep ? 0 : table_walk(t, va, level, &reached);
 	if (reached != level || !entry_is_table(*entry) || !table_is_empty(entry_table(*entry)))
 		return;
 	paddr_t table = entry_address(*entry);
@@ -131,7 +128,6 @@ static void prune(struct page_table *t, uint64_t va, int level)
 void table_unmap(struct page_table *t, uint64_t va, uint64_t bytes)
 {
 	uint64_t end = va + bytes, next;
-
 	assert(range_is_valid(t, va, bytes));
 	for (uint64_t at = va; at < end; at = next) {
 		int level;
@@ -142,6 +138,8 @@ void table_unmap(struct page_table *t, uint64_t va, uint64_t bytes)
 			assert(at % span == 0 && next <= end);
 			*entry = 0;
 		}
+		for (; level == 0 && next % MEGAPAGE_SIZE && next < end; next += PAGE_SIZE) // on, in the same table
+			*++entry = 0;
 		if (next % MEGAPAGE_SIZE == 0 || next >= end)
 			prune(t, at, 1);
 		if (next % GIGAPAGE_SIZE == 0 || next >= end)
@@ -152,17 +150,21 @@ void table_unmap(struct page_table *t, uint64_t va, uint64_t bytes)
 enum error table_map(struct page_table *t, uint64_t va, paddr_t pa, uint64_t bytes, unsigned prot)
 {
 	enum error error = ERR_OK;
-	uint64_t done = 0;
-
+	uint64_t done = 0, value, *entry;
 	if (!range_is_valid(t, va, bytes) || !(prot & PROT_READ) || (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)))
 		return ERR_INVALID;
 	if (pa % PAGE_SIZE != 0 || pa >= PHYSICAL_LIMIT || bytes > PHYSICAL_LIMIT - pa)
 		return ERR_INVALID;
 	while (done < bytes && error == ERR_OK) {
 		int level = leaf_level(va + done, pa + done, bytes - done);
-		error = leaf_write(t, va + done, level, entry_make(pa + done, leaf_bits(t, prot)));
+		value = entry_make(pa + done, leaf_bits(t, prot));
+		error = leaf_write(t, va + done, level, value, &entry);
 		if (error == ERR_OK)
 			done += level_bytes(level);
+		while (error == ERR_OK && level == 0 && done < bytes && (va + done) % MEGAPAGE_SIZE && entry[1] == 0) {
+			*++entry = value += PAGE_SIZE >> PAGE_SHIFT << 10; // on, in the same table
+			done += PAGE_SIZE;
+		}
 	}
 	if (error == ERR_OK)
 		return ERR_OK;
@@ -176,7 +178,6 @@ enum error table_map(struct page_table *t, uint64_t va, paddr_t pa, uint64_t byt
 bool table_lookup(const struct page_table *t, uint64_t va, paddr_t *pa, unsigned *prot)
 {
 	int level;
-
 	if (va >= table_limit(t))
 		return false;
 	uint64_t entry = *table_walk(t, va, 0, &level);

@@ -20,6 +20,7 @@ struct page_table {
 	paddr_t (*alloc)(void *context); // a frame for a table, 0: none; need not be cleared
 	void (*release)(void *context, paddr_t table);
 	void *context;
+	bool keep; // table_unmap leaves empty tables in place, for what is mapped there next
 };
 
 // Maps [va, va + bytes) to [pa, ...), all page-aligned, with PROT_* (READ at least). 2 MiB leaves where both addresses

@@ -17,7 +17,6 @@ bool mesh_ring_push_producer(struct mesh_message *slots, uint32_t *tail_private,
 {
 	uint32_t tail = *tail_private;
 	struct mesh_message *slot = &slots[tail % MESH_SLOTS];
-
 	if (tail - head_shared >= MESH_SLOTS) // full, or a head ahead of the tail
 		return false;
 	// The payload stores depend on that branch: partner fence_rw_w of the receiver, before it publishes the head.
@@ -38,7 +37,6 @@ bool mesh_ring_pop_consumer(const struct mesh_message *slots, uint32_t *head, st
 {
 	const struct mesh_message *slot = &slots[*head % MESH_SLOTS];
 	uint32_t seq = *(const volatile uint32_t *)&slot->seq;
-
 	if (seq != mesh_ring_seq(*head))
 		return false;
 	fence_r_r(); // partner: fence_rw_w in mesh_ring_push_producer; seq before payload

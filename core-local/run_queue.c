@@ -18,7 +18,6 @@ static void queue_insert(struct run_queue *q, int i, unsigned priority, bool fro
 {
 	assert(priority < RUN_PRIORITIES && !q->links[i].queued);
 	int16_t *at = &q->first[priority];
-
 	while (*at >= 0 && !front)
 		at = &q->links[*at].next;
 	q->links[i] = (struct run_link){ .next = *at, .queued = 1, .priority = (uint8_t)priority };
@@ -40,7 +39,6 @@ void run_queue_remove(struct run_queue *q, int i)
 {
 	struct run_link *l = &q->links[i];
 	int16_t *at = &q->first[l->priority];
-
 	if (!l->queued)
 		return;
 	while (*at != i)
@@ -52,8 +50,7 @@ void run_queue_remove(struct run_queue *q, int i)
 
 unsigned run_queue_peek_priority(const struct run_queue *q)
 {
-	unsigned p = 0;
-
+	unsigned p = q->count ? 0 : RUN_PRIORITIES;
 	while (p < RUN_PRIORITIES && q->first[p] < 0)
 		p++;
 	return p;
@@ -62,7 +59,6 @@ unsigned run_queue_peek_priority(const struct run_queue *q)
 int run_queue_pop(struct run_queue *q)
 {
 	unsigned p = run_queue_peek_priority(q);
-
 	if (p == RUN_PRIORITIES)
 		return -1;
 	int i = q->first[p];

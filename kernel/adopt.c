@@ -51,9 +51,11 @@ static bool heap_claim(const struct domain *d)
 {
 	memcpy(fresh.heap, d->heap, sizeof(fresh.heap));
 	for (unsigned i = 0; i < HEAP_MAX; i++) {
-		const struct heap_block *b = &fresh.heap[i];
+		struct heap_block *b = &fresh.heap[i];
 		bool inside = b->gpa % PAGE_SIZE == 0 && b->gpa >= GPA_HEAP && b->gpa < GPA_HEAP_END &&
 			      b->pages <= (GPA_HEAP_END - b->gpa) / PAGE_SIZE;
+		inside |= b->gpa == 0 && b->lent > 0; // lent, and given up meanwhile
+		b->lent = 0; // grants_claim counts
 		if (b->pages && (!inside || !domain_frames_claim(&fresh, b->frames, b->pages)))
 			return false;
 	}
@@ -165,7 +167,7 @@ static bool tables_make(struct domain *d)
 		error = domain_map(d, d->segments[i].gpa, d->segments[i].frames, d->segments[i].pages * PAGE_SIZE,
 				   (unsigned)d->segments[i].prot);
 	for (unsigned i = 0; i < HEAP_MAX && error == ERR_OK; i++)
-		if (d->heap[i].pages)
+		if (d->heap[i].gpa)
 			error = domain_map(d, d->heap[i].gpa, d->heap[i].frames, d->heap[i].pages * PAGE_SIZE, PROT_READ | PROT_WRITE);
 	return error == ERR_OK;
 }

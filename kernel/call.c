@@ -193,7 +193,7 @@ enum error call_memory_alloc(struct invocation *c)
 		domain_frames_free(d, frames, pages);
 		return error;
 	}
-	*b = (struct heap_block){gpa, pages, frames};
+	*b = (struct heap_block){.gpa = gpa, .pages = pages, .frames = frames};
 	d->job = (struct job){
 	    .kind = JOB_CLEAR, .base = frames, .bytes = pages * PAGE_SIZE, .value = gpa, .origin = call_defer(c)};
 	d->core->jobs |= 1u << d->index;
@@ -205,11 +205,9 @@ enum error call_memory_free(struct invocation *c)
 	struct domain *d = c->caller;
 	for (unsigned i = 0; i < HEAP_MAX; i++) {
 		struct heap_block *b = &d->heap[i];
-		if (!b->pages || b->gpa != c->arg[0])
+		if (!b->gpa || b->gpa != c->arg[0])
 			continue;
-		domain_unmap(d, b->gpa, b->pages * PAGE_SIZE);
-		domain_frames_free(d, b->frames, b->pages);
-		b->pages = 0;
+		domain_heap_free(d, b);
 		return ERR_OK;
 	}
 	return ERR_INVALID;

@@ -52,7 +52,7 @@ void call_ring_go_on(struct domain *d); // its record says that it has one: when
 // Makes c's answer a later one: the caller waits.
 struct origin call_defer(struct invocation *c);
 
-// The handlers: call_NAME for each of CALL_TABLE, in call.c (a domain about itself), channel.c, and operation.c (what the
+// The handlers: call_NAME for each of CALL_TABLE, in call.c (a domain about itself), channel.c, grant.c, and operation.c (what the
 // supervisor asks of a core or of a domain).
 #define X(name, right, text) enum error call_##name(struct invocation *c);
 CALL_TABLE(X)

@@ -3,6 +3,7 @@
 #include "abi/info_read.h"
 #include "core-local/info.h"
 #include "boot/plan.h"
+#include "kernel/grant.h"
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
 #include "kernel/schedule.h"
@@ -63,6 +64,8 @@ static enum error end_map(struct domain *d, unsigned slot)
 static void end_unmap(struct domain *d, unsigned slot)
 {
 	struct channel_end *e = &d->ends[slot];
+	if (e->role == CHANNEL_ROLE_SERVER && e->bytes)
+		grants_change(d, slot, GRANTS_UNMAP);
 	if (!e->mapped)
 		return;
 	domain_unmap(d, window(slot), e->bytes);
@@ -97,7 +100,7 @@ static int end_free_slot(const struct domain *d)
 	return -1;
 }
 
-static struct channel_end *end_of(struct domain *d, uint64_t slot)
+struct channel_end *channel_end_of(struct domain *d, uint64_t slot)
 {
 	return slot < CHANNEL_MAX && d->ends[slot].state != CHANNEL_FREE ? &d->ends[slot] : 0;
 }
@@ -117,6 +120,7 @@ static void end_free(struct domain *d, unsigned slot)
 	struct channel_end *e = &d->ends[slot];
 	end_unmap(d, slot);
 	doorbell_unmap(d, slot);
+	grants_change(d, slot, GRANTS_OVER);
 	if (e->role == CHANNEL_ROLE_CLIENT && e->memory && d->core->peers[e->peer_core].fenced) // it may still be written
 		frames_quarantine(&d->core->frames, e->memory, e->bytes / PAGE_SIZE, (uint16_t)(d->index + 1));
 	else if (e->role == CHANNEL_ROLE_CLIENT && e->memory)
@@ -259,6 +263,7 @@ static void client_end_told(struct domain *d, unsigned slot, unsigned state, boo
 			return;
 		}
 		doorbell_unmap(d, slot);
+		grants_change(d, slot, GRANTS_OVER);
 		e->state = CHANNEL_LOST;
 	} else if (e->state == CHANNEL_OPEN || e->state == CHANNEL_DOWN) {
 		e->state = (uint8_t)(state == CHANNEL_OPEN ? CHANNEL_OPEN : CHANNEL_DOWN);
@@ -316,6 +321,7 @@ void channel_ask_all(struct core *core, unsigned peer)
 			continue;
 		notice_mark(d, e);
 		e->ask = !e->released;
+		e->tell_grants = true;
 	}
 }
 
@@ -355,7 +361,7 @@ enum error channel_connected(struct domain *d, enum error error, const uint64_t 
 
 // ---- server side
 
-static bool memory_is_of(const struct core *core, unsigned peer, paddr_t base, uint64_t bytes)
+bool channel_memory_is_of(const struct core *core, unsigned peer, paddr_t base, uint64_t bytes)
 {
 	const struct plan_core *p = &core->plan->cores[peer];
 	if (bytes == 0) // a notification
@@ -372,7 +378,7 @@ enum error channel_connect(struct invocation *c)
 	if (!d || d->state == DOMAIN_DYING)
 		return ERR_NOT_FOUND;
 	if (!channel_layout(&g, (uint32_t)c->arg[3], (uint32_t)c->arg[2], c->arg[2] >> 32) ||
-	    !memory_is_of(c->core, peer, c->arg[1], g.bytes))
+	    !channel_memory_is_of(c->core, peer, c->arg[1], g.bytes))
 		return ERR_INVALID;
 	int slot = end_free_slot(d);
 	if (slot < 0)
@@ -406,7 +412,7 @@ enum error channel_connect(struct invocation *c)
 enum error call_channel_accept(struct invocation *c)
 {
 	struct domain *d = c->caller;
-	struct channel_end *e = end_of(d, c->arg[0]);
+	struct channel_end *e = channel_end_of(d, c->arg[0]);
 	unsigned slot = (unsigned)c->arg[0];
 	if (!e)
 		return ERR_HANDLE;
@@ -427,7 +433,7 @@ enum error call_channel_accept(struct invocation *c)
 
 enum error call_channel_refuse(struct invocation *c)
 {
-	struct channel_end *e = end_of(c->caller, c->arg[0]);
+	struct channel_end *e = channel_end_of(c->caller, c->arg[0]);
 	if (!e)
 		return ERR_HANDLE;
 	if (e->role != CHANNEL_ROLE_SERVER || e->state != CHANNEL_REQUESTED)
@@ -455,7 +461,7 @@ static void client_end_close(struct domain *d, unsigned slot)
 enum error call_channel_close(struct invocation *c)
 {
 	struct domain *d = c->caller;
-	struct channel_end *e = end_of(d, c->arg[0]);
+	struct channel_end *e = channel_end_of(d, c->arg[0]);
 	unsigned slot = (unsigned)c->arg[0];
 	if (!e)
 		return ERR_HANDLE;
@@ -473,7 +479,7 @@ enum error call_channel_close(struct invocation *c)
 
 enum error call_channel_info(struct invocation *c)
 {
-	const struct channel_end *e = end_of(c->caller, c->arg[0]);
+	const struct channel_end *e = channel_end_of(c->caller, c->arg[0]);
 	if (!e)
 		return c->arg[0] < CHANNEL_MAX ? ERR_NOT_FOUND : ERR_HANDLE;
 	bool hidden = e->role == CHANNEL_ROLE_CLIENT && e->state == CHANNEL_CLOSED;
@@ -489,7 +495,7 @@ enum error call_channel_info(struct invocation *c)
 
 enum error call_channel_name(struct invocation *c)
 {
-	const struct channel_end *e = end_of(c->caller, c->arg[0]);
+	const struct channel_end *e = channel_end_of(c->caller, c->arg[0]);
 	if (!e)
 		return ERR_HANDLE;
 	c->value[0] = e->name[0];
@@ -502,7 +508,7 @@ enum error call_channel_name(struct invocation *c)
 
 bool channel_ring_mark(struct domain *d, uint64_t slot)
 {
-	struct channel_end *e = end_of(d, slot);
+	struct channel_end *e = channel_end_of(d, slot);
 	if (!e)
 		return false;
 	e->ring = true;
@@ -544,7 +550,7 @@ static enum error complaint_judge(struct channel_end *e, uint64_t reason, uint64
 enum error call_channel_complain(struct invocation *c)
 {
 	struct domain *d = c->caller;
-	struct channel_end *e = end_of(d, c->arg[0]);
+	struct channel_end *e = channel_end_of(d, c->arg[0]);
 	if (!e || e->role != CHANNEL_ROLE_CLIENT)
 		return ERR_HANDLE;
 	enum error error = complaint_judge(e, c->arg[1], COMPLAINT_AGE_MS * d->core->plan->timebase / 1000);
@@ -556,8 +562,7 @@ enum error call_channel_complain(struct invocation *c)
 
 // ---- between the kernels
 
-static struct channel_end *end_by_tag(struct core *core, unsigned from, uint32_t tag, unsigned role, unsigned index,
-				      unsigned *slot)
+struct channel_end *channel_end_by_tag(struct core *core, unsigned from, uint32_t tag, unsigned role, unsigned index, unsigned *slot)
 {
 	struct domain *d = index < DOMAIN_MAX ? core->domains[index] : 0;
 	for (unsigned i = 0; d && i < CHANNEL_MAX; i++) {
@@ -570,10 +575,17 @@ static struct channel_end *end_by_tag(struct core *core, unsigned from, uint32_t
 	return 0;
 }
 
-// A kernel that begins anew hears of memory that none of its records account for: out of use for ever.
-static void memory_hold(struct core *core, paddr_t base, uint64_t bytes)
+// A kernel that begins anew hears of memory that none of its records account for: out of use for ever, also a domain's that it is lent of.
+void channel_memory_hold(struct core *core, paddr_t base, uint64_t bytes)
 {
-	if (core->info->state == CORE_STARTING && frames_claim(&core->frames, base, bytes / PAGE_SIZE, OWNER_KERNEL))
+	if (core->info->state != CORE_STARTING)
+		return;
+	for (unsigned i = 0; i < DOMAIN_MAX * HEAP_MAX; i++) {
+		struct heap_block *b = core->domains[i / HEAP_MAX] ? &core->domains[i / HEAP_MAX]->heap[i % HEAP_MAX] : 0;
+		if (b && base < b->frames + b->pages * PAGE_SIZE && b->frames < base + bytes)
+			b->lent++;
+	}
+	if (frames_claim(&core->frames, base, bytes / PAGE_SIZE, OWNER_KERNEL))
 		frames_quarantine(&core->frames, base, bytes / PAGE_SIZE, OWNER_KERNEL);
 }
 
@@ -584,23 +596,23 @@ bool channel_notice(struct core *core, unsigned from, const uint64_t word[6])
 	bool released = word[0] >> 48 & 1, by_client = word[0] >> 49 & 1;
 	unsigned slot;
 	unsigned role = by_client ? CHANNEL_ROLE_SERVER : CHANNEL_ROLE_CLIENT;
-	if (!end_by_tag(core, from, tag, role, index, &slot)) { // what we said when we let go is on its way, or has been there
+	if (!channel_end_by_tag(core, from, tag, role, index, &slot)) { // what we said when we let go is on its way, or has been there
 		if (!by_client)
-			memory_hold(core, word[3], word[4]);
+			channel_memory_hold(core, word[3], word[4]);
 		return false;
 	}
 	if (!by_client)
 		client_end_told(core->domains[index], slot, state, released, word);
 	else if (state == CHANNEL_CLOSED)
 		server_end_told(core->domains[index], slot);
-	return end_by_tag(core, from, tag, role, index, &slot) != 0; // telling can free it
+	return channel_end_by_tag(core, from, tag, role, index, &slot) != 0; // telling can free it
 }
 
 void channel_notice_ring(struct core *core, unsigned from, uint64_t word)
 {
 	unsigned slot, role = word >> 49 & 1 ? CHANNEL_ROLE_SERVER : CHANNEL_ROLE_CLIENT;
 	unsigned index = (uint8_t)(word >> 32);
-	struct channel_end *e = end_by_tag(core, from, (uint32_t)word, role, index, &slot);
+	struct channel_end *e = channel_end_by_tag(core, from, (uint32_t)word, role, index, &slot);
 	if (e && e->identity)
 		domain_ring(core->domains[index], e->identity);
 }
@@ -617,6 +629,8 @@ static bool end_notices_send(struct domain *d, unsigned slot)
 			return false;
 		e->ring = false;
 	}
+	if (e->tell_grants && !grants_change(d, slot, GRANTS_TELL))
+		return false;
 	if (e->notice) {
 		if (!(e->ask ? mesh_ask(d->core, e->peer_core, word, &e->asked)
 			     : mesh_notice(d->core, e->peer_core, NOTICE_CHANNEL, word)))
@@ -634,7 +648,7 @@ bool channel_notices_send(struct domain *d)
 	unsigned index = d->index;
 	bool all = true;
 	for (unsigned i = 0; i < CHANNEL_MAX && core->domains[index] == d; i++)
-		if (d->ends[i].state != CHANNEL_FREE && (d->ends[i].ring || d->ends[i].notice))
+		if (d->ends[i].state != CHANNEL_FREE && (d->ends[i].ring || d->ends[i].notice || d->ends[i].tell_grants))
 			all &= end_notices_send(d, i);
 	if (core->domains[index] != d) // it was dying, and that was the last one
 		return true;
@@ -700,7 +714,7 @@ static bool end_is_usable(struct channel_end *e, const struct core *core)
 	    e->peer_core >= core->core_count || e->identity > core->plan->identities || (server && e->state == CHANNEL_REQUESTED))
 		return false;
 	return channel_layout(&g, e->slots, e->out_bytes, e->in_bytes) && g.bytes == e->bytes &&
-	       memory_is_of(core, server ? e->peer_core : core->id, e->memory, e->bytes);
+	       channel_memory_is_of(core, server ? e->peer_core : core->id, e->memory, e->bytes);
 }
 
 void channel_claim_all(struct domain *d)
@@ -713,6 +727,8 @@ void channel_claim_all(struct domain *d)
 			continue;
 		}
 		e->mapped = e->doorbell_mapped = e->notice = e->ring = e->ask = false;
+		if (client)
+			grants_change(d, i, GRANTS_CLAIM);
 		e->asked = e->request = 0; // numbers begin anew with this kernel: an answer to a new one would be taken for theirs
 		e->priority %= CHANNEL_PRIORITIES;
 		d->identities[e->identity / 64] |= 1ul << e->identity % 64;

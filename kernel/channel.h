@@ -14,6 +14,11 @@
 #pragma once
 #include "kernel/call.h"
 
+// For grants: the end at that slot, that of a message, 0: none; what lies in that core's partition; what no record accounts for.
+struct channel_end *channel_end_of(struct domain *d, uint64_t slot);
+struct channel_end *channel_end_by_tag(struct core *core, unsigned from, uint32_t tag, unsigned role, unsigned index, unsigned *slot);
+bool channel_memory_is_of(const struct core *core, unsigned peer, paddr_t base, uint64_t bytes);
+void channel_memory_hold(struct core *core, paddr_t base, uint64_t bytes);
 // Marks a ring to the peer of that end, to be sent through the kernels. False: no such end.
 bool channel_ring_mark(struct domain *d, uint64_t slot);
 // A client's kernel asks for its domain to be connected.

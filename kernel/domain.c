@@ -7,6 +7,7 @@
 #include "kernel/call.h"
 #include "kernel/channel.h"
 #include "kernel/endpoint.h"
+#include "kernel/grant.h"
 #include "kernel/interrupt.h"
 #include "kernel/kernel.h"
 #include "kernel/mesh.h"
@@ -157,7 +158,7 @@ enum error domain_root(struct domain *d)
 		return ERR_NO_MEMORY;
 	memset((void *)root, 0, ROOT_PAGES * PAGE_SIZE);
 	d->frames_used += ROOT_PAGES;
-	d->table = (struct page_table){(uint64_t *)root, true, table_frame, table_frame_free, d};
+	d->table = (struct page_table){(uint64_t *)root, true, table_frame, table_frame_free, d, false};
 	d->hgatp = HGATP_SV39X4 | (uint64_t)(core->vmid_usable ? d->index + 1 : 0) << HGATP_VMID_SHIFT | root >> PAGE_SHIFT;
 	hfence_gvma_vmid((uint64_t)d->index + 1); // the number was another domain's
 	for (unsigned i = 0; i < core->core_count; i++)
@@ -354,16 +355,27 @@ enum error domain_segment_add(struct domain *d, const struct segment *s)
 	return ERR_OK;
 }
 
+void domain_heap_free(struct domain *d, struct heap_block *b)
+{
+	if (b->gpa)
+		domain_unmap(d, b->gpa, b->pages * PAGE_SIZE);
+	b->gpa = 0;
+	if (b->lent > 0) { // INV-71; those that are not taken end. What has ended may have been said without a ring
+		for (unsigned i = 0; i < CHANNEL_MAX; i++)
+			d->ends[i].tell_grants = true;
+		d->core->notices |= 1u << d->index;
+		imsic_ring(d->core->imsic, MESH_IDENTITY);
+		return;
+	}
+	domain_frames_free(d, b->frames, b->pages);
+	b->pages = 0;
+}
+
 static void heap_free(struct domain *d)
 {
-	for (unsigned i = 0; i < HEAP_MAX; i++) {
-		struct heap_block *b = &d->heap[i];
-		if (!b->pages)
-			continue;
-		domain_unmap(d, b->gpa, b->pages * PAGE_SIZE);
-		domain_frames_free(d, b->frames, b->pages);
-		b->pages = 0;
-	}
+	for (unsigned i = 0; i < HEAP_MAX; i++)
+		if (d->heap[i].pages)
+			domain_heap_free(d, &d->heap[i]);
 }
 
 void domain_restore_begin(struct domain *d)

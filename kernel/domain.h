@@ -31,9 +31,21 @@ struct segment { // pristine content in the boot image; restored from there
 };
 
 struct heap_block {
-	uint64_t gpa;
+	uint64_t gpa; // 0: given up by the domain, kept until nothing of it is lent
 	uint64_t pages;
 	paddr_t frames;
+	uint32_t lent; // grants that have not ended, and never will if the server's core was fenced off
+};
+
+enum grant_state { GRANT_NONE, GRANT_LENT, GRANT_OFFERED, GRANT_TAKEN, GRANT_ENDED, GRANT_WITHDRAWN }; // the last is only told
+
+struct grant { // grant.h
+	uint32_t handle; // generation * GRANT_PLACES + place; 0: there was none yet
+	uint8_t state;   // client's side: NONE, LENT; server's: NONE, OFFERED, TAKEN (mapped), ENDED
+	uint8_t prot;
+	uint8_t block;   // client's side: of its heap
+	uint32_t pages;
+	paddr_t memory;
 };
 
 struct window { // of a device
@@ -74,8 +86,10 @@ struct channel_end {
 	uint32_t doubt;       // client end: seq of a request that was complained about, 0: none
 	uint64_t doubt_since; // when that was
 	uint64_t name[2];
+	bool tell_grants; // and of its grants
 	uint32_t asked;   // number of our last question about it
 	uint32_t request; // server end in CHANNEL_REQUESTED: the call to answer; client end: that it was opened by
+	struct grant grants[GRANT_PLACES];
 };
 
 enum job_kind { JOB_NONE, JOB_LOAD, JOB_RESTORE, JOB_CLEAR, JOB_OPEN };
@@ -270,6 +284,8 @@ bool domain_frames_claim(struct domain *d, paddr_t base, uint64_t pages);
 // Takes `pages` contiguous frames into the domain's charge. 0: none, *error says whether quota or memory.
 paddr_t domain_frames(struct domain *d, uint64_t pages, enum error *error);
 void domain_frames_free(struct domain *d, paddr_t base, uint64_t pages);
+// Unmaps a block of its heap; the frames are free when nothing of it is lent.
+void domain_heap_free(struct domain *d, struct heap_block *b);
 // Maps into the domain's G-stage, or removes; both fence this hart (KERNEL.md rule 12).
 enum error domain_map(struct domain *d, uint64_t gpa, paddr_t pa, uint64_t bytes, unsigned prot);
 void domain_unmap(struct domain *d, uint64_t gpa, uint64_t bytes);

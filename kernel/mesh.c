@@ -2,10 +2,12 @@
 #include "kernel/mesh.h"
 #include "abi/call.h"
 #include "abi/fence.h"
+#include "abi/words.h"
 #include "core-local/info.h"
 #include "boot/plan.h"
 #include "kernel/call.h"
 #include "kernel/channel.h"
+#include "kernel/grant.h"
 #include "kernel/kernel.h"
 #include "kernel/reboot.h"
 #include "kernel/riscv/imsic.h"
@@ -92,7 +94,8 @@ static bool push(struct core *core, unsigned peer, struct mesh_message *m)
 	if (!mesh_ring_push_producer(p->out, &p->out_tail, *(const volatile uint32_t *)p->out_head, m))
 		return false;
 	fence_w_ro(); // partner: fence_i_r after the claim in mesh_take; message before the ring of the doorbell
-	imsic_ring(p->doorbell, MESH_IDENTITY);
+	if (m->op != NOTICE_GRANT || p->out_tail - *(const volatile uint32_t *)p->out_head > MESH_SLOTS / 2)
+		imsic_ring(p->doorbell, MESH_IDENTITY);
 	info_count(core->info, INFO_MESH_SENT);
 	trace(core, TRACE_SENT, peer, m->request, m->op, m->is_reply);
 	return true;
@@ -106,7 +109,7 @@ bool mesh_notice(struct core *core, unsigned peer, enum mesh_notice notice, cons
 	if (p->out_tail - *(const volatile uint32_t *)p->out_head >= MESH_SLOTS - MESH_NOTICE_ROOM)
 		return false;
 	struct mesh_message m = {.op = (uint16_t)notice};
-	memcpy(m.word, word, sizeof(m.word));
+	words_few(m.word, word, 6);
 	return push(core, peer, &m);
 }
 
@@ -196,6 +199,8 @@ static void notice_take(struct core *core, unsigned from, const struct mesh_mess
 		kernel_panic(core, "core %u found this one silent", from);
 	else if (m->op == NOTICE_PING && m->word[0])
 		mesh_notice(core, from, NOTICE_PING, call_nothing);
+	else if (m->op == NOTICE_GRANT)
+		grant_notice(core, from, m->word);
 	else if (m->op == NOTICE_LISTED)
 		reboot_listed(core, from, m->word);
 }
@@ -221,23 +226,27 @@ static void message_take(struct core *core, unsigned from, const struct mesh_mes
 	}
 }
 
+void mesh_take_from(struct core *core, unsigned from)
+{
+	struct mesh_peer *p = &core->peers[from];
+	struct mesh_message m;
+	if (p->info->incarnation != p->incarnation)
+		peer_renew(core, from);
+	if (!is_met(core, from))
+		return;
+	fence_r_r(); // partner: fence_w_w in peer_renew
+	for (unsigned n = 0; n < MESH_SLOTS && mesh_ring_pop_consumer(p->in, &p->head, &m); n++) {
+		fence_rw_w(); // partner: the sender's read of our head; the copy before the slot is free
+		*(volatile uint32_t *)p->in_head = p->head;
+		message_take(core, from, &m);
+	}
+}
+
 void mesh_take(struct core *core)
 {
 	fence_i_r(); // partner: fence_w_ro in push; claim before the look
-	for (unsigned from = 0; from < core->core_count; from++) {
-		struct mesh_peer *p = &core->peers[from];
-		struct mesh_message m;
-		if (p->info->incarnation != p->incarnation)
-			peer_renew(core, from);
-		if (!is_met(core, from))
-			continue;
-		fence_r_r(); // partner: fence_w_w in peer_renew
-		for (unsigned n = 0; n < MESH_SLOTS && mesh_ring_pop_consumer(p->in, &p->head, &m); n++) {
-			fence_rw_w(); // partner: the sender's read of our head; the copy before the slot is free
-			*(volatile uint32_t *)p->in_head = p->head;
-			message_take(core, from, &m);
-		}
-	}
+	for (unsigned from = 0; from < core->core_count; from++)
+		mesh_take_from(core, from);
 }
 
 // Who begins anew allocates nothing until all have said what they hold of its memory (RECOVERY rule 11): then, this.

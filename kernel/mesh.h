@@ -24,6 +24,7 @@ enum mesh_notice {
 	NOTICE_DOMAIN,          // to the supervisor: status has changed
 	NOTICE_COMPLAINT,       // to the supervisor: evidence was found
 	NOTICE_CORE,            // word 0: 0: the sender's state has changed, its info page says to what; n: core n - 1 is fenced off; 1: chief
+	NOTICE_GRANT,           // tag of an end, a grant and its new state (grant.c); rings nobody while there is room
 	NOTICE_LISTED,          // all that was to be asked of a new incarnation has been asked; word 0: cores that are fenced off; 1: chief
 	NOTICE_PING,            // word 0: 1: is to be answered by one with 0
 	NOTICE_STOP,            // the receiver was found silent: if it hears this, it must not go on; word 0: 1: the machine goes down
@@ -46,5 +47,6 @@ uint32_t mesh_number(struct core *core);
 bool mesh_notice(struct core *core, unsigned peer, enum mesh_notice notice, const uint64_t word[6]);
 // Takes all messages that are there.
 void mesh_take(struct core *core);
+void mesh_take_from(struct core *core, unsigned from);
 // Sends what is marked.
 void mesh_flush(struct core *core);

@@ -172,7 +172,7 @@ uint64_t core_start(uint64_t hart, paddr_t partition)
 	memory_start(core);
 	paddr_t root = table_frame(core);
 	memset((void *)root, 0, PAGE_SIZE);
-	core->table = (struct page_table){(uint64_t *)root, false, table_frame, 0, core};
+	core->table = (struct page_table){(uint64_t *)root, false, table_frame, 0, core, false};
 	map_image(core);
 	map_own(core);
 	map_peers(core);

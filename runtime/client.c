@@ -465,6 +465,21 @@ static enum error request_refuse(struct client_request *request, enum error e)
 	return e;
 }
 
+// Before anything can be seen of the request: it names the grant. A place whose grant was ended is free as soon as the answer is here.
+static __attribute__((noinline)) enum error request_lend(struct client *client, const struct client_request *request, unsigned slot)
+{
+	struct kernel_result r = {.error = ERR_STATE};
+	uint64_t how = (uint64_t)(request->lend_bytes / PAGE_SIZE) << 8 | PROT_READ | (request->lend_writable ? PROT_WRITE : 0);
+	if (request->lend_bytes % PAGE_SIZE)
+		return ERR_INVALID;
+	for (unsigned i = 0; i < GRANT_PLACES && r.error == ERR_STATE; i++) {
+		uint64_t place = client->lent++ % GRANT_PLACES;
+		r = kcall(CALL_grant_lend, client->ring.view.slot | place << 32, (uintptr_t)request->lend, how);
+	}
+	client_ring_request(&client->ring, slot)->grant = (uint32_t)r.value[0];
+	return r.error;
+}
+
 static inline void request_write(struct client *client, const struct client_request *request, unsigned slot,
 				 uint64_t now)
 {
@@ -487,12 +502,21 @@ static inline void request_write(struct client *client, const struct client_requ
 	to->out_length = request->out_length;
 	to->in_offset = in_offset;
 	to->in_length = request->in_length;
+	if (!request->lend)
+		to->grant = 0;
 }
 
 // Into the slot, and out.
 static inline enum error request_submit(struct client *client, struct client_request *request, unsigned slot)
 {
 	inject("runtime.submit");
+	enum error e = request->lend ? request_lend(client, request, slot) : ERR_OK;
+	if (__builtin_expect(e != ERR_OK, 0)) {
+		client_ring_slot_return(&client->ring, slot);
+		if (client->waiting_first)
+			slot_waiter_wake(client);
+		return request_refuse(request, e);
+	}
 	uint64_t now = time_now();
 	request->slot = slot;
 	request->submitted = now;

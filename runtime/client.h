@@ -44,6 +44,11 @@ struct client_request {
 	uint32_t out_offset; // raw only
 	uint32_t in_offset;  // raw only
 	bool patient;        // waits by its nature (console input, a job's end): no complaint about its age
+	// Whole pages of ours that the server may use until it has answered (docs/grants.md): of malloc or CALL_memory_alloc. For
+	// idempotent operations. Not lent: ERR_STATE, GRANT_PLACES are lent already; ERR_INVALID, not such pages.
+	void *lend;          // 0: none
+	uint32_t lend_bytes; // at most GRANT_BYTES
+	bool lend_writable;  // else the server can only read them
 	// filled at completion:
 	struct completion completion;
 	bool done;

@@ -21,6 +21,7 @@ struct client {
 	uint32_t in_room;
 	unsigned waits;
 	unsigned burst_left; // calls of client_quick_all until the loop has a turn
+	unsigned lent; // grants so far: says which place comes next
 	struct spin spin;
 	struct timer watch;
 	struct slot_waiter *waiting_first; // for a free slot

@@ -3,8 +3,9 @@
 // Owns the one channel to "fs" of this domain; no table of open files (struct file belongs to the caller). Must never
 // keep a handle's state in the server. Right because a transfer's requests lie in disjoint ranges of the file and of
 // the caller's buffer, and the count that is returned is that of the unbroken prefix: what came after a short answer is
-// not counted. If the domain dies here, what was acknowledged is in the file system and what was submitted is performed
-// from the ring (client_open of the next incarnation drains it). The supervisor notices.
+// not counted. Of a large read the server writes whole pages of the caller's buffer itself; what fails that way is read by
+// copy. If the domain dies here, what was acknowledged is in the file system and what was submitted is performed from the
+// ring (client_open of the next incarnation drains it). The supervisor notices.
 #include "runtime/file.h"
 #include "runtime/client.h"
 #include "runtime/fence.h"
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #define PIPELINE 16u // requests of one transfer in flight
+#define LEND_BYTES 0x40000u // from here on the memory of a read is lent, so much at a time; measured (docs/bench.md)
 #define PERMISSIONS_FILE 0644u
 
 static struct client *fs_client;
@@ -164,20 +166,42 @@ struct transfer {
 	size_t done;
 	uint32_t room;
 	enum error error;
+	bool lends; // whole pages of `data`, while that is worth it
 	bool ended; // a short answer or an error: nothing more is submitted or counted
 	struct client_request requests[PIPELINE];
 };
 
+// How much of the data's next whole pages the next request takes along as a grant; 0: none.
+static uint32_t piece_lent(const struct transfer *t, size_t left)
+{
+	if (!t->lends || (uintptr_t)(t->data + t->next) % PAGE_SIZE || left < PAGE_SIZE)
+		return 0;
+	return (uint32_t)(left < LEND_BYTES ? left : LEND_BYTES) & ~(uint32_t)(PAGE_SIZE - 1);
+}
+
+// What follows up to the next whole page goes by copy.
+static uint32_t piece_copied(const struct transfer *t, size_t left)
+{
+	size_t part = t->lends ? PAGE_SIZE - (uintptr_t)(t->data + t->next) % PAGE_SIZE : left;
+	part = part < left ? part : left;
+	return part < t->room ? (uint32_t)part : t->room;
+}
+
 static void piece_prepare(struct transfer *t, struct client_request *request)
 {
 	size_t left = t->length - t->next;
-	uint32_t bytes = left < t->room ? (uint32_t)left : t->room;
+	uint32_t lent = piece_lent(t, left), bytes = lent ? lent : piece_copied(t, left);
 	*request = (struct client_request){.op = t->op, .arg = {t->handle, t->offset + t->next}};
 	if (t->op == FS_OP_WRITE) {
 		request->out = t->data + t->next;
 		request->out_length = bytes;
 		if (t->offset == FS_APPEND)
 			request->arg[1] = FS_APPEND;
+	} else if (lent) {
+		request->arg[2] = bytes;
+		request->lend = t->data + t->next;
+		request->lend_bytes = bytes;
+		request->lend_writable = true;
 	} else {
 		request->in = t->data + t->next;
 		request->in_length = bytes;
@@ -188,7 +212,7 @@ static void piece_prepare(struct transfer *t, struct client_request *request)
 static void piece_take(struct transfer *t, struct client_request *request)
 {
 	enum error e = client_wait(fs_client, request);
-	uint32_t wanted = t->op == FS_OP_WRITE ? request->out_length : request->in_length;
+	uint32_t wanted = t->op == FS_OP_WRITE ? request->out_length : request->lend ? request->lend_bytes : request->in_length;
 	uint64_t got = request->completion.result[0];
 	if (e == ERR_OK && got > wanted)
 		e = ERR_PROTOCOL;
@@ -203,7 +227,7 @@ static void piece_take(struct transfer *t, struct client_request *request)
 // Appends go one by one, because each piece takes its place when it is performed.
 static void transfer_run(struct transfer *t)
 {
-	unsigned limit = t->offset == FS_APPEND ? 1 : PIPELINE;
+	unsigned limit = t->offset == FS_APPEND ? 1 : t->lends ? GRANT_PLACES : PIPELINE;
 	unsigned first = 0, count = 0;
 	while (count > 0 || (t->next < t->length && !t->ended)) {
 		while (count < limit && t->next < t->length && !t->ended) {
@@ -231,8 +255,14 @@ static enum error transfer(uint16_t op, uint64_t handle, uint64_t offset, uint8_
 	t.room = op == FS_OP_WRITE ? client_out_room(fs_client) : client_in_room(fs_client);
 	if (t.room > FS_TRANSFER_MAX)
 		t.room = FS_TRANSFER_MAX;
+	t.lends = op == FS_OP_READ && length >= LEND_BYTES;
 	fs_users++;
 	transfer_run(&t);
+	if (t.lends && t.error != ERR_OK && t.error != ERR_PEER_LOST) { // memory that cannot be lent, or no room for it there
+		t.lends = t.ended = false;
+		t.next = t.done;
+		transfer_run(&t);
+	}
 	fs_users--;
 	*done = t.done;
 	return t.error;

@@ -160,6 +160,8 @@ void server_complete(struct server_request *request, enum error status, const ui
 	if (__builtin_expect(inject_wrong_reply, 0))
 		wrong_reply(request);
 	inject("runtime.publish");
+	if (__builtin_expect(request->copy.grant != 0, 0)) // behind the record: who dies here leaves an answer, and its successor ends it
+		server_grant_end(channel, request);
 	this.statistics.completions++;
 	request_finish(channel, request);
 	server_ring_publish(&channel->ring, request->slot);
@@ -587,6 +589,8 @@ static void slot_adopt(struct server_channel *channel, unsigned slot)
 	const struct protocol *protocol = this.server->protocol;
 	enum adopted found =
 		server_ring_adopt_slot(&channel->ring, slot, protocol, &request->copy, &request->former);
+	if (found == ADOPTED_DONE && request->copy.grant)
+		server_grant_end(channel, request);
 	if (found == ADOPTED_FREE || found == ADOPTED_DONE)
 		return;
 	if (found == ADOPTED_RECORDED || found == ADOPTED_DEADLY) {

@@ -85,6 +85,10 @@ uint64_t server_serial_last(void);
 // This domain does not look for a while before it sleeps (runtime/spin.h): it leaves its core at once. For measurements, and where
 // others need the core more.
 void server_never_spins(bool never);
+// What the client has lent with this request, of an idempotent operation: mapped from here until server_complete, which takes it away.
+// It can change under you at any time: read what you check once, into memory of your own. ERR_NOT_FOUND: nothing was lent;
+// ERR_DENIED: not with all of `prot`; ERR_HANDLE, ERR_STATE, ERR_QUOTA, ERR_NO_MEMORY: the client had better send it otherwise.
+enum error server_lent(struct server_request *request, unsigned prot, void **at, uint64_t *bytes);
 // Requests of it that the program still has are dropped: it must not touch them any more. From `closing` too.
 void server_release(struct server_channel *channel);
 

@@ -86,7 +86,9 @@ struct partner {
 	uint64_t job;
 	struct client *client;
 };
-enum error partner_start(struct partner *partner, const char *app);
+struct client_options;
+// `options` 0: 64 slots and areas of 128 KiB that the measurement lays out itself.
+enum error partner_start(struct partner *partner, const char *app, const struct client_options *options);
 void partner_stop(struct partner *partner);
 
 // Topics: exit status 0, or 1 after a complaint.
@@ -94,6 +96,7 @@ int bench_doorbell(void);
 int bench_kernel(void);
 int bench_latency(void);
 int bench_channel(void);
+int bench_grants(void);
 int bench_switch(void);
 int bench_endpoint(void);
 int bench_batch(void);

@@ -227,7 +227,7 @@ struct partner_rows {
 static int measure_partner(const struct partner_rows *rows)
 {
 	struct partner partner;
-	enum error e = partner_start(&partner, rows->app);
+	enum error e = partner_start(&partner, rows->app, 0);
 	if (e != ERR_OK)
 		return bench_complain(rows->app, e);
 	series_head(rows->title);

@@ -111,7 +111,7 @@ static int measure_rows(const char *app, const char *title, const struct mode_ro
 	struct partner partner;
 	struct notification *bell;
 	int status = 0;
-	enum error e = partner_start(&partner, app);
+	enum error e = partner_start(&partner, app, 0);
 	if (e == ERR_OK && (e = notification_open(&bell, app, 0)) != ERR_OK)
 		partner_stop(&partner);
 	if (e != ERR_OK)

@@ -107,7 +107,7 @@ int bench_endpoint(void)
 {
 	struct partner partner;
 	uint64_t per_batch = bench_count ? (bench_count + BATCHES - 1) / BATCHES : 200;
-	enum error e = partner_start(&partner, "partner-near");
+	enum error e = partner_start(&partner, "partner-near", 0);
 	if (e != ERR_OK)
 		return bench_complain("partner-near", e);
 	series_head("call and answer, one core");

@@ -56,7 +56,7 @@ static enum error beside_noise(struct client *client, const char *name, enum par
 {
 	struct partner noise;
 	struct client_request request = {.op = PARTNER_OP_NOISE, .arg = {kind}, .patient = true, .in_length = sizeof(struct partner_word)};
-	enum error e = partner_start(&noise, "partner-noise");
+	enum error e = partner_start(&noise, "partner-noise", 0);
 	if (e != ERR_OK)
 		return e;
 	e = rounds_ask(noise.client, &request, client_in(noise.client));
@@ -74,7 +74,7 @@ int bench_latency(void)
 	} rows[] = {{"latency.compute", PARTNER_COMPUTES}, {"latency.calls", PARTNER_CALLS}, {"latency.memory", PARTNER_CLEARS}};
 	struct partner partner;
 	uint64_t count = bench_count && bench_count < SERIES_MAX ? bench_count : SERIES_MAX;
-	enum error e = partner_start(&partner, "partner");
+	enum error e = partner_start(&partner, "partner", 0);
 	if (e != ERR_OK)
 		return bench_complain("partner", e);
 	series_head("ring until it is claimed");

@@ -20,7 +20,7 @@ static const struct topic {
 	int (*run)(void);
 } topics[] = {
 	{"doorbell", bench_doorbell}, {"latency", bench_latency},   {"kernel", bench_kernel},
-	{"channel", bench_channel},   {"switch", bench_switch},     {"endpoint", bench_endpoint},
+	{"channel", bench_channel},   {"grants", bench_grants},     {"switch", bench_switch},     {"endpoint", bench_endpoint},
 	{"batch", bench_batch},       {"files", bench_files},
 	{"sizes", bench_sizes},       {"memory", bench_memory},     {"start", bench_start},
 	{"crash", bench_recovery},

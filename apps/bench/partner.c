@@ -97,17 +97,36 @@ static void make_noise(uint64_t kind, volatile uint64_t *begun)
 	}
 }
 
+// In the channel, or lent.
+static enum error payload_find(struct server_request *request, unsigned prot, uint8_t **at, uint64_t *bytes)
+{
+	void *lent;
+	enum error e = server_lent(request, prot, &lent, bytes);
+	if (e == ERR_OK)
+		*at = lent;
+	return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
 static void partner_request(struct server_request *request)
 {
-	uint64_t result[5] = {0};
+	uint64_t result[5] = {0}, bytes = request->copy.out_length;
+	uint8_t *at = (uint8_t *)(uintptr_t)request->out; // only read
 	enum error e = ERR_OK;
 	switch (request->copy.op) {
 	case PARTNER_OP_SINK:
-		result[0] = sum_words(request->out, request->copy.out_length);
+		e = payload_find(request, PROT_READ, &at, &bytes);
+		result[0] = e == ERR_OK ? sum_words(at, (uint32_t)bytes) : 0;
 		break;
 	case PARTNER_OP_SOURCE:
-		memset(request->in, (int)request->copy.arg[0], request->copy.in_length);
-		result[0] = request->copy.in_length;
+		at = request->in;
+		bytes = request->copy.in_length;
+		e = payload_find(request, PROT_READ | PROT_WRITE, &at, &bytes);
+		if (e == ERR_OK)
+			memset(at, (int)request->copy.arg[0], bytes);
+		result[0] = bytes;
+		break;
+	case PARTNER_OP_TAKE:
+		e = payload_find(request, PROT_READ, &at, &result[0]);
 		break;
 	case PARTNER_OP_NOISE:
 		if (request->copy.arg[0] < PARTNER_NOISES && request->copy.in_length >= sizeof(struct partner_word))

@@ -287,6 +287,7 @@ static const struct order orders[] = {
 	{"satp", order_satp},
 	{"door", partner_door}, {"caller", partner_caller}, {"notify", partner_notify}, {"sound", partner_sound},
 	{"batch", partner_batch}, {"fuzz", partner_fuzz},
+	{"borrow", partner_borrow}, {"lend", partner_lend},
 	{"ring", partner_ring_rounds}, {"echo", partner_echo_rounds}, {"physical", partner_physical},
 };
 

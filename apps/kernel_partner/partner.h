@@ -24,6 +24,9 @@ unsigned partner_open(char service);
 // endpoints.c
 void partner_door(uint64_t argument);
 void partner_caller(uint64_t argument);
+// grants.c
+void partner_borrow(uint64_t argument);
+void partner_lend(uint64_t argument);
 // notify.c
 void partner_notify(uint64_t argument);
 void partner_sound(uint64_t argument);

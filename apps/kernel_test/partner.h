@@ -75,6 +75,22 @@ enum partner_door {
 	PARTNER_DOOR_FORGET
 };
 
+// Of "borrow", the server of grants: what a client writes into out, and finds in in. A client counts its orders in submit_tail.
+enum partner_borrow {
+	PARTNER_BORROW_TAKE,  // grant -> error, gpa, bytes, prot
+	PARTNER_BORROW_END,   // grant -> error
+	PARTNER_BORROW_LAST,  // -> error of ending what was taken last, on whatever channel
+	PARTNER_BORROW_READ,  // gpa -> word
+	PARTNER_BORROW_WRITE, // gpa, word
+	PARTNER_BORROW_DIE
+};
+struct partner_order {
+	uint64_t what, subject, word;
+};
+struct partner_answer {
+	uint64_t error, value[3];
+};
+
 // Argument of "caller".
 enum partner_calls {
 	PARTNER_CALLS_ECHO,

@@ -80,7 +80,8 @@ struct request {
 	uint32_t out_length;
 	uint32_t in_offset;  // where the client wants the answer's payload, bytes from the start of in
 	uint32_t in_length;  // room there
-	uint64_t reserved;   // not looked at
+	uint32_t grant;      // of CALL_grant_lend, 0: none; for idempotent operations alone: no digest covers what was lent
+	uint32_t reserved;   // not looked at
 };
 _Static_assert(sizeof(struct request) == 64, "a request is 64 bytes");
 
@@ -183,7 +184,7 @@ static inline uint32_t channel_record_digest(const struct completion *c, uint64_
 	return channel_digest_end(channel_mix(h, c->request_digest), secret);
 }
 
-// Of the fields of a request but `reserved`, and the flag that only a server's copy has. The payload's digest is mixed in
+// Of the fields of a request but `grant` and `reserved`, and the flag that only a server's copy has. The payload's digest is mixed in
 // by runtime/server_ring.c.
 static inline uint64_t channel_request_mix(const struct request *r, uint64_t secret)
 {

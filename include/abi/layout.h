@@ -26,6 +26,10 @@
 #define CHANNEL_WINDOW 0x1000000ul // 16 MiB
 #define GPA_HEAP 0x100000000ul     // memory_alloc, one unmapped page after each allocation
 #define GPA_HEAP_END 0x140000000ul
+#define GPA_GRANT 0x140000000ul      // + slot * GRANT_WINDOW + place * MEGAPAGE_SIZE: what a client has lent, while it is taken
+#define GRANT_PLACES 4u              // grants under way at once for one channel: a power of two
+#define GRANT_BYTES 0x100000ul       // of one grant at most: less than a large page, which would take a table's place
+#define GRANT_WINDOW (GRANT_PLACES * MEGAPAGE_SIZE)
 #define GPA_BOOT_IMAGE 0x200000000ul // the boot image, read-only; only where the supervisor maps it
 #define GPA_DEVICE_TREE 0x240000000ul // the same
 #define GPA_END 0x280000000ul         // nothing is ever mapped from here on

@@ -16,7 +16,7 @@
 	X(ROOT, IDEMPOTENT, "-> handle of the root directory")                                                         \
 	X(LOOKUP, IDEMPOTENT, "directory; out: name -> handle, mode, size, number of its last loss that anybody has been told")                                          \
 	X(STAT, IDEMPOTENT, "handle -> ; in: struct fs_stat")                                                          \
-	X(READ, IDEMPOTENT, "handle, offset; in: room -> bytes (0 at the end), size of the file")                      \
+	X(READ, IDEMPOTENT, "handle, offset, bytes if they are lent; in: room, or lent -> bytes (0 at the end), size of the file") \
 	X(READDIR, IDEMPOTENT, "directory, cookie (0: start); in: struct fs_dirent... -> bytes, next cookie, 1 at the end") \
 	X(READLINK, IDEMPOTENT, "handle; in: room -> bytes")                                                           \
 	X(STATFS, IDEMPOTENT, "-> ; in: struct fs_statfs")                                                             \

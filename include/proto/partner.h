@@ -6,8 +6,9 @@
 
 #define PARTNER_OP_TABLE(X)                                                                                            \
 	X(NULL, IDEMPOTENT, "-> ")                                                                                     \
-	X(SINK, IDEMPOTENT, "out: bytes -> sum of its 64-bit words")                                                   \
-	X(SOURCE, IDEMPOTENT, "in: room -> bytes, filled")                                                             \
+	X(SINK, IDEMPOTENT, "out, or lent: bytes -> sum of its 64-bit words")                                          \
+	X(SOURCE, IDEMPOTENT, "byte; in: room, or lent -> bytes, filled")                                              \
+	X(TAKE, IDEMPOTENT, "lent: bytes -> bytes; they are mapped and not looked at")                                 \
 	X(NOISE, IDEMPOTENT, "enum partner_noise; in: 1 when it has begun -> never: until the partner's job is stopped") \
 	X(SPIN, IDEMPOTENT, "1: look for a while before a sleep, 0: never -> ")                                           \
 	X(ROUNDS, IDEMPOTENT, "enum partner_mode, rounds; out: struct partner_word; in: struct partner_word: 1 when it is in its rounds -> ") \

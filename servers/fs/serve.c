@@ -390,6 +390,19 @@ static uint64_t met_by_reading(uint64_t client, const struct request *request, c
 	return found > serial ? found : serial;
 }
 
+// A large READ goes straight into the client's pages. They are only written, and never looked at.
+static enum error read_prepare(struct server_request *request, struct request *plain, struct fs_call *call)
+{
+	void *at;
+	uint64_t bytes;
+	enum error error = plain->op == FS_OP_READ ? server_lent(request, PROT_READ | PROT_WRITE, &at, &bytes) : ERR_NOT_FOUND;
+	if (error != ERR_OK)
+		return error == ERR_NOT_FOUND ? ERR_OK : error;
+	call->in = at;
+	plain->in_length = (uint32_t)(plain->arg[2] < bytes ? plain->arg[2] : bytes);
+	return ERR_OK;
+}
+
 static void perform_read(struct server_request *request, const struct fs_call *call, uint64_t key)
 {
 	uint64_t result[5];
@@ -433,6 +446,7 @@ void serve_request(struct server_request *request)
 	struct request plain = request->copy; // what was copied stays as it is: the record has its digest
 	struct fs_call call = {&plain, request->out, request->in, seconds_of(plain.time), 0, 0};
 	uint64_t key = server_channel_key(request->channel), former[5];
+	enum error error;
 	handle_unseal_arguments(key, &plain);
 	if (RECOVERABLE && !request->replayed)
 		call.sum = &request->sum;
@@ -451,6 +465,8 @@ void serve_request(struct server_request *request)
 		perform_sync(request, &plain);
 	else if (fsop_changes(plain.op))
 		perform_change(request, &call, key);
+	else if ((error = read_prepare(request, &plain, &call)) != ERR_OK)
+		server_complete(request, error, 0);
 	else
 		perform_read(request, &call, key);
 }

@@ -12,9 +12,10 @@ def cores(t, machine):
     return {int(m[1]): (m[3], int(m[4])) for m in CORE_ROW.finditer(t.run(machine, "cores"))}
 
 
-def system(t, more="", **placed):
-    """The default system, with some services on other cores, and more."""
+def system(t, more="", used="", **placed):
+    """The default system, with some services on other cores, and more, which the shell may use."""
     text = (ROOT / "systems/default.toml").read_text()
+    text = text.replace('"supervisor", "block0"]', f'"supervisor", "block0", "{used}"]') if used else text
     for name, core in placed.items():
         text = re.sub(rf'(name = "{name}"\n(?:image = .*\n)?)((?:app = true\n)?)(?:core = \d+\n)?', rf"\1\2core = {core}\n", text,
                       count=1)
@@ -520,6 +521,34 @@ def reboot_below_endpoints(t):
     t.check(said[-1][1] > said[0][1], f"the caller did not go on: {said}")
     t.check("doors: well" not in machine.text and len(re.findall(r"doors: \D", machine.text)) == 0, "the caller has ended")
     print(f"     {t.case.name}: {said[-1][0]} restarts and {said[-1][1]} calls at least")
+
+
+LENDER = SERVER.format(name="lender") + CLIENT.format(name="asker", image="lender", core="{core}")
+LENDER_SAY = re.compile(r"lender: (\d+) rounds, (\d+) epochs")
+
+
+@case(core=[2, 3])
+def reboot_below_grants(t, core):
+    """A client that lends in fair ways and foul ones, on the server's core or another: the server dies in every way and at every step,
+    and so do both kernels; no answer is wrong, nobody else dies, and memory can still be lent at the end."""
+    machine = t.boot(boot=system(t, LENDER.replace("{core}", str(core)) + BY_ITSELF + 'argument = "0"\n', used="lender"), cores=4)
+    server_dies_in_every_way(t, machine, "lender", seed=5)
+    for point in ("take", "lent", "complete", "publish"):
+        for passage in (1, 7):
+            t.run(machine, f"inject lender runtime.{point} illegal {passage}")
+    t.run(machine, "inject lender lender.sum wild 3")
+    for victim in (core, 2):
+        t.run(machine, f"crash core {victim} panic")
+    t.run(machine, "run asker 300", seconds=300)  # what is still armed fires
+    deaths = t.services(machine)["lender"]["faults"]
+    output = t.run(machine, "run asker 300", seconds=300)
+    t.check("lender: well after 300 rounds" in output, f"the last client says {output!r}")
+    t.equal(t.services(machine)["lender"]["faults"], deaths, "deaths of the server that nobody ordered")
+    said = [(int(rounds), int(epochs)) for rounds, epochs in LENDER_SAY.findall(machine.text)]
+    t.check(max(epochs for _, epochs in said) >= 4, f"the client met too few incarnations: {said}")
+    wrong = re.findall(r"lender: [^\d\n]*after \d+ rounds", machine.text.replace("lender: well after 300 rounds", ""))
+    t.equal(wrong, [], "ends of clients")
+    print(f"     {t.case.name}: {said[-1][0]} rounds and {max(epochs for _, epochs in said)} epochs at least")
 
 
 RINGER = CLIENT.format(name="ringer", image="bells", core=3) + BY_ITSELF

@@ -28,6 +28,7 @@ unsigned fake_fs_in_flight_most;
 uint64_t fake_fs_space;
 uint32_t fake_fs_room;
 unsigned fake_fs_calls;
+unsigned fake_fs_lends;
 struct fs_session fake_fs_session = {.used = 5, .handle = {1, 2, 3, 4, 5}};
 bool fake_fs_unlinked;
 uint64_t fake_fs_synced;
@@ -111,8 +112,10 @@ static enum error transfer(struct client_request *r)
 	uint64_t at = r->arg[1] == FS_APPEND ? n->size : r->arg[1];
 	if (r->op == FS_OP_READ) {
 		uint64_t left = at < n->size ? n->size - at : 0;
-		uint64_t take = left < r->in_length ? left : r->in_length;
-		memcpy(r->in, n->data + (take ? at : 0), take);
+		uint64_t room = r->lend ? r->arg[2] : r->in_length, take = left < room ? left : room;
+		assert_true(!r->lend || (r->lend_writable && (uintptr_t)r->lend % PAGE_SIZE == 0 && r->lend_bytes % PAGE_SIZE == 0));
+		assert_true(!r->lend || r->arg[2] <= r->lend_bytes);
+		memcpy(r->lend ? r->lend : r->in, n->data + (take ? at : 0), take);
 		r->completion.result[0] = take;
 		return ERR_OK;
 	}
@@ -297,6 +300,11 @@ enum error client_submit(struct client *client, struct client_request *request)
 	(void)client;
 	assert_false(fake_fs_lost);
 	fake_fs_calls++;
+	if (request->lend && fake_fs_lends-- == 0) {
+		fake_fs_lends = 0;
+		request->done = true;
+		return ERR_INVALID;
+	}
 	if (++in_flight > fake_fs_in_flight_most)
 		fake_fs_in_flight_most = in_flight;
 	request->completion.status = perform_sealed(request);

@@ -12,5 +12,6 @@ extern uint64_t fake_fs_synced;         // handle << 1 | FS_FSYNC_DATA of the la
 extern bool fake_fs_unlinked;           // the next STAT or TRUNCATE finds that the name went after the walk
 extern unsigned fake_fs_calls;
 extern uint64_t fake_fs_losses, fake_fs_heard; // number of the last loss, and of the last one that anybody has been told
+extern unsigned fake_fs_lends; // requests that take memory along from now on; then it cannot be lent any more
 extern bool fake_fs_lost; // the channel is; its handles are no good on the next one
 extern bool fake_fs_gone; // and it does not come back

@@ -276,6 +276,37 @@ static void test_large_transfers(void **state)
 	assert_int_equal(file.offset, 59995);
 }
 
+// Whole pages of a large read's buffer are lent, and what lies beside them is not; where it ends in the middle, the rest comes by copy.
+static void test_lent_reads(void **state)
+{
+	(void)state;
+	static uint8_t data[65536], back[0x46000] __attribute__((aligned(4096)));
+	static const struct {
+		unsigned offset, lends, left; // of the buffer; before, after
+	} rows[] = {{0, 100, 99}, {100, 100, 99}, {4095, 1, 0}, {0, 1, 0}, {8, 0, 0}};
+	struct file file;
+	size_t done;
+	for (unsigned i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 31 >> 3);
+	ok(file_open(&file, "/big", FILE_WRITE | FILE_CREATE));
+	ok(file_write(&file, data, sizeof(data), &done));
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		memset(back, '.', sizeof(back));
+		fake_fs_lends = rows[i].lends;
+		ok(file_read_at(&file, 0, back + rows[i].offset, 0x40000 + 4000, &done));
+		assert_int_equal(done, sizeof(data));
+		assert_memory_equal(back + rows[i].offset, data, sizeof(data));
+		assert_true(rows[i].offset == 0 || back[rows[i].offset - 1] == '.');
+		assert_int_equal(back[rows[i].offset + sizeof(data)], '.');
+		assert_int_equal(fake_fs_lends, rows[i].left);
+	}
+	fake_fs_lends = 0;
+	fake_fs_lends = 1;
+	ok(file_read_at(&file, 0, back, 0x3ffff, &done)); // not worth it
+	assert_int_equal(done, sizeof(data));
+	assert_int_equal(fake_fs_lends, 1);
+}
+
 static void test_append_in_pieces(void **state)
 {
 	(void)state;
@@ -428,6 +459,7 @@ int main(void)
 		cmocka_unit_test_setup(test_channel_gone, begin),
 		cmocka_unit_test_setup(test_open_flags, begin),
 		cmocka_unit_test_setup(test_large_transfers, begin),
+		cmocka_unit_test_setup(test_lent_reads, begin),
 		cmocka_unit_test_setup(test_append_in_pieces, begin),
 		cmocka_unit_test_setup(test_no_space, begin),
 		cmocka_unit_test_setup(test_directories, begin),

@@ -34,7 +34,7 @@ static void make(struct page_table *t, bool is_gstage)
 {
 	size_t bytes = (is_gstage ? ROOT_GSTAGE : ROOT) * 8;
 
-	*t = (struct page_table){ aligned_alloc(bytes, bytes), is_gstage, test_alloc, test_release, 0 };
+	*t = (struct page_table){ aligned_alloc(bytes, bytes), is_gstage, test_alloc, test_release, 0, false };
 	memset(t->root, 0, bytes);
 }
 
@@ -224,6 +224,28 @@ static void random_history_against_array(void **state)
 	}
 }
 
+// Emptied ranges keep their tables when they shall, and the next mapping finds them; then they go.
+static void kept_tables(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < 3; n++) {
+		assert_int_equal(table_map(&gstage, GIGA + MEGA, PA, 16 * 4096, PROT_READ), ERR_OK);
+		assert_int_equal(tables, 2);
+		for (unsigned i = 0; i < 16; i++)
+			expect_at(&gstage, GIGA + MEGA + i * 4096, PA + i * 4096, PROT_READ);
+		assert_false(table_lookup(&gstage, GIGA + MEGA + 16 * 4096, 0, 0));
+		gstage.keep = true;
+		table_unmap(&gstage, GIGA + MEGA, 16 * 4096);
+		gstage.keep = false;
+		assert_int_equal(tables, 2);
+		for (unsigned i = 0; i < 16; i++)
+			assert_false(table_lookup(&gstage, GIGA + MEGA + i * 4096, 0, 0));
+		tables_left = 0; // none is needed
+	}
+	table_unmap(&gstage, GIGA, 2 * MEGA);
+	assert_int_equal(tables, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +256,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_memory_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_leaf_is_never_split, setup, teardown),
 		cmocka_unit_test_setup_teardown(random_history_against_array, setup, teardown),
+		cmocka_unit_test_setup_teardown(kept_tables, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }

@@ -384,6 +384,19 @@ uint64_t server_serial_last(void)
 	return ring_serial;
 }
 
+static uint8_t lent[16]; // what a client lends with each request
+static uint64_t lent_bytes;
+static enum error lent_error = ERR_NOT_FOUND;
+
+enum error server_lent(struct server_request *request, unsigned prot, void **at, uint64_t *bytes)
+{
+	assert_int_equal(request->copy.op, FS_OP_READ); // nobody else asks
+	assert_int_equal(prot, PROT_READ | PROT_WRITE);
+	*at = lent;
+	*bytes = lent_bytes;
+	return lent_error;
+}
+
 static struct fs_session sessions[FIBERS]; // of the clients; they outlive the server
 static bool session_gone[FIBERS];
 
@@ -955,6 +968,45 @@ static void lost_append(void **state)
 	one(append_main);
 	assert_true(incarnate());
 	one(after_lost_append);
+	end();
+}
+
+static enum error read_lent(uint64_t wanted, uint64_t bytes, enum error error)
+{
+	memset(lent, '.', sizeof(lent));
+	lent_bytes = bytes;
+	lent_error = error;
+	enum error e = host_call(&workers[1].host, FS_OP_READ, others, 0, wanted, 0, 0, 0);
+	lent_error = ERR_NOT_FOUND;
+	return e;
+}
+
+// A read goes where its client lent room, and not a byte beyond what was asked for or lent; without a grant there is no answer.
+static void lent_main(void *argument)
+{
+	(void)argument;
+	make_folders();
+	others = made(1, FS_OP_CREATE, folders[1], "others");
+	assert_int_equal(call(1, FS_OP_WRITE, others, FS_APPEND, "firstsecond"), ERR_OK);
+	assert_int_equal(read_lent(16, 16, ERR_OK), ERR_OK);
+	assert_memory_equal(lent, "firstsecond.....", 16);
+	assert_int_equal(workers[1].host.result[0], 11);
+	assert_int_equal(read_lent(16, 5, ERR_OK), ERR_OK);
+	assert_memory_equal(lent, "first...........", 16);
+	assert_int_equal(read_lent(3, 16, ERR_OK), ERR_OK);
+	assert_memory_equal(lent, "fir.............", 16);
+	assert_int_equal(read_lent(~0ull, 8, ERR_OK), ERR_OK);
+	assert_memory_equal(lent, "firstsec........", 16);
+	assert_int_equal(read_lent(16, 16, ERR_HANDLE), ERR_HANDLE);
+	assert_int_equal(read_lent(16, 16, ERR_DENIED), ERR_DENIED);
+	assert_memory_equal(lent, "................", 16);
+}
+
+static void reads_into_lent_memory(void **state)
+{
+	(void)state;
+	begin_roomy(53, EXT2);
+	one(lent_main);
 	end();
 }
 
@@ -2100,6 +2152,7 @@ int main(void)
 		CASE(lost_creation_ext2, lost_creation, EXT2),
 		CASE(lost_creation_ext4, lost_creation, EXT4),
 		cmocka_unit_test(lost_append),
+		cmocka_unit_test(reads_into_lent_memory),
 		cmocka_unit_test(listeners_outlive_the_server),
 		cmocka_unit_test(no_room_for_losses),
 		CASE(forced_before_it_is_met_ext2, forced_before_it_is_met, EXT2),

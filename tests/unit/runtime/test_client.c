@@ -694,6 +694,47 @@ static void many_calls_of_a_lost_service(void **state)
 	client_close(client);
 }
 
+static uint64_t lendable[4 * PAGE_SIZE / 8] __attribute__((aligned(4096)));
+
+// The request names what the kernel gave for it; a place that is still lent is passed over, and with none left, or with memory that
+// cannot be lent, the request is refused and its slot free again.
+static void memory_is_lent(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 8);
+	struct client_request r[GRANT_PLACES + 1];
+	world.grants[1].state = WORLD_GRANT_TAKEN;
+	silent = true;
+	for (unsigned i = 0; i <= GRANT_PLACES; i++) {
+		r[i] = (struct client_request){.op = OP_ECHO, .lend = lendable, .lend_bytes = 2 * PAGE_SIZE, .lend_writable = i == 2};
+		enum error e = client_submit(client, &r[i]);
+		assert_int_equal(e, i < GRANT_PLACES - 1 ? ERR_OK : ERR_STATE);
+		assert_int_equal(r[i].done, i >= GRANT_PLACES - 1);
+	}
+	assert_int_equal(client->ring.view.requests[r[0].slot].grant, world.grants[0].handle);
+	assert_int_equal(client->ring.view.requests[r[2].slot].grant, world.grants[3].handle);
+	assert_int_equal(world.grants[0].prot, PROT_READ);
+	assert_int_equal(world.grants[3].prot, PROT_READ | PROT_WRITE);
+	assert_int_equal(world.grants[3].bytes, 2 * PAGE_SIZE);
+	assert_ptr_equal(world.grants[3].at, lendable);
+	assert_int_equal(client->ring.free_count, 8 - (GRANT_PLACES - 1));
+	silent = false;
+	for (unsigned i = 0; i < GRANT_PLACES - 1; i++)
+		assert_int_equal(client_wait(client, &r[i]), ERR_OK);
+	struct client_request plain = {.op = OP_ECHO}, odd = {.op = OP_ECHO, .lend = lendable, .lend_bytes = 100};
+	for (unsigned i = 0; i < 8; i++) { // every slot
+		assert_int_equal(client_submit(client, &plain), ERR_OK);
+		assert_int_equal(client->ring.view.requests[plain.slot].grant, 0);
+		assert_int_equal(client_wait(client, &plain), ERR_OK);
+	}
+	assert_int_equal(client_call(client, &odd), ERR_INVALID);
+	memset(world.grants, 0, sizeof(world.grants));
+	world.unlendable = true;
+	assert_int_equal(client_call(client, &r[0]), ERR_INVALID);
+	assert_int_equal(client->ring.free_count, 8);
+	client_close(client);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -730,6 +771,7 @@ int main(void)
 		cmocka_unit_test(many_calls_do_not_believe),
 		cmocka_unit_test(many_calls_of_a_lost_service),
 		cmocka_unit_test(raw_areas_are_the_callers),
+		cmocka_unit_test(memory_is_lent),
 	};
 	return cmocka_run_group_tests(tests, 0, teardown);
 }

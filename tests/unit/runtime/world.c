@@ -94,11 +94,35 @@ static struct kernel_result channel_info(uint64_t slot)
 	return r;
 }
 
+static struct kernel_result grant_lend(uint64_t place, uint64_t at, uint64_t how)
+{
+	struct world_grant *g = &world.grants[place % GRANT_PLACES];
+	assert_int_equal(at % PAGE_SIZE, 0);
+	if (world.unlendable || g->state != WORLD_GRANT_NONE)
+		return (struct kernel_result){.error = world.unlendable ? ERR_INVALID : ERR_STATE};
+	*g = (struct world_grant){g->handle / GRANT_PLACES * GRANT_PLACES + GRANT_PLACES + (uint32_t)place, WORLD_GRANT_LENT,
+				  (void *)(uintptr_t)at, (how >> 8) * PAGE_SIZE, how & 0xff};
+	return (struct kernel_result){.error = ERR_OK, .value = {g->handle}};
+}
+
+// Of the server.
+static struct kernel_result grant_change(bool take, uint64_t handle)
+{
+	struct world_grant *g = &world.grants[handle % GRANT_PLACES];
+	if (g->handle != handle || g->state == WORLD_GRANT_NONE)
+		return (struct kernel_result){.error = ERR_HANDLE};
+	if (take && g->state == WORLD_GRANT_TAKEN)
+		return (struct kernel_result){.error = ERR_STATE};
+	g->state = take ? WORLD_GRANT_TAKEN : WORLD_GRANT_NONE;
+	world.grants_ended += !take;
+	return (struct kernel_result){.error = ERR_OK, .value = {(uintptr_t)g->at, g->bytes, g->prot}};
+}
+
 struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
 				 uint64_t a5)
 {
 	struct kernel_result r = {.error = ERR_OK};
-	(void)a2, (void)a3, (void)a4, (void)a5;
+	(void)a3, (void)a4, (void)a5;
 	switch (number) {
 	case CALL_channel_info:
 		return channel_info(a0);
@@ -136,6 +160,13 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 		if (a1 == COMPLAINT_NO_ANSWER && world.no_evidence)
 			r.error = ERR_INVALID;
 		break;
+	case CALL_grant_lend:
+		assert_int_equal((uint32_t)a0, WORLD_CLIENT);
+		return grant_lend(a0 >> 32, a1, a2);
+	case CALL_grant_take:
+	case CALL_grant_end:
+		assert_int_equal(a0, WORLD_SERVER);
+		return grant_change(number == CALL_grant_take, a1);
 	case CALL_ready:
 		world.ready++;
 		break;

@@ -22,6 +22,15 @@
 #define WORLD_KEY 0x1234567890abcdefull
 #define WORLD_SECRET 0xfedcba0987654321ull
 
+enum world_grant_state { WORLD_GRANT_NONE, WORLD_GRANT_LENT, WORLD_GRANT_TAKEN };
+struct world_grant { // as both kernels know it
+	uint32_t handle;
+	enum world_grant_state state;
+	void *at;
+	uint64_t bytes;
+	unsigned prot;
+};
+
 struct world {
 	uint8_t *memory;
 	struct channel_geometry geometry;
@@ -44,6 +53,9 @@ struct world {
 	enum error door_error; // of opening its endpoint
 	enum error meet_error; // of calling it
 	unsigned doors, meetings, serves_rings;
+	struct world_grant grants[GRANT_PLACES];
+	unsigned grants_ended;
+	bool unlendable; // no memory of ours can be
 	struct manifest_service manifest;
 	struct info_page info[2];
 	char name[NAME_SIZE];

@@ -1,0 +1,17 @@
+// Protocol of the tests of grants. Service name: "lender". The server sums words that its client has lent.
+//
+// What is lent begins with a count, which the server must read once: its client may change it at any time, and does.
+#pragma once
+#include "proto/protocol.h"
+
+#define LENDER_OP_TABLE(X)                                                                                             \
+	X(SUM, IDEMPOTENT, "lent: count, that many words -> their sum, the count, epoch of the server; INVALID: so many are not there") \
+	X(FILL, IDEMPOTENT, "word; lent, writable -> bytes, all of them that word")
+
+enum lender_op {
+	LENDER_OP_NONE,
+#define X(name, attribute, text) LENDER_OP_##name,
+	LENDER_OP_TABLE(X)
+#undef X
+	LENDER_OPS
+};

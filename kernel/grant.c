@@ -1,0 +1,181 @@
+// Grants (grant.h).
+#include "kernel/grant.h"
+#include "kernel/channel.h"
+#include "kernel/mesh.h"
+#include "kernel/riscv/imsic.h"
+
+static uint64_t place_gpa(unsigned slot, const struct grant *g)
+{
+	return GPA_GRANT + slot * GRANT_WINDOW + g->handle % GRANT_PLACES * MEGAPAGE_SIZE;
+}
+
+static void tell_later(struct domain *d, struct channel_end *e)
+{
+	e->tell_grants = true;
+	d->core->notices |= 1u << d->index;
+}
+
+// Rings nobody while there is room: who needs to know looks first (hear).
+static void tell(struct domain *d, struct channel_end *e, const struct grant *g)
+{
+	uint64_t by_client = e->role == CHANNEL_ROLE_CLIENT;
+	uint64_t state = g->state == GRANT_LENT && d->heap[g->block].gpa == 0 ? GRANT_WITHDRAWN : g->state;
+	const uint64_t word[6] = {e->tag | (uint64_t)e->peer_domain << 32 | by_client << 49,
+				  g->handle | state << 32 | (uint64_t)g->prot << 40, g->memory, g->pages * PAGE_SIZE};
+	if (!mesh_notice(d->core, e->peer_core, NOTICE_GRANT, word))
+		tell_later(d, e);
+}
+
+// Takes what the peer's kernel has said without a ring. False: the caller did not survive it, and gets no result.
+static bool hear(struct invocation *c, const struct channel_end *e)
+{
+	struct domain *d = c->caller;
+	unsigned index = d->index;
+	uint32_t generation = d->generation;
+	mesh_take_from(c->core, e->peer_core);
+	c->deferred = c->core->domains[index] != d || d->generation != generation || d->state != DOMAIN_RUNNING;
+	c->core->serving = c->deferred ? 0 : d;
+	return !c->deferred;
+}
+
+enum error call_grant_lend(struct invocation *c)
+{
+	struct domain *d = c->caller;
+	struct channel_end *e = channel_end_of(d, (uint32_t)c->arg[0]);
+	uint64_t place = (c->arg[0] >> 32) % GRANT_PLACES, gpa = c->arg[1], pages = c->arg[2] >> 8, prot = c->arg[2] & 0xff;
+	struct grant *g = e ? &e->grants[place] : 0;
+	struct heap_block *b = d->heap;
+	if (!e || e->role != CHANNEL_ROLE_CLIENT)
+		return ERR_HANDLE;
+	if (g->state != GRANT_NONE && !hear(c, e))
+		return ERR_OK;
+	while (b < d->heap + HEAP_MAX && (b->gpa == 0 || gpa - b->gpa >= b->pages * PAGE_SIZE))
+		b++;
+	if (b == d->heap + HEAP_MAX || gpa % PAGE_SIZE || pages == 0 || pages > GRANT_BYTES / PAGE_SIZE ||
+	    pages > b->pages - (gpa - b->gpa) / PAGE_SIZE || (prot | PROT_WRITE) != (PROT_READ | PROT_WRITE))
+		return ERR_INVALID;
+	if (g->state != GRANT_NONE || (e->state != CHANNEL_OPEN && e->state != CHANNEL_DOWN))
+		return ERR_STATE;
+	// A number that this end has not had: a server that comes with an old one gets HANDLE.
+	*g = (struct grant){.handle = (g->handle / GRANT_PLACES + 1) % (1u << 29) * GRANT_PLACES + (uint32_t)place,
+			    .state = GRANT_LENT, .prot = (uint8_t)prot, .block = (uint8_t)(b - d->heap),
+			    .pages = (uint32_t)pages, .memory = b->frames + (gpa - b->gpa)};
+	b->lent++;
+	c->value[0] = g->handle;
+	tell(d, e, g);
+	return ERR_OK;
+}
+
+// Of the server. 0: *error says why; OK: the caller is gone.
+static struct grant *grant_find(struct invocation *c, enum error *error)
+{
+	struct channel_end *e = channel_end_of(c->caller, c->arg[0]);
+	struct grant *g = e ? &e->grants[c->arg[1] % GRANT_PLACES] : 0;
+	bool here = g && (g->handle == c->arg[1] || hear(c, e));
+	*error = c->deferred ? ERR_OK : ERR_HANDLE;
+	return here && g->handle == c->arg[1] && (g->state == GRANT_OFFERED || g->state == GRANT_TAKEN) ? g : 0;
+}
+
+enum error call_grant_take(struct invocation *c)
+{
+	enum error error;
+	struct grant *g = grant_find(c, &error);
+	struct channel_end *e = &c->caller->ends[c->arg[0] % CHANNEL_MAX];
+	if (!g)
+		return error;
+	uint64_t gpa = place_gpa((unsigned)c->arg[0], g), bytes = g->pages * PAGE_SIZE;
+	if (g->state != GRANT_OFFERED || e->state != CHANNEL_OPEN)
+		return ERR_STATE;
+	if (bytes > GRANT_BYTES || !channel_memory_is_of(c->core, e->peer_core, g->memory, bytes))
+		return ERR_INVALID;
+	error = domain_map(c->caller, gpa, g->memory, bytes, g->prot);
+	g->state = error == ERR_OK ? GRANT_TAKEN : GRANT_OFFERED;
+	c->value[0] = gpa;
+	c->value[1] = bytes;
+	c->value[2] = g->prot;
+	return error;
+}
+
+// INV-6: fenced before the client's kernel hears of it.
+static void unmap(struct domain *d, unsigned slot, struct grant *g)
+{
+	d->table.keep = true; // the next one needs the same tables
+	domain_unmap(d, place_gpa(slot, g), g->pages * PAGE_SIZE);
+	d->table.keep = false;
+	g->state = GRANT_OFFERED;
+}
+
+enum error call_grant_end(struct invocation *c)
+{
+	enum error error;
+	struct grant *g = grant_find(c, &error);
+	if (!g)
+		return error;
+	if (g->state == GRANT_TAKEN)
+		unmap(c->caller, (unsigned)c->arg[0], g);
+	g->state = GRANT_ENDED;
+	tell(c->caller, &c->caller->ends[c->arg[0]], g);
+	return ERR_OK;
+}
+
+// INV-71
+static void over(struct domain *d, struct grant *g)
+{
+	struct heap_block *b = &d->heap[g->block];
+	g->state = GRANT_NONE;
+	if (--b->lent == 0 && b->gpa == 0)
+		domain_heap_free(d, b);
+}
+
+static void change_one(struct domain *d, unsigned slot, struct grant *g, enum grants_change change)
+{
+	struct heap_block *b = &d->heap[g->block %= HEAP_MAX];
+	if (change == GRANTS_TELL && g->state != GRANT_NONE) {
+		tell(d, &d->ends[slot], g);
+	} else if (change == GRANTS_UNMAP && g->state == GRANT_TAKEN) {
+		unmap(d, slot, g);
+	} else if (change == GRANTS_OVER && g->state == GRANT_LENT && !d->core->peers[d->ends[slot].peer_core].fenced) {
+		over(d, g);
+	} else if (change == GRANTS_CLAIM) {
+		g->state = g->state == GRANT_LENT && g->memory - b->frames < b->pages * PAGE_SIZE ? GRANT_LENT : GRANT_NONE;
+		b->lent += g->state != GRANT_NONE;
+	}
+}
+
+bool grants_change(struct domain *d, unsigned slot, enum grants_change change)
+{
+	struct channel_end *e = &d->ends[slot];
+	e->tell_grants &= change != GRANTS_TELL;
+	for (unsigned i = 0; i < GRANT_PLACES; i++)
+		change_one(d, slot, &e->grants[i], change);
+	if (change == GRANTS_UNMAP && d->table.root)
+		domain_unmap(d, GPA_GRANT + slot * GRANT_WINDOW, GRANT_WINDOW); // the tables, which stay until now
+	else if (change == GRANTS_TELL)
+		imsic_ring(d->core->peers[e->peer_core].doorbell, MESH_IDENTITY);
+	return !e->tell_grants;
+}
+
+// To hear it twice is no other than once. What has ended is said again: the first word may be lost.
+void grant_notice(struct core *core, unsigned from, const uint64_t word[6])
+{
+	unsigned slot, index = (uint8_t)(word[0] >> 32), role = word[0] >> 49 & 1 ? CHANNEL_ROLE_SERVER : CHANNEL_ROLE_CLIENT;
+	const struct grant told = {.handle = (uint32_t)word[1], .state = (uint8_t)(word[1] >> 32), .prot = (uint8_t)(word[1] >> 40),
+				   .pages = (uint32_t)(word[3] / PAGE_SIZE), .memory = word[2]};
+	struct channel_end *e = channel_end_by_tag(core, from, (uint32_t)word[0], role, index, &slot);
+	struct grant *g = e ? &e->grants[told.handle % GRANT_PLACES] : 0;
+	bool held = g && g->handle == told.handle && g->state == GRANT_LENT;
+	if (role == CHANNEL_ROLE_CLIENT && held && told.state == GRANT_ENDED)
+		over(core->domains[index], g);
+	else if (role == CHANNEL_ROLE_CLIENT && !held && told.state != GRANT_ENDED)
+		channel_memory_hold(core, told.memory, word[3]);
+	if (role == CHANNEL_ROLE_CLIENT || !e || e->released)
+		return;
+	if (g->handle != told.handle && g->state != GRANT_TAKEN) {
+		*g = told;
+		g->state = GRANT_OFFERED;
+	}
+	if (told.state == GRANT_WITHDRAWN && g->state == GRANT_OFFERED)
+		g->state = GRANT_ENDED;
+	if (g->state == GRANT_ENDED)
+		tell_later(core->domains[index], e);
+}

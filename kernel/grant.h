@@ -1,0 +1,24 @@
+// Grants: pages of a client's heap that its server may use until it says that it does not any more.
+//
+//   client's kernel                           server's kernel
+//   lend: LENT, the block is held         ->  OFFERED: nothing is mapped
+//                                             take: TAKEN, mapped in the window of that channel end
+//   NONE: the client's alone again        <-  end: unmapped, hfence.gvma, ENDED
+//
+// Owns the records in a channel's two ends. Never: unmaps what a living server has taken (KERNEL rule 14), or gives back a
+// frame that a server's tables name (INV-71). The shootdown is one fence on the server's hart, which alone uses those tables
+// (rule 12), and one message for all pages; no kernel waits. Its deadline is the request's: who does not answer is restarted.
+// Death: of the server, or its kernel: OFFERED to the next incarnation; fenced off: held for ever. Of the client (or it
+// frees the block): what is not taken ends, and the rest is held until it ends. Of its kernel: each tells the other what it lent and holds.
+#pragma once
+#include "kernel/call.h"
+
+enum grants_change {
+	GRANTS_TELL,  // all, once more
+	GRANTS_UNMAP, // server's end: its incarnation has gone, or lets go
+	GRANTS_OVER,  // client's end: its server has nothing mapped any more, unless it is fenced off
+	GRANTS_CLAIM  // client's end, in a reborn kernel: what checks out is held
+};
+// Of all of that end. False: there is something left to tell.
+bool grants_change(struct domain *d, unsigned slot, enum grants_change change);
+void grant_notice(struct core *core, unsigned from, const uint64_t word[6]);
