@@ -104,7 +104,7 @@ class System:
     """A machine whose disk holds the scripts, and the folder /w that they work in."""
 
     def __init__(self, t, kind, clients, files=(), services=""):
-        self.t, self.kind, self.clients = t, kind, clients
+        self.t, self.clients = t, clients
         tree = t.folder / "tree"
         (tree / "w").mkdir(parents=True)
         for name in files:
