@@ -86,7 +86,7 @@ WRONG = {"CORES=abc": "CORES=abc: it must be a number, 1 or more",
          "LIMIT=soon": "LIMIT=soon: it must be a number, 1 or more",
          "MEM=abc": "MEM=abc: it must be a number of MiB, or one with a unit: 512M, 2G",
          "MEM=0M": "MEM=0M: it must be a number of MiB",
-         "SYSTEM=nope": "SYSTEM=nope: there is no systems/nope.toml; there are campaign default",
+         "SYSTEM=nope": "SYSTEM=nope: there is no systems/nope.toml; there are campaign crowd default",
          "SYSTEM=minimal": "the system 'minimal' has no shell (systems/minimal.toml), so nobody would take the commands"}
 
 
