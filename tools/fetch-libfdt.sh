@@ -11,14 +11,6 @@ package=device-tree-compiler
 table="bookworm 1.6.1-4 ${package}_1.6.1.orig.tar.xz 65cec529893659a49a89740bb362f507a3b94fc8cd791e76a8d6a2b6f3203473
 trixie 1.7.2-2 ${package}_1.7.2.orig.tar.xz 92d8ca769805ae1f176204230438fe52808f4e1c7944053c9eec0e649b237539"
 
-mkdir -p "$target"
-target=$(realpath "$target")
-work=$(mktemp -d "$target/fetch.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-chmod 755 "$work"
-log=$target/fetch.log
-: >"$log"
-
 . "$(dirname "$0")/own-apt.sh"
 
 own_suite() { sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null || true; }

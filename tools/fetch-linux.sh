@@ -12,16 +12,9 @@ architecture=riscv64
 package=linux-image-riscv64
 modules="virtio_blk ext4 jbd2 mbcache crc16 crc32c_generic libcrc32c"
 
-mkdir -p "$target"
-target=$(realpath "$target")
-work=$(mktemp -d "$target/fetch.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-chmod 755 "$work"
-log=$target/fetch.log
-: >"$log"
+. "$(dirname "$0")/own-apt.sh"
 status=$work/status # nothing is installed there: what a package needs besides does not matter
 : >"$status"
-. "$(dirname "$0")/own-apt.sh"
 
 fail() { # sentence
 	echo "$1 (see $log); make bench LINUX=no goes without Linux" >&2

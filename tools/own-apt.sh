@@ -1,6 +1,15 @@
-# For fetch-*.sh, which sources it: an apt of our own in the folder $work. Package sources are derived from the machine's own
+# For fetch-*.sh, which sources it with $target set, the folder that it fills: a folder $work in it, gone when the script ends, what was said
+# in $log, and an apt of our own in $work. Package sources are derived from the machine's own
 # and keep their mirror and their keyring; neither root nor another line in them is needed, nothing is installed, and the
 # machine's apt state is not touched.
+
+mkdir -p "$target"
+target=$(realpath "$target")
+work=$(mktemp -d -p "$target")
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+log=$target/fetch.log
+: >"$log"
 
 # The machine's Debian sources as lines of one kind (deb or deb-src), suite and, where given, architecture.
 derive_sources() { # kind suite [architecture]
