@@ -11,10 +11,14 @@ SUMS = re.compile(r"kernel: (\d+) passed, (\d+) failed")
 TESTS_AT_LEAST = 80
 
 
-def run(t, word="", thousands=1, seconds=SECONDS, **options):
+def begin(t, word, thousands=1, **options):
     toml = (ROOT / "systems/kernel-test.toml").read_text()
     toml = re.sub(r'^argument = .*$', f'argument = "{thousands} {word}"', toml, flags=re.M)
-    machine = t.start(boot=str(t.image(toml)), disk=None, **options)
+    return t.start(boot=str(t.image(toml)), disk=None, **options)
+
+
+def run(t, word="", thousands=1, seconds=SECONDS, **options):
+    machine = begin(t, word, thousands, **options)
     sums = machine.expect(SUMS, seconds, "the sums of the kernel's test")
     failures = re.findall(r"^FAIL .*$", machine.text, re.M)
     t.equal(failures, [], "failures")
@@ -25,14 +29,18 @@ def run(t, word="", thousands=1, seconds=SECONDS, **options):
     return machine.text
 
 
+def supervisor_ends(t, word, why, cores):
+    """A test that ends the supervisor: by its kernel, which says so, and starts the next one."""
+    machine = begin(t, word, cores=cores)
+    machine.expect(f"the supervisor stopped: {why}", SECONDS, "the end of the supervisor")
+    machine.expect(r"FAIL start: epoch 2", SECONDS, "its next incarnation")
+    return machine
+
+
 @case(cores=[1, 2])
 def kernel_ends_who_ignores_complaints(t, cores):
     """A supervisor that takes complaints about itself and lives on is ended by its kernel at the third."""
-    toml = (ROOT / "systems/kernel-test.toml").read_text()
-    toml = re.sub(r'^argument = .*$', 'argument = "1 alone.complaints"', toml, flags=re.M)
-    machine = t.start(boot=str(t.image(toml)), disk=None, cores=cores)
-    machine.expect(r"the supervisor stopped: kind 6, cause 2,", SECONDS, "the end of the supervisor")
-    machine.expect(r"FAIL start: epoch 2", SECONDS, "its next incarnation")
+    machine = supervisor_ends(t, "alone.complaints", "kind 6, cause 2,", cores)
     t.check("a complaint is ignored" in machine.text, "it was ended at the first")  # the second is at times not said any more
     machine.wait_end()
 
@@ -40,11 +48,7 @@ def kernel_ends_who_ignores_complaints(t, cores):
 @case(cores=[1, 2])
 def kernel_outlives_a_ring_of_the_dead(t, cores):
     """A supervisor is ended by a call of its own ring, with others under way and behind it."""
-    toml = (ROOT / "systems/kernel-test.toml").read_text()
-    toml = re.sub(r'^argument = .*$', 'argument = "1 alone.ring"', toml, flags=re.M)
-    machine = t.start(boot=str(t.image(toml)), disk=None, cores=cores)
-    machine.expect(r"the supervisor stopped: kind 5,", SECONDS, "the end of the supervisor")
-    machine.expect(r"FAIL start: epoch 2", SECONDS, "its next incarnation")
+    machine = supervisor_ends(t, "alone.ring", "kind 5,", cores)
     t.check("panics" not in machine.text, "a kernel died of it")
     machine.wait_end()
 

@@ -1,23 +1,10 @@
 // Judge and seals: what is changed in memory behind the server's back is not committed, and what operations do is.
 #include "servers/fs/seal.h"
-#include "tests/unit/fs/fixture.h"
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
+#include "tests/unit/fs/judged.h"
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <cmocka.h>
-
-static struct host h;
-
-static uint64_t make(uint64_t directory, uint16_t op, uint64_t mode, const char *name)
-{
-	assert_int_equal(host_call(&h, op, directory, mode, 0, name, (uint32_t)strlen(name), 0), ERR_OK);
-	return h.result[0];
-}
 
 static uint8_t bytes[40000];
 
@@ -37,44 +24,6 @@ static int work(void **state)
 	assert_int_equal(host_write_all(&h, holes, 200000, bytes, 100), ERR_OK);
 	return 0;
 }
-
-static int no_work(void **state)
-{
-	(void)state;
-	host_free(&h);
-	return 0;
-}
-
-// What a commit would say now.
-static bool judged_good(void)
-{
-	for (struct buffer *b = h.volume->cache.dirty.first; b; b = b->next)
-		b->stale = b->kind == BLOCK_INODES ? b->changed : b->stale;
-	checksum_seal(h.volume);
-	bool good = judge_commit(h.volume);
-	commit_set_facts(h.volume->disk, commit_time_base(h.volume->disk), 0);
-	return good;
-}
-
-static struct buffer *dirty_of(enum block_kind kind)
-{
-	struct buffer *b = h.volume->cache.dirty.first;
-	while (b && b->kind != kind)
-		b = b->next;
-	assert_non_null(b);
-	return b;
-}
-
-#define CHANGED(what, is, words)                                                                                       \
-	do {                                                                                                           \
-		__typeof__(what) was = (what);                                                                         \
-		(what) = (is);                                                                                         \
-		assert_false(judged_good());                                                                           \
-		if (!strstr(fixture_last_log, words))                                                                  \
-			fail_msg("%s", fixture_last_log);                                                              \
-		(what) = was;                                                                                          \
-		assert_true(judged_good());                                                                            \
-	} while (0)
 
 static void superblock(void **state)
 {

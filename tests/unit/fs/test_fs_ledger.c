@@ -1,12 +1,7 @@
 // Ledger: what operations do passes, in however many commits and whatever shares one; what is wrong in two places at once, so that each
 // of them is well-formed by itself, does not.
-#include "tests/unit/fs/fixture.h"
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
+#include "tests/unit/fs/judged.h"
 #include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
 
 #define R(n) (fixture_random() % (n))
 
@@ -15,7 +10,6 @@
 #define FOLDERS 24u
 #define NAMES 12u // few, so that they are used again
 
-static struct host h;
 static uint64_t folders[FOLDERS], files[FOLDERS];
 static uint32_t now_open; // which files are: of handles, by chance, and others after each commit
 
@@ -153,12 +147,6 @@ static void no_false_verdict(void **state)
 
 // ---- what is wrong in two places at once ----
 
-static uint64_t make(uint64_t directory, uint16_t op, uint64_t mode, const char *name)
-{
-	assert_int_equal(host_call(&h, op, directory, mode, 0, name, (uint32_t)strlen(name), 0), ERR_OK);
-	return h.result[0];
-}
-
 // d/f, d/g, d/gone, e/sub and so on: some of before the last commit, some of after it.
 static int work(void **state)
 {
@@ -176,41 +164,6 @@ static int work(void **state)
 	assert_int_equal(host_write_all(&h, g, 0, bytes, 3000), ERR_OK);
 	return 0;
 }
-
-static int no_work(void **state)
-{
-	(void)state;
-	host_free(&h);
-	return 0;
-}
-
-// What a commit would say now.
-static bool judged_good(void)
-{
-	for (struct buffer *b = h.volume->cache.dirty.first; b; b = b->next)
-		b->stale = b->kind == BLOCK_INODES ? b->changed : b->stale;
-	checksum_seal(h.volume);
-	bool good = judge_commit(h.volume);
-	commit_set_facts(h.volume->disk, commit_time_base(h.volume->disk), 0);
-	return good;
-}
-
-static void judged(const char *words)
-{
-	fixture_last_log[0] = 0;
-	bool good = judged_good();
-	if (good == (words != 0) || (words && !strstr(fixture_last_log, words)))
-		fail_msg("%s: %s", words ? words : "no flaw", good ? "judged good" : fixture_last_log);
-}
-
-#define CHANGED(what, is, words)                                                                                       \
-	do {                                                                                                           \
-		__typeof__(what) was = (what);                                                                         \
-		(what) = (is);                                                                                         \
-		judged(words);                                                                                         \
-		(what) = was;                                                                                          \
-		judged(0);                                                                                             \
-	} while (0)
 
 static struct ext2_inode *raw_of(const char *path)
 {
@@ -300,15 +253,6 @@ static void orphans(void **state)
 	inode_put(h.volume, &inode);
 }
 
-static struct buffer *dirty_of(enum block_kind kind)
-{
-	struct buffer *b = h.volume->cache.dirty.first;
-	while (b && b->kind != kind)
-		b = b->next;
-	assert_non_null(b);
-	return b;
-}
-
 static void inode_bits(void **state)
 {
 	(void)state;
@@ -337,15 +281,6 @@ static void block_bits(void **state)
 	judged("bits of block bitmaps");
 }
 
-#undef CHANGED
-#define CHANGED(what, is, words)                                                                                       \
-	do {                                                                                                           \
-		__typeof__(what) was = (what);                                                                         \
-		(what) = (is);                                                                                         \
-		judged(words);                                                                                         \
-		(what) = was;                                                                                          \
-	} while (0)
-
 // What goes with the blocks of a directory, of those that a commit knew and of those that it did not.
 static void directories_that_go(void **state)
 {
@@ -362,8 +297,8 @@ static void directories_that_go(void **state)
 	assert_int_equal(host_call(&h, FS_OP_RMDIR, root, 0, 0, "d", 1, 0), ERR_OK);
 	judged(0);
 	assert_int_equal(h.volume->freed.unknown, 0);
-	CHANGED(h.volume->freed.sum[LEDGER_NAMES], 0, names);
-	CHANGED(h.volume->freed.sum[LEDGER_PARENTS], 0, dots);
+	CHANGED_ONCE(h.volume->freed.sum[LEDGER_NAMES], 0, names);
+	CHANGED_ONCE(h.volume->freed.sum[LEDGER_PARENTS], 0, dots);
 	assert_int_equal(host_commit(&h), ERR_OK);
 	assert_false(h.volume->freed.used);
 }
@@ -383,7 +318,7 @@ static void trees_that_go(void **state)
 	fixture_fail_point = 0;
 	judged(0);
 	assert_true(h.volume->freed.used);
-	CHANGED(h.volume->freed.sum[LEDGER_BLOCKS], 0, "bits of block bitmaps");
+	CHANGED_ONCE(h.volume->freed.sum[LEDGER_BLOCKS], 0, "bits of block bitmaps");
 	assert_int_equal(host_commit(&h), ERR_OK);
 	assert_memory_equal(&h.volume->freed, &none, sizeof(none));
 	assert_int_equal(host_call(&h, FS_OP_RENAME, d, d, 0, both, sizeof(both) - 1, 0), ERR_OK);
@@ -405,7 +340,7 @@ static void maps_that_are_made(void **state)
 	for (struct buffer *b = h.volume->cache.dirty.first; b; b = b->next) {
 		if ((b->kind != BLOCK_INODE_BITMAP && b->kind != BLOCK_BLOCK_BITMAP) || !(b->flags & BUFFER_MADE))
 			continue;
-		CHANGED(b->data[4], (uint8_t)(b->data[4] ^ 1), "descriptor counts");
+		CHANGED_ONCE(b->data[4], (uint8_t)(b->data[4] ^ 1), "descriptor counts");
 		made |= 1u << (b->kind - BLOCK_BLOCK_BITMAP);
 	}
 	assert_int_equal(made, 3);
