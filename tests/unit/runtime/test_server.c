@@ -1,6 +1,5 @@
 // The server's library: who is served first, new clients, closing ones, the runtime's own operations, start that fails.
-#include "world.h"
-#include "runtime/server.c"
+#include "server_script.h"
 #include "runtime/client_ring.h"
 
 enum { OP_NONE, OP_ECHO, OP_PARK, OP_QUICK, OPS };
@@ -13,9 +12,6 @@ static struct server_request *parked;
 static unsigned closings, closes, accepts;
 static enum error start_error;
 static bool accept_answer;
-static void (*script)(unsigned turn); // what the client does in each turn of the loop
-static unsigned turn_number;
-static jmp_buf finished;
 
 static enum error start(uint64_t *mark)
 {
@@ -71,32 +67,6 @@ static const struct server server = {.protocol = &protocol,
 				     .accept = accept,
 				     .quick_from = OP_QUICK,
 				     .quick = quick};
-
-static void turn(bool may_sleep)
-{
-	(void)may_sleep;
-	assert_true(turn_number < 1000);
-	for (struct server_channel *channel = this.channels; channel; channel = channel->next)
-		channel_loop_look(&channel->loop);
-	script(turn_number++);
-}
-
-static void serve(void (*what)(unsigned turn))
-{
-	script = what;
-	turn_number = 0;
-	world_turn = turn;
-	if (!setjmp(finished)) {
-		server_run(&server);
-		fail_msg("server_run returned");
-	}
-	while (this.channels) {
-		struct server_channel *channel = this.channels;
-		this.channels = channel->next;
-		free(channel);
-	}
-	memset(&this, 0, sizeof(this));
-}
 
 static int fresh(void **state)
 {
