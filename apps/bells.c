@@ -26,16 +26,10 @@ static void answer(struct notification *client)
 		notification_signal(client);
 }
 
-static enum error start(uint64_t *mark)
-{
-	*mark = 0;
-	return ERR_OK;
-}
-
 static int serve_bells(void)
 {
 	static const struct protocol nothing_by_channel = {"bells", 0, 0};
-	static const struct server server = {.protocol = &nothing_by_channel, .start = start, .notified = answer};
+	static const struct server server = {.protocol = &nothing_by_channel, .notified = answer};
 	return (int)server_run(&server);
 }
 

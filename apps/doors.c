@@ -48,16 +48,10 @@ static void answer(uint64_t badge, struct endpoint_words *words)
 	words->word[7] = self_epoch();
 }
 
-static enum error start(uint64_t *mark)
-{
-	*mark = 0;
-	return ERR_OK;
-}
-
 static int serve_calls(void)
 {
 	static const struct protocol nothing_by_channel = {"doors", 0, 0};
-	static const struct server server = {.protocol = &nothing_by_channel, .start = start};
+	static const struct server server = {.protocol = &nothing_by_channel};
 	endpoint_serve(answer);
 	return (int)server_run(&server);
 }

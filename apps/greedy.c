@@ -77,17 +77,11 @@ static void work(struct server_request *request)
 	server_complete(request, ERR_OK, 0);
 }
 
-static enum error start(uint64_t *mark)
-{
-	*mark = 0;
-	return ERR_OK;
-}
-
 static int serve(void)
 {
 	static const struct op_description ops[] = {[OP_WORK] = {.name = "WORK", .text = "way", .attribute = OP_IDEMPOTENT}};
 	static const struct protocol protocol = {"greedy", ops, OP_WORK + 1};
-	static const struct server server = {.protocol = &protocol, .start = start, .request = work};
+	static const struct server server = {.protocol = &protocol, .request = work};
 	return (int)server_run(&server);
 }
 

@@ -68,12 +68,6 @@ static void perform(struct server_request *request)
 	server_complete(request, error, result);
 }
 
-static enum error start(uint64_t *mark)
-{
-	*mark = 0;
-	return ERR_OK;
-}
-
 static const struct op_description lender_ops[LENDER_OPS] = {
 #define X(name, attribute, text) [LENDER_OP_##name] = {#name, text, OP_##attribute},
 	LENDER_OP_TABLE(X)
@@ -188,7 +182,7 @@ static enum error one_round(void)
 
 int program_main(void)
 {
-	static const struct server server = {.protocol = &lender_protocol, .start = start, .request = perform};
+	static const struct server server = {.protocol = &lender_protocol, .request = perform};
 	if (self_manifest()->serves_count > 0)
 		return (int)server_run(&server);
 	char text[64] = "";

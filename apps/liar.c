@@ -120,12 +120,6 @@ static void liar_request(struct server_request *request)
 	lie(request, (enum liar_lie)kind); // and no answer: the next incarnation gives it
 }
 
-static enum error liar_begin(uint64_t *mark)
-{
-	*mark = 0;
-	return ERR_OK;
-}
-
 static const struct op_description liar_ops[LIAR_OPS] = {
 #define X(name, attribute, text) [LIAR_OP_##name] = {#name, text, OP_##attribute},
 	LIAR_OP_TABLE(X)
@@ -137,6 +131,6 @@ static const struct protocol liar_protocol = {"liar", liar_ops, LIAR_OPS};
 int program_main(void)
 {
 	static const struct server server = {
-		.protocol = &liar_protocol, .start = liar_begin, .request = liar_request, .fibers = 4};
+		.protocol = &liar_protocol, .request = liar_request, .fibers = 4};
 	return (int)server_run(&server);
 }

@@ -815,7 +815,7 @@ enum error server_run(const struct server *server)
 	loop_served = requests_served;
 	server_adopt_all();
 	uint64_t mark = 0;
-	enum error e = server->start(&mark);
+	enum error e = server->start ? server->start(&mark) : ERR_OK;
 	if (e != ERR_OK) {
 		log_line("start failed: error %u", (unsigned)e);
 		return e;

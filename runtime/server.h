@@ -39,7 +39,8 @@ struct server_request {
 struct server {
 	const struct protocol *protocol;
 	// Once, before any request: fresh start and restart alike (self_restarted tells). `mark`: all serials up to it are
-	// durable. An error here is logged and ends the domain (exit code = error), and the restart rule decides.
+	// durable. An error here is logged and ends the domain (exit code = error), and the restart rule decides. 0: there is
+	// nothing to restore, and no serials.
 	enum error (*start)(uint64_t *mark);
 	// A request. Runs in a fiber if `fibers` > 0 (that many at once, more wait in the ring, oldest time stamp of the
 	// best priority first), else on the loop. It ends by server_complete, then or later (console input).

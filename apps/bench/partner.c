@@ -11,12 +11,6 @@
 
 #define NOISE_PAGES 256u
 
-static enum error partner_begin(uint64_t *mark)
-{
-	*mark = 0;
-	return ERR_OK;
-}
-
 static struct notification *bell; // opened last
 
 static void bell_notified(struct notification *notification)
@@ -162,7 +156,7 @@ static const struct protocol partner_protocol = {"partner", partner_ops, PARTNER
 int partner_run(void)
 {
 	static const struct server server = {
-		.protocol = &partner_protocol, .start = partner_begin, .request = partner_request, .notified = bell_notified,
+		.protocol = &partner_protocol, .request = partner_request, .notified = bell_notified,
 		.quick_from = PARTNER_OP_QUICK, .quick = partner_quick};
 	return (int)server_run(&server);
 }

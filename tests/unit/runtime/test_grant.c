@@ -1,6 +1,5 @@
 // The server's library and what its clients lend: taken once, given back behind the record, taken again by the next incarnation.
-#include "world.h"
-#include "runtime/server.c"
+#include "server_script.h"
 #include "runtime/client_ring.h"
 
 enum { OP_NONE, OP_SUM, OP_FILL, OP_IGNORE, OP_LOGGED, OP_BOTH, OPS };
@@ -12,15 +11,6 @@ static struct completion results[CHANNEL_SLOTS_MAX];
 static uint64_t memory[2 * PAGE_SIZE / 8] __attribute__((aligned(PAGE_SIZE)));
 static struct server_request *parked;
 static enum error second; // what the second of two requests with one grant was told
-static void (*script)(unsigned turn);
-static unsigned turn_number;
-static jmp_buf finished;
-
-static enum error start(uint64_t *mark)
-{
-	*mark = 0;
-	return ERR_OK;
-}
 
 static void perform(struct server_request *request)
 {
@@ -42,39 +32,12 @@ static void perform(struct server_request *request)
 	server_complete(request, e, result);
 }
 
-static const struct server server = {.protocol = &protocol, .start = start, .request = perform};
+static const struct server server = {.protocol = &protocol, .request = perform};
 
-static void turn(bool may_sleep)
+static void next_life(void (*what)(unsigned turn))
 {
-	(void)may_sleep;
-	assert_true(turn_number < 1000);
-	for (struct server_channel *channel = this.channels; channel; channel = channel->next)
-		channel_loop_look(&channel->loop);
-	script(turn_number++);
-}
-
-static void gone(void)
-{
-	while (this.channels) {
-		struct server_channel *channel = this.channels;
-		this.channels = channel->next;
-		free(channel);
-	}
-	memset(&this, 0, sizeof(this));
+	serve(what);
 	world.epoch++;
-}
-
-// One incarnation, until the script ends it.
-static void serve(void (*what)(unsigned turn))
-{
-	script = what;
-	turn_number = 0;
-	world_turn = turn;
-	if (!setjmp(finished)) {
-		server_run(&server);
-		fail_msg("server_run returned");
-	}
-	gone();
 }
 
 static int fresh(void **state)
@@ -139,7 +102,7 @@ static void script_use(unsigned n)
 static void used_and_given_back(void **state)
 {
 	(void)state;
-	serve(script_use);
+	next_life(script_use);
 }
 
 // Two requests name one grant: the second gets nothing, and its end takes nothing away from the first.
@@ -168,7 +131,7 @@ static void script_both(unsigned n)
 static void one_request_takes_it(void **state)
 {
 	(void)state;
-	serve(script_both);
+	next_life(script_both);
 }
 
 static void script_stale(unsigned n)
@@ -182,8 +145,8 @@ static void script_stale(unsigned n)
 static void stale_ones_are_refused(void **state)
 {
 	(void)state;
-	serve(script_both);
-	serve(script_stale); // what was submitted last, for a new incarnation
+	next_life(script_both);
+	next_life(script_stale); // what was submitted last, for a new incarnation
 }
 
 static void script_submit(unsigned n)
@@ -207,6 +170,7 @@ static void death_at(const char *point)
 	}
 	world_exit_armed = false;
 	gone();
+	world.epoch++;
 	if (world.grants[2].state == WORLD_GRANT_TAKEN)
 		world.grants[2].state = WORLD_GRANT_LENT; // as the kernel does it
 }
@@ -225,10 +189,10 @@ static void deaths_at_every_step(void **state)
 {
 	static const char *const points[] = {"runtime.take", "runtime.lent", "runtime.complete", "runtime.publish"};
 	(void)state;
-	serve(script_use); // so that all points are known
+	next_life(script_use); // so that all points are known
 	for (unsigned i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
 		death_at(points[i]);
-		serve(script_after_death);
+		next_life(script_after_death);
 	}
 }
 
