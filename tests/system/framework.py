@@ -99,12 +99,12 @@ class Test:
         make_disk(image, size, block, kind, tree, extra)
         return image
 
-    def image(self, toml, images=None, name="boot.img", without=()):
-        """A boot image of the given manifest text; images: name -> ELF bytes that replace or add to the built ones; without: names of
-        some that are left out."""
+    def image(self, toml, images=None, name="boot.img", only=None):
+        """A boot image of the given manifest text; images: name -> ELF bytes that replace or add to the built ones; only: the built
+        ones that it holds, all if None."""
         path = self.folder / (name + ".toml")
         path.write_text(toml)
-        built = {p.stem: p.read_bytes() for p in (ROOT / "build/stripped").glob("*.elf") if p.stem not in without}
+        built = {p.stem: p.read_bytes() for p in (ROOT / "build/stripped").glob("*.elf") if only is None or p.stem in only}
         built.update(images or {})
         boot = self.folder / name
         boot.write_bytes(make_boot_image(read_system(path, set(built)), built, ROOT / "systems/fallback"))
