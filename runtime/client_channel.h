@@ -54,5 +54,6 @@ void client_doze(struct client *client);
 static inline void client_lane_blank(struct request *request)
 {
 	request->flags = 0;
+	request->grant = 0; // whoever had the slot before may have lent something
 	request->out_offset = request->out_length = request->in_offset = request->in_length = 0;
 }

@@ -441,8 +441,12 @@ static void quick_calls_are_answered(void **state)
 {
 	(void)state;
 	struct client *client = open_fresh(0, 4);
+	for (unsigned i = 0; i < 4; i++)
+		client->ring.view.requests[i].grant = 77; // of whoever had the slot before
 	for (unsigned i = 0; i < 50; i++)
 		quick_call_once(client, i);
+	for (unsigned i = 0; i < 4; i++) // in the slots that were used
+		assert_int_equal(client->ring.view.requests[i].grant, client->ring.view.records[i].seq ? 0 : 77);
 	world_turn = nap_serve;
 	world.claim = client->ring.view.own_identity;
 	for (unsigned i = 0; i < 2000; i++) {
