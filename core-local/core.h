@@ -40,7 +40,7 @@ struct mesh_peer {
 	uint32_t *seen;                // on our heads page: the same, for the peer to see
 	const volatile uint32_t *seen_by; // on the peer's: which of our incarnations it has seen
 	uint32_t futile;               // starts of its kernel in a row that did not get online
-	bool smothered;                // its text was emptied, so that it stops
+	uint8_t smothered;             // how often its text was emptied, so that it stops
 	bool listed;                   // has asked for all that it shares with us
 	bool heard;                    // has sent something since it was asked whether it lives (reboot.c)
 	bool asked;                    // the question is under way

@@ -15,7 +15,8 @@
 #include <string.h>
 
 #define STOP_MS 1000u   // a silent hart that is told to stop does so within some us, unless the host is busy
-#define EMPTY_MS 5000u  // one whose text was emptied falls through it, which a host with much else to do lets wait
+#define EMPTY_MS 1000u  // one whose text was emptied falls through it, which a host with much else to do lets wait
+#define EMPTY_MAX 5u    // times: an emulator may translate the old text once more just before it changes
 #define START_MS 8000u  // from a panic to ONLINE; a reborn kernel waits 3 s at most for the others
 #define LOOK_US 500u    // between two looks
 #define FOUR_NOPS 0x0001000100010001ul // the short ones, so that it can begin anywhere
@@ -118,13 +119,14 @@ static void hart_look(struct core *core, unsigned dead)
 	} else if (stopped && ++p->futile > FUTILE_MAX) {
 		fence(core, dead, "its kernel does not get online any more");
 	} else if (stopped) {
+		p->smothered = p->smothered ? EMPTY_MAX : 0; // once for each death: what hangs in its rebirth as well is given up
 		p->dying = p->info->incarnation;
 		p->patience = time_read() + ms(core, START_MS);
 		trace(core, TRACE_LAUNCH, dead, p->dying, 0, 0);
 		sbi_hart_start(c->hart, (uint64_t)core_entry, c->partition);
-	} else if (time_read() > p->patience && !p->smothered) {
+	} else if (time_read() > p->patience && p->smothered < EMPTY_MAX) {
 		smother(core, dead);
-		p->smothered = true;
+		p->smothered++;
 		p->patience = time_read() + ms(core, EMPTY_MS);
 	} else if (time_read() > p->patience) {
 		fence(core, dead, p->info->state == CORE_STARTING ? "its kernel hangs in its rebirth" : "its hart does not stop");
@@ -174,7 +176,7 @@ void reboot_begin(struct core *core, unsigned dead)
 		p->dying = p->info->state == CORE_STARTING ? 0 : p->info->incarnation;
 	if (!p->rebooting || p->info->state == CORE_PANICKED) // a rebirth under way keeps its deadline, whoever else dies meanwhile
 		p->patience = time_read() + ms(core, silent ? STOP_MS : START_MS);
-	p->smothered &= p->rebooting;
+	p->smothered = p->rebooting ? p->smothered : 0;
 	p->rebooting = true;
 	trace(core, TRACE_REBOOT, dead, p->dying, 0, 0);
 	mesh_forget(core, dead);

@@ -418,7 +418,7 @@ const struct kernel_test batch_tests[] = {
 	{"batch.killed", batches_are_killed},
 	{"batch.fuzz", anything_in_a_ring},
 	{"batch.dead", core_dies_loudly},
-	{"alone.silent", core_dies_silently},
+	{"batch.silent", core_dies_silently},
 	{"batch.reborn", ring_outlives_its_kernel},
 	{"alone.ring", ring_ends_its_domain},
 	{0, 0},

