@@ -26,11 +26,6 @@ void deadline_cancel(struct deadlines *q, struct deadline *d)
 	d->armed = false;
 }
 
-uint64_t deadline_next(const struct deadlines *q)
-{
-	return q->first ? q->first->time : DEADLINE_NEVER;
-}
-
 struct deadline *deadline_expired(struct deadlines *q, uint64_t now)
 {
 	struct deadline *d = q->first;

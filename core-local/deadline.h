@@ -28,7 +28,10 @@ void deadline_arm(struct deadlines *q, struct deadline *d, uint64_t time);
 void deadline_cancel(struct deadlines *q, struct deadline *d);
 
 // Time of the first one, DEADLINE_NEVER when there is none.
-uint64_t deadline_next(const struct deadlines *q);
+static inline uint64_t deadline_next(const struct deadlines *q)
+{
+	return q->first ? q->first->time : DEADLINE_NEVER;
+}
 
 // Disarms and returns the first one with time <= now, or 0.
 struct deadline *deadline_expired(struct deadlines *q, uint64_t now);

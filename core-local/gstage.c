@@ -63,6 +63,22 @@ static uint64_t *table_walk(const struct page_table *t, uint64_t va, int stop, i
 	return entry;
 }
 
+// Pages from va on whose entries lie behind that of the page before it, in the same table.
+static uint64_t left_in_table(uint64_t va, uint64_t bytes)
+{
+	uint64_t room = -va % MEGAPAGE_SIZE;
+	return (room < bytes ? room : bytes) / PAGE_SIZE;
+}
+
+// Writes the `count` entries behind `entry`, up to one that is in use. Returns how many: a count, for there may be 512.
+static uint64_t table_fill(uint64_t *entry, uint64_t count, uint64_t value)
+{
+	uint64_t *at = entry, *last = entry + count;
+	while (at != last && at[1] == 0)
+		*++at = value += PAGE_SIZE >> PAGE_SHIFT << 10;
+	return (uint64_t)(at - entry);
+}
+
 // Level of the largest leaf that may start here.
 static int leaf_level(uint64_t va, paddr_t pa, uint64_t left)
 {
@@ -138,8 +154,10 @@ void table_unmap(struct page_table *t, uint64_t va, uint64_t bytes)
 			assert(at % span == 0 && next <= end);
 			*entry = 0;
 		}
-		for (; level == 0 && next % MEGAPAGE_SIZE && next < end; next += PAGE_SIZE) // on, in the same table
+		uint64_t more = level == 0 && next < end ? left_in_table(next, end - next) : 0;
+		for (const uint64_t *last = entry + more; entry != last;)
 			*++entry = 0;
+		next += more * PAGE_SIZE;
 		if (next % MEGAPAGE_SIZE == 0 || next >= end)
 			prune(t, at, 1);
 		if (next % GIGAPAGE_SIZE == 0 || next >= end)
@@ -161,10 +179,8 @@ enum error table_map(struct page_table *t, uint64_t va, paddr_t pa, uint64_t byt
 		error = leaf_write(t, va + done, level, value, &entry);
 		if (error == ERR_OK)
 			done += level_bytes(level);
-		while (error == ERR_OK && level == 0 && done < bytes && (va + done) % MEGAPAGE_SIZE && entry[1] == 0) {
-			*++entry = value += PAGE_SIZE >> PAGE_SHIFT << 10; // on, in the same table
-			done += PAGE_SIZE;
-		}
+		if (error == ERR_OK && level == 0)
+			done += table_fill(entry, left_in_table(va + done, bytes - done), value) * PAGE_SIZE;
 	}
 	if (error == ERR_OK)
 		return ERR_OK;

@@ -368,12 +368,13 @@ static enum error forward(struct invocation *c, unsigned core, unsigned number, 
 static enum error perform_on_core(struct invocation *c, unsigned number)
 {
 	uint64_t core = c->arg[0];
+	const uint64_t pinged[6] = {core, c->arg[1], time_read()}; // call_settle
 	if (core >= c->core->core_count)
 		return ERR_INVALID;
 	if (number == CALL_domain_create && (unsigned)handle_place(c->caller, 0) >= HANDLE_MAX - CALL_RING_FLIGHTS) // nobody could ever name what it made
 		return ERR_LIMIT;
 	if (number == CALL_core_ping)
-		c->arg[2] = time_read(); // call_settle
+		c->arg = pinged;
 	return core == c->core->id ? calls[number].handler(c) : forward(c, (unsigned)core, number, core);
 }
 
@@ -391,10 +392,8 @@ static enum error perform_on_domain(struct invocation *c, unsigned number)
 
 enum error call_dispatch(struct invocation *c, struct domain *d, struct call_flight *flight, uint64_t number, const uint64_t arg[6])
 {
-	c->core = d->core, c->caller = c->target = d, c->flight = flight, c->deferred = false;
+	c->core = d->core, c->caller = c->target = d, c->flight = flight, c->arg = arg, c->deferred = false;
 	call_values(c->value, call_nothing);
-	call_values(c->arg, arg);
-	c->arg[5] = arg[5];
 	if (number >= CALL_COUNT)
 		return ERR_UNKNOWN_CALL;
 	enum call_right right = calls[number].right;
@@ -417,15 +416,15 @@ void call_of_domain(struct domain *d)
 	enum error error = call_dispatch(&c, d, 0, d->x[17], &d->x[10]);
 	if (c.deferred && error == ERR_OK)
 		return;
-	error = call_settle(d, d->core->id, d->call_number, c.arg[0], error, c.value);
+	if (d->supervisor) // nobody else has handles
+		error = call_settle(d, d->core->id, d->call_number, c.arg[0], error, c.value);
 	results_write(d, error, c.value);
 }
 
 void call_of_kernel(struct core *core, unsigned from, const struct mesh_message *m)
 {
-	struct invocation c = {.core = core, .origin = {(uint16_t)from, m->request, true}};
+	struct invocation c = {.core = core, .origin = {(uint16_t)from, m->request, true}, .arg = m->word};
 	enum error error = ERR_UNKNOWN_CALL;
-	memcpy(c.arg, m->word, sizeof(c.arg));
 	if (m->op == CALL_channel_open) {
 		error = channel_connect(&c);
 	} else if (m->op < CALL_COUNT && calls[m->op].right >= CALL_RIGHT_C) {

@@ -9,7 +9,7 @@ struct invocation {
 	struct domain *target; // of calls on a domain
 	struct call_flight *flight; // it was in the caller's ring, so the caller does not wait; 0: it does
 	struct origin origin;  // whom to answer when it is deferred
-	uint64_t arg[6];
+	const uint64_t *arg;   // 6 words, the caller's registers or a copy
 	uint64_t value[5];
 	bool deferred; // somebody will mesh_answer(origin)
 };

@@ -12,7 +12,7 @@
 
 static const uint8_t word_register[ENDPOINT_WORDS] = {11, 12, 13, 14, 15, 16, 30, 31};
 
-static void words_copy(struct domain *to, const struct domain *from)
+static void message_copy(struct domain *to, const struct domain *from)
 {
 	for (unsigned i = 0; i < ENDPOINT_WORDS; i++)
 		to->x[word_register[i]] = from->x[word_register[i]];
@@ -50,11 +50,6 @@ static void priority_donate(struct domain *server, unsigned priority)
 			priority_set(server, priority);
 }
 
-static struct domain *client_of(const struct domain *d)
-{
-	return d->reply_to ? d->reply_to : d->client;
-}
-
 static unsigned own_priority(const struct domain *d)
 {
 	return d->budget.spent ? PRIORITY_SPENT : d->base_priority;
@@ -62,7 +57,7 @@ static unsigned own_priority(const struct domain *d)
 
 static void priority_settle(struct domain *d)
 {
-	const struct domain *client = client_of(d);
+	const struct domain *client = endpoint_client(d);
 	priority_set(d, best_waiting(d, client ? client->priority : own_priority(d)));
 }
 
@@ -70,13 +65,6 @@ void endpoint_reprice(struct domain *d)
 {
 	for (; d; d = d->callee)
 		priority_settle(d);
-}
-
-struct domain *endpoint_payer(struct domain *d)
-{
-	while (client_of(d))
-		d = client_of(d);
-	return d;
 }
 
 // ---- the ends of a call
@@ -131,8 +119,8 @@ void endpoint_halted(struct domain *d)
 	if (d->callee)
 		caller_forget(d);
 	d->received = d->kept = d->receiving = d->open = false;
-	if (client_of(d))
-		client_of(d)->received = true;
+	if (endpoint_client(d))
+		endpoint_client(d)->received = true;
 	d->reply_to = d->client = 0;
 	priority_set(d, own_priority(d));
 }
@@ -169,7 +157,7 @@ void endpoint_interrupted(struct domain *d)
 
 void endpoint_slow(struct domain *d)
 {
-	d->client = client_of(d);
+	d->client = endpoint_client(d);
 	d->reply_to = 0;
 }
 
@@ -279,7 +267,7 @@ static void admit(struct domain *server)
 	caller->received = true;
 	server->x[10] = ERR_OK;
 	server->x[17] = caller->call_badge;
-	words_copy(server, caller);
+	message_copy(server, caller);
 	if (caller->call_number == CALL_endpoint_call_give)
 		door_pass(server, caller);
 	priority_settle(server);
@@ -340,7 +328,7 @@ static enum error whom_find(struct domain *d, uint64_t a0, struct domain **whom)
 	if (a0 == ENDPOINT_NOBODY)
 		return ERR_OK;
 	if (a0 == 0) {
-		*whom = client_of(d);
+		*whom = endpoint_client(d);
 		return ERR_OK;
 	}
 	uint64_t index = a0 >> TOKEN_SHIFT & 0xff;
@@ -354,11 +342,11 @@ static void answer(struct domain *server, struct domain *caller, bool give)
 {
 	if (!caller)
 		return;
-	words_copy(caller, server);
+	message_copy(caller, server);
 	if (give)
 		door_pass(caller, server);
 	caller->x[17] = server->epoch;
-	if (caller == client_of(server))
+	if (caller == endpoint_client(server))
 		server->reply_to = server->client = 0;
 	call_end(caller, ERR_OK, 0, 0);
 }
@@ -371,7 +359,7 @@ enum error call_endpoint_receive(struct invocation *c)
 		return error;
 	c->deferred = true;
 	answer(d, whom, false);
-	if (c->arg[0] != 0 && client_of(d)) { // it was neither answered nor kept
+	if (c->arg[0] != 0 && endpoint_client(d)) { // it was neither answered nor kept
 		d->x[10] = ERR_STATE;
 		return ERR_OK;
 	}
@@ -413,7 +401,7 @@ enum error call_endpoint_reply_give(struct invocation *c)
 
 enum error call_endpoint_keep(struct invocation *c)
 {
-	struct domain *d = c->caller, *client = client_of(d);
+	struct domain *d = c->caller, *client = endpoint_client(d);
 	if (!client)
 		return ERR_NOT_FOUND;
 	client->kept = client->received = true;

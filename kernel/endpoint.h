@@ -25,7 +25,17 @@ void endpoint_interrupted(struct domain *d);
 void endpoint_slow(struct domain *d);
 // Its own priority has changed, and with it what it donates.
 void endpoint_reprice(struct domain *d);
+// Whom it serves, 0: nobody.
+static inline struct domain *endpoint_client(const struct domain *d)
+{
+	return d->reply_to ? d->reply_to : d->client;
+}
 // Whose time it is that `d` uses: of who called it, or who called that one.
-struct domain *endpoint_payer(struct domain *d);
+static inline struct domain *endpoint_payer(struct domain *d)
+{
+	while (endpoint_client(d))
+		d = endpoint_client(d);
+	return d;
+}
 // After a rebirth: doors that lead to no domain of this core lead nowhere.
 void endpoint_check_doors(struct domain *d);

@@ -85,16 +85,16 @@ static void peer_renew(struct core *core, unsigned peer)
 	core->listing |= 1ul << peer;
 }
 
-static bool push(struct core *core, unsigned peer, struct mesh_message *m)
+// Leaves `room` slots.
+static inline __attribute__((always_inline)) bool push(struct core *core, unsigned peer, unsigned room, struct mesh_message *m)
 {
 	struct mesh_peer *p = &core->peers[peer];
+	uint32_t head = *(const volatile uint32_t *)p->out_head, used = p->out_tail - head;
 	m->incarnation = core->incarnation;
-	if (!is_met(core, peer))
-		return false;
-	if (!mesh_ring_push_producer(p->out, &p->out_tail, *(const volatile uint32_t *)p->out_head, m))
+	if (used >= MESH_SLOTS - room || !is_met(core, peer) || !mesh_ring_push_producer(p->out, &p->out_tail, head, m))
 		return false;
 	fence_w_ro(); // partner: fence_i_r after the claim in mesh_take; message before the ring of the doorbell
-	if (m->op != NOTICE_GRANT || p->out_tail - *(const volatile uint32_t *)p->out_head > MESH_SLOTS / 2)
+	if (m->op != NOTICE_GRANT || used >= (MESH_SLOTS - MESH_NOTICE_ROOM) / 2)
 		imsic_ring(p->doorbell, MESH_IDENTITY);
 	info_count(core->info, INFO_MESH_SENT);
 	trace(core, TRACE_SENT, peer, m->request, m->op, m->is_reply);
@@ -105,12 +105,9 @@ bool mesh_notice(struct core *core, unsigned peer, enum mesh_notice notice, cons
 {
 	if (!mesh_core_alive(core, peer)) // nobody is there to be told; the next incarnation asks
 		return true;
-	const struct mesh_peer *p = &core->peers[peer];
-	if (p->out_tail - *(const volatile uint32_t *)p->out_head >= MESH_SLOTS - MESH_NOTICE_ROOM)
-		return false;
 	struct mesh_message m = {.op = (uint16_t)notice};
 	words_few(m.word, word, 6);
-	return push(core, peer, &m);
+	return push(core, peer, MESH_NOTICE_ROOM, &m);
 }
 
 uint32_t mesh_number(struct core *core)
@@ -126,7 +123,7 @@ static bool request(struct core *core, unsigned peer, unsigned op, const uint64_
 	struct mesh_peer *p = &core->peers[peer];
 	struct mesh_message m = {.op = (uint16_t)op, .request = mesh_number(core)};
 	memcpy(m.word, word, sizeof(m.word));
-	if (p->outstanding >= limit || !push(core, peer, &m))
+	if (p->outstanding >= limit || !push(core, peer, 0, &m))
 		return false;
 	if (peer != core->id) // our own answers take no message; each domain has one channel_open at most, so the ring has room
 		p->outstanding++;
@@ -175,7 +172,7 @@ void mesh_answer(struct core *core, struct origin origin, enum error error, cons
 	}
 	struct mesh_message m = {.is_reply = 1, .error = (uint8_t)error, .request = origin.request};
 	memcpy(m.word, value, 5 * sizeof(value[0]));
-	push(core, origin.core, &m); // room: mesh.h
+	push(core, origin.core, 0, &m); // room: mesh.h
 }
 
 static void notice_take(struct core *core, unsigned from, const struct mesh_message *m)

@@ -439,6 +439,13 @@ static void wait_for_work(struct core *core)
 	core->info->idle_ticks += time_read() - since;
 }
 
+bool schedule_goes_on(const struct core *core, struct domain *d)
+{
+	bool work = core->run.count | core->jobs | core->rings | core->notices | core->listing | core->company;
+	return !work && core->current == d && d->state == DOMAIN_RUNNING && core->payer == endpoint_payer(d) &&
+	       csr_read(CSR_STIMECMP) == deadline_next(&core->deadlines) && !(csr_read(CSR_HGEIP) & core->file_owner_blocked);
+}
+
 struct domain *schedule_next(struct core *core)
 {
 	for (;;) {

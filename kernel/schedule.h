@@ -27,6 +27,9 @@ void schedule_unload(struct core *core);
 void schedule_fp_load(struct domain *d);
 // Does all that is due, then returns the domain to run: never returns while there is none.
 struct domain *schedule_next(struct core *core);
+// Nothing that the kernel knows of wants a look behind a call of `d`, which goes on with all as it is loaded. What the kernel does
+// not know of yet is pending as an interrupt, and traps at once.
+bool schedule_goes_on(const struct core *core, struct domain *d);
 // So many ticks of its core in each period, 0: no limit; a full one from now on. A domain that has used it up gets what nobody
 // else wants until the period ends. Time in calls is the caller's.
 void schedule_budget(struct domain *d, uint64_t ticks, uint64_t period);

@@ -80,5 +80,5 @@ struct domain *trap_of_domain(struct domain *d)
 		info_count(core->info, INFO_TRAP_GUEST);
 	core->serving = 0;
 	trace_trap_end(core, d->index, cause);
-	return schedule_next(core);
+	return !(cause & INTERRUPT) && schedule_goes_on(core, d) ? d : schedule_next(core);
 }

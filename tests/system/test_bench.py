@@ -50,3 +50,12 @@ def bench_doorbells_enter_no_kernel(t):
     seen = figures(t.run(machine, "bench doorbell --lines --count 100000", seconds=BUSY_SECONDS))
     for name in ("doorbell.spin.traps", "doorbell.sleep.traps", "notify.sleep.traps", "notify.handler.traps"):
         t.check(seen[name] <= ASKED, f"{name}: {seen[name]} traps of both kernels in 100000 rounds")
+
+
+@case
+def bench_counts_a_grant(t):
+    """Instructions are counted, so no load of the host is seen."""
+    machine = t.boot(cores=2, flags=["-icount", "shift=0,sleep=off"])
+    seen = figures(t.run(machine, "bench grants --lines --icount --count 50", seconds=BUSY_SECONDS))
+    for name in ("grant.64k", "near.grant.64k"):
+        t.check(0 < seen[name] <= 2500, f"{name}: {seen[name]} instructions for 16 pages")
