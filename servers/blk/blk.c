@@ -135,7 +135,8 @@ full:
 static void transfer_end(struct transfer *transfer)
 {
 	struct server_request *request = transfer->owner;
-	uint64_t result[5] = {transfer->bytes};
+	const struct request *copy = &request->copy;
+	uint64_t result[5] = {transfer->bytes, transfer->sector, copy->op == BLOCK_OP_WRITE ? copy->out_offset : copy->in_offset};
 	enum error error = transfer->worst;
 	enum error injected = inject("blk.complete");
 

@@ -36,6 +36,7 @@ struct sleeper { // waits for any completion
 };
 
 static struct client *client;
+static struct disk *served;
 static struct block_read reads[READS];
 static struct block_write writes[WRITES];
 static unsigned writes_busy;
@@ -70,11 +71,13 @@ static void wake_sleepers(void)
 	}
 }
 
-static enum error outcome(const struct client_request *request, uint32_t bytes)
+// ERR_PROTOCOL: something else was done than was asked for.
+static enum error outcome(const struct client_request *request, uint64_t bytes, uint64_t offset, uint64_t place)
 {
+	const uint64_t *result = request->completion.result;
 	if (request->completion.status != ERR_OK)
 		return (enum error)request->completion.status;
-	return request->completion.result[0] == bytes ? ERR_OK : ERR_PROTOCOL;
+	return result[0] == bytes && result[1] * SECTOR_SIZE == offset && result[2] == place ? ERR_OK : ERR_PROTOCOL;
 }
 
 // ---- reading ----
@@ -82,7 +85,7 @@ static enum error outcome(const struct client_request *request, uint32_t bytes)
 static void read_completed(struct client_request *request)
 {
 	struct block_read *r = (struct block_read *)request;
-	enum error error = outcome(request, r->read->bytes);
+	enum error error = outcome(request, r->read->bytes, r->read->offset, (uint64_t)(r - reads) * DISK_READ_BYTES);
 	if (error != ERR_OK && error != ERR_PEER_LOST && ++r->tries < TRIES && client_submit(client, request) == ERR_OK)
 		return;
 	struct disk_read *read = r->read;
@@ -135,10 +138,13 @@ static void block_wait(struct disk *disk)
 static void write_completed(struct client_request *request)
 {
 	struct block_write *w = (struct block_write *)request;
-	enum error error = outcome(request, request->out_length);
+	const uint64_t *result = request->completion.result;
+	enum error error = outcome(request, request->out_length, request->arg[0] * SECTOR_SIZE, request->out_offset);
 	if (error != ERR_OK && error != ERR_PEER_LOST && ++w->tries < TRIES && client_submit(client, request) == ERR_OK)
 		return;
-	if (error != ERR_OK && write_error == ERR_OK)
+	if (error == ERR_OK)
+		served->written += disk_write_sum(result[1] * SECTOR_SIZE, result[2], result[0]);
+	else if (write_error == ERR_OK)
 		write_error = error;
 	w->busy = false;
 	writes_busy--;
@@ -189,12 +195,12 @@ static enum error block_write_wait(struct disk *disk)
 
 static enum error block_flush(struct disk *disk)
 {
-	(void)disk;
 	enum error error = ERR_DEVICE;
 	for (unsigned i = 0; i < TRIES && error != ERR_OK && error != ERR_PEER_LOST; i++) {
 		struct client_request request = {.op = BLOCK_OP_FLUSH};
 		error = client_call(client, &request);
 	}
+	disk->flushed += error == ERR_OK;
 	return error;
 }
 
@@ -237,6 +243,7 @@ enum error block_disk_open(struct disk *disk, const char *service, uint64_t log_
 	if (error != ERR_OK)
 		return error;
 	*resumed = client_resumed(client);
+	served = disk;
 	*disk = (struct disk){
 		.log = client_out(client),
 		.log_bytes = client_out_room(client),

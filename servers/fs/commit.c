@@ -21,6 +21,7 @@
 
 #define COMMIT_BLOCKS_MIN 32u
 #define COMMIT_BREATH 32u // blocks copied between two answers to pings: about 0.1 ms
+#define COMMIT_PLACE_SEED 0x706c616365730a00ull
 #define COMMIT_DIGEST_SEED 0x706c616e61726961ull
 
 // The reader is the next incarnation of this server, which runs after a trap and a restart of this very hart or of
@@ -322,6 +323,20 @@ static void make_tag(const struct commit_log *log, uint32_t place, uint32_t kind
 	b->summed = false;
 }
 
+// As a replay will read it: these blocks, with these sums, and no more.
+static bool descriptor_tells(const struct journal_area *area, const uint8_t *block, const struct journal_tag *tags,
+			     const struct commit_entry *entries, uint32_t count)
+{
+	struct journal_tag tag;
+	uint32_t at = JBD2_HEADER, high, n = 0;
+	while (journal_tag_get(area, block, &at, &tag, &high)) {
+		if (n == count || tag.block != entries[n].block || tag.checksum != tags[n].checksum || high)
+			return false;
+		n++;
+	}
+	return n == count && journal_type(area, area->sequence, block) == JBD2_DESCRIPTOR;
+}
+
 // The blocks behind one descriptor, from the last one on: an entry takes the place of the pointers of its own index and
 // behind, so the pointers are consumed from the end.
 static void copy_described(struct commit_log *log, const struct layout *l, struct buffer **sorted, uint32_t from, uint32_t count)
@@ -339,7 +354,7 @@ static void copy_described(struct commit_log *log, const struct layout *l, struc
 	}
 	journal_descriptor_make(area, area->sequence, tags, count, staged(log, before));
 	if (RECOVERABLE)
-		invariant(journal_type(area, area->sequence, staged(log, before)) == JBD2_DESCRIPTOR);
+		invariant(descriptor_tells(area, staged(log, before), tags, &log->entries[before + 1], count));
 	note_journal_block(log, before);
 }
 
@@ -431,10 +446,53 @@ static enum error write_some(struct disk *disk, uint64_t block, uint32_t place, 
 	return error;
 }
 
-static enum error wait_for(struct disk *disk, enum error error)
+// Blocks of the record, written to there.
+static uint64_t owed_run(const struct disk *disk, uint32_t place, uint64_t block, uint64_t count)
+{
+	const struct commit_header *h = header_of(disk);
+	return disk_write_sum(block * h->block_size, h->data_offset + (uint64_t)place * h->block_size, count * h->block_size);
+}
+
+// What disk->written is going to be when those of blocks [from, to) are in place that do not belong to the journal.
+static uint64_t owed_in_place(const struct disk *disk, uint32_t from, uint32_t to)
+{
+	const struct commit_entry *e = (const struct commit_entry *)(const void *)(disk->log + sizeof(struct commit_header));
+	uint64_t owed = disk->written;
+	for (uint32_t i = from, n; RECOVERABLE && i < to; i += n) {
+		uint32_t way = e[i].block - i;
+		for (n = 0; i + n < to && e[i + n].block - (i + n) == way && e[i + n].kind != COMMIT_JOURNAL;)
+			n++;
+		owed += owed_run(disk, i, e[i].block, n);
+		n += n == 0;
+	}
+	return owed;
+}
+
+// What blocks [from, to) add in the journal: block by block along its pieces, and not as they are looked up for writing.
+static uint64_t owed_journal(const struct disk *disk, const struct journal_area *area, uint32_t from, uint32_t to)
+{
+	const struct commit_header *h = header_of(disk);
+	const struct journal_run *run = area->runs, *end = area->runs + area->run_count;
+	uint32_t index = journal_next(area, h->start, from - h->in_place);
+	uint64_t owed = 0;
+	for (uint32_t i = from; RECOVERABLE && i < to; i++) {
+		while (index - run->index >= run->count)
+			run = run + 1 < end ? run + 1 : area->runs;
+		owed += owed_run(disk, i, run->block + (index - run->index), 1);
+		index = index + 1 < area->length ? index + 1 : area->first;
+	}
+	return owed;
+}
+
+// INV-72: a write that was never made, or went elsewhere, is missed here, before anything says that it is there. Who dies of it leaves the
+// record to the next incarnation, which writes all of it again.
+static enum error wait_for(struct disk *disk, uint64_t owed, enum error error)
 {
 	enum error waited = disk->write_wait(disk);
-	return error == ERR_OK ? waited : error;
+	error = error == ERR_OK ? waited : error;
+	if (RECOVERABLE && error == ERR_OK)
+		invariant(disk->written == owed);
+	return error;
 }
 
 static enum error flush_disk(struct disk *disk)
@@ -484,13 +542,13 @@ static enum error write_journal(struct disk *disk, const struct journal_area *ar
 static enum error move_tail(struct disk *disk, struct journal_area *area)
 {
 	const struct commit_header *h = header_of(disk);
-	uint32_t run;
+	uint64_t at = (uint64_t)area->runs[0].block * h->block_size; // its first block
 	enum error error = flush_disk(disk);
 	if (error != ERR_OK)
 		return error;
 	journal_super_make(area, h->start, h->transaction);
-	error = disk->write(disk, (uint64_t)journal_block(area, 0, &run) * h->block_size, area->super, JBD2_SUPER_SIZE);
-	error = wait_for(disk, error);
+	uint64_t owed = disk->written + disk_write_sum(at, (uint64_t)(area->super - disk->log), JBD2_SUPER_SIZE);
+	error = wait_for(disk, owed, disk->write(disk, at, area->super, JBD2_SUPER_SIZE));
 	return error == ERR_OK ? flush_disk(disk) : error;
 }
 
@@ -507,12 +565,14 @@ static enum error write_transaction(struct disk *disk, struct journal_area *area
 {
 	struct commit_header *h = header_of(disk);
 	enum error error = h->move_tail ? move_tail(disk, area) : ERR_OK;
+	uint64_t owed = owed_in_place(disk, 0, h->in_place) + owed_journal(disk, area, h->in_place, h->count - 1);
 	if (error == ERR_OK)
-		error = wait_for(disk, write_all_but_last(disk, area));
+		error = wait_for(disk, owed, write_all_but_last(disk, area));
 	if (error == ERR_OK)
 		error = flush_disk(disk); // all of it before the block that says so
+	owed = disk->written + owed_journal(disk, area, h->count - 1, h->count);
 	if (error == ERR_OK)
-		error = wait_for(disk, write_journal(disk, area, h->count - 1, h->count));
+		error = wait_for(disk, owed, write_journal(disk, area, h->count - 1, h->count));
 	if (error == ERR_OK)
 		error = flush_disk(disk);
 	return error;
@@ -521,19 +581,24 @@ static enum error write_transaction(struct disk *disk, struct journal_area *area
 static enum error write_record(struct disk *disk)
 {
 	struct commit_header *h = header_of(disk);
+	bool journal = h->journal_bytes && h->count;
+	uint64_t flushed = disk->flushed;
 	uint32_t bytes;
 	enum error error;
 	if (h->state == COMMIT_LOGGED)
 		return ERR_OK;
-	if (h->journal_bytes && h->count) {
+	if (journal) {
 		error = write_transaction(disk, commit_journal_area(disk, &bytes));
 	} else {
-		error = wait_for(disk, write_in_place(disk, 0, h->count));
+		uint64_t owed = owed_in_place(disk, 0, h->count);
+		error = wait_for(disk, owed, write_in_place(disk, 0, h->count));
 		if (error == ERR_OK)
 			error = flush_disk(disk);
 	}
 	if (error != ERR_OK)
 		return error;
+	if (RECOVERABLE)
+		invariant(disk->flushed == flushed + (!journal ? 1 : h->move_tail ? 4 : 2));
 	commit_fence(); // after the flush
 	h->state = COMMIT_LOGGED;
 	commit_fence(); // before the copies of the blocks change
@@ -572,16 +637,21 @@ static bool escapes_hold(const struct disk *disk)
 static enum error checkpoint(struct disk *disk)
 {
 	const struct commit_header *h = header_of(disk);
+	invariant(h->state == COMMIT_LOGGED);
 	if (!h->journal_bytes)
 		return ERR_OK;
 	unescape(disk);
 	invariant(escapes_hold(disk));
-	return wait_for(disk, write_in_place(disk, h->in_place, h->count));
+	uint64_t owed = owed_in_place(disk, h->in_place, h->count);
+	return wait_for(disk, owed, write_in_place(disk, h->in_place, h->count));
 }
 
 enum error commit_checkpoint(struct commit_log *log)
 {
-	return checkpoint(log->disk);
+	enum error error = checkpoint(log->disk);
+	if (error == ERR_OK)
+		log->in_place = log->header->sequence;
+	return error;
 }
 
 // A move of the tail emptied the journal but for this transaction: the filter starts anew with what this one holds.
@@ -621,6 +691,7 @@ static void finish(struct disk *disk)
 void commit_finish(struct commit_log *log)
 {
 	(void)inject_shown("fs.commit.done");
+	invariant(log->in_place == log->header->sequence);
 	finish(log->disk);
 }
 
@@ -682,6 +753,36 @@ static bool record_sound(struct disk *disk)
 	return true;
 }
 
+static uint64_t place_digest(const struct commit_header *h)
+{
+	return channel_mix(channel_mix(COMMIT_PLACE_SEED, (uint64_t)h->start << 32 | h->transaction), h->block_size);
+}
+
+// The record is lost. Where its transaction begins in the journal is known all the same, if the journal's area has it; it is kept in the
+// record's place, for the area is filled anew from the disk.
+static void keep_place(struct disk *disk)
+{
+	struct commit_header *h = header_of(disk);
+	uint32_t bytes = journal_area_bytes(disk->log_bytes);
+	bool known = h->journal_bytes == bytes && bytes + 4096 <= disk->log_bytes;
+	const struct journal_area *area = commit_journal_area(disk, &bytes);
+	if (!known || !journal_area_sound(area, bytes))
+		return;
+	h->start = area->head;
+	h->transaction = area->sequence;
+	h->digest = place_digest(h);
+}
+
+bool commit_place(const struct disk *disk, uint32_t *index, uint32_t *sequence)
+{
+	const struct commit_header *h = header_of(disk);
+	if (!commit_known(disk) || h->state != COMMIT_EMPTY || h->digest != place_digest(h))
+		return false;
+	*index = h->start;
+	*sequence = h->transaction;
+	return true;
+}
+
 enum error commit_recover(struct disk *disk, uint64_t *mark)
 {
 	struct commit_header *h = header_of(disk);
@@ -691,6 +792,8 @@ enum error commit_recover(struct disk *disk, uint64_t *mark)
 	if ((h->state != COMMIT_VALID && h->state != COMMIT_LOGGED) || !record_sound(disk)) {
 		log_line("fs: the commit record %llu (%u blocks) is damaged; going on from mark %llu",
 			 (unsigned long long)h->sequence, h->count, (unsigned long long)*mark);
+		keep_place(disk);
+		commit_fence(); // before the record is gone
 		h->state = COMMIT_EMPTY;
 		h->journal_bytes = 0; // what the journal has is found out from the disk
 		return ERR_CORRUPT;

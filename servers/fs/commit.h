@@ -81,6 +81,7 @@ struct commit_log {
 	uint8_t *data;
 	uint32_t block_size;
 	uint32_t capacity; // blocks of one commit
+	uint64_t in_place; // the record whose metadata is
 	struct journal journal;
 	uint64_t commits;
 	uint64_t blocks_written;
@@ -98,6 +99,9 @@ struct loss *commit_losses(const struct disk *disk); // 0: there is no log area
 // Writes a valid record's blocks again. *mark: all serials up to it are on the disk. ERR_CORRUPT: the record says
 // valid but is damaged: nothing was written, *mark is the last one known.
 enum error commit_recover(struct disk *disk, uint64_t *mark);
+// After ERR_CORRUPT, where the journal has the transaction that this boot's incarnations were about to write, or had written: all before it
+// is in place. False: nobody knows.
+bool commit_place(const struct disk *disk, uint32_t *index, uint32_t *sequence);
 // Instead of that, when the device refuses writes: the disk is read-only, and reads go through the record, which nobody
 // clears any more. So the volume is whole, and as of the record's mark, whatever of it the device has taken.
 void commit_read_through(struct disk *disk, uint64_t *mark);

@@ -116,6 +116,10 @@ static enum error batch_write(struct replay *r)
 {
 	struct disk *disk = r->v->disk;
 	enum error error = ERR_OK;
+	uint64_t owed = disk->written;
+	for (uint32_t i = 0; i < r->batch_count; i++)
+		owed += disk_write_sum((uint64_t)r->batch_blocks[i] * r->v->block_size,
+				       (uint64_t)(r->batch - disk->log) + (uint64_t)i * r->v->block_size, r->v->block_size);
 	for (uint32_t i = 0, n; i < r->batch_count && error == ERR_OK; i += n) {
 		for (n = 1; i + n < r->batch_count && r->batch_blocks[i + n] == r->batch_blocks[i] + n;)
 			n++;
@@ -128,6 +132,8 @@ static enum error batch_write(struct replay *r)
 	r->batch_count = 0;
 	if (error == ERR_OK)
 		error = waited;
+	if (error == ERR_OK)
+		invariant(disk->written == owed); // INV-72
 	return error == ERR_OK ? ERR_OK : refuse(r, error, "a block of the journal could not be written in place: error %d",
 						 (int)error);
 }

@@ -136,12 +136,19 @@ static enum error memory_write(struct disk *disk, uint64_t offset, const uint8_t
 	if (offset > disk->bytes || bytes > disk->bytes - offset)
 		return ERR_INVALID;
 	memcpy(memory.bytes + offset, from, bytes);
+	disk->written += disk_write_sum(offset, (uint64_t)(from - disk->log), bytes);
 	return ERR_OK;
 }
 
 static enum error memory_write_wait(struct disk *disk)
 {
 	(void)disk;
+	return ERR_OK;
+}
+
+static enum error memory_flush(struct disk *disk)
+{
+	disk->flushed++;
 	return ERR_OK;
 }
 
@@ -156,6 +163,6 @@ void memory_disk_open(struct disk *disk, void *bytes, uint32_t length, void *log
 		.wait = memory_wait,
 		.write = memory_write,
 		.write_wait = memory_write_wait,
-		.flush = memory_write_wait,
+		.flush = memory_flush,
 	};
 }

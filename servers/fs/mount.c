@@ -112,12 +112,15 @@ static enum error find_journal(struct volume *v, struct journal_area *area, uint
 
 static enum error write_through(struct volume *v, uint64_t offset, const uint8_t *from, uint32_t bytes)
 {
+	uint64_t owed = v->disk->written + disk_write_sum(offset, (uint64_t)(from - v->disk->log), bytes);
 	enum error error = inject_shown("fs.mount.write");
 	if (error == ERR_OK)
 		error = v->disk->write(v->disk, offset, from, bytes);
 	enum error waited = v->disk->write_wait(v->disk);
 	if (error == ERR_OK)
 		error = waited;
+	if (error == ERR_OK)
+		invariant(v->disk->written == owed); // INV-72
 	if (error == ERR_OK)
 		error = v->disk->flush(v->disk);
 	return error == ERR_OK ? ERR_OK : REFUSE(error, "a superblock could not be written: error %d", (int)error);
@@ -160,11 +163,23 @@ static enum error write_journal_super(struct volume *v, struct journal_area *are
 
 // ---- replay and start ----
 
+// Where an incarnation of this boot has been, nothing is read of what it has put in place: if something of that is damaged in the journal, an
+// older state would be written over a newer one, or the volume be refused.
+static void skip_what_is_in_place(struct volume *v, struct journal_area *area)
+{
+	uint32_t index, sequence;
+	if (!commit_place(v->disk, &index, &sequence) || index < area->first || index >= area->length)
+		return;
+	area->tail = index;
+	area->sequence = sequence;
+}
+
 static enum error replay(struct volume *v, struct journal_area *area)
 {
 	struct journal_replayed result;
 	if (v->disk->read_only)
 		return REFUSE(ERR_READ_ONLY, "the journal needs recovery, and the disk is read-only");
+	skip_what_is_in_place(v, area);
 	uint8_t *scratch = v->disk->log + SCRATCH_OFFSET;
 	enum error error = journal_replay(v, area, scratch, (size_t)((uint8_t *)area - scratch), &result);
 	if (error != ERR_OK)

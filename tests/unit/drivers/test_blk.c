@@ -163,6 +163,7 @@ TEST(reads_what_the_disk_has)
 
 	run();
 	check(done(request)->status == ERR_OK && done(request)->result[0] == 8192);
+	check(done(request)->result[1] == 17 && done(request)->result[2] == request->copy.in_offset);
 	check(memcmp(buffer[0], &disk.data[17 * 512], 8192) == 0);
 }
 
@@ -172,8 +173,10 @@ TEST(writes_and_flushes)
 	memset(buffer[0], 0x5a, 4096);
 	struct server_request *request = ask(0, BLOCK_OP_WRITE, 100, 4096, buffer[0]);
 
+	request->copy.out_offset = 0x3000;
 	run();
 	check(done(request)->status == ERR_OK && done(request)->result[0] == 4096);
+	check(done(request)->result[1] == 100 && done(request)->result[2] == 0x3000); // what was asked for
 	check(disk.data[100 * 512] == 0x5a && disk.data[108 * 512 - 1] == 0x5a);
 	request = ask(1, BLOCK_OP_FLUSH, 0, 0, 0);
 	run();

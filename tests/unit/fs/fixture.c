@@ -134,6 +134,9 @@ static enum error image_write(struct disk *disk, uint64_t offset, const uint8_t 
 		abort();
 	if (from < disk->log || from + bytes > disk->log + disk->log_bytes || bytes > DISK_WRITE_BYTES)
 		abort();
+	if (image->lose_write && --image->lose_write == 0)
+		return ERR_OK;
+	offset += image->stray_write && --image->stray_write == 0 ? 1024 : 0;
 	image->pending[image->pending_count].offset = offset;
 	image->pending[image->pending_count].from = from;
 	image->pending[image->pending_count++].bytes = bytes;
@@ -145,16 +148,21 @@ static enum error image_write_wait(struct disk *disk)
 {
 	struct image *image = (struct image *)disk;
 	image_step(image);
-	for (unsigned i = 0; i < image->pending_count; i++)
+	for (unsigned i = 0; i < image->pending_count; i++) {
 		apply(image, i, image->fail_writes);
+		disk->written += disk_write_sum(image->pending[i].offset, (uint64_t)(image->pending[i].from - disk->log),
+						image->pending[i].bytes);
+	}
 	image->pending_count = 0;
 	return image->fail_writes ? ERR_DEVICE : ERR_OK;
 }
 
 static enum error image_flush(struct disk *disk)
 {
-	image_step((struct image *)disk);
-	trace_add((struct image *)disk, TRACE_FLUSH, 0, 0, 0);
+	struct image *image = (struct image *)disk;
+	image_step(image);
+	trace_add(image, TRACE_FLUSH, 0, 0, 0);
+	disk->flushed += !(image->lose_flush && --image->lose_flush == 0);
 	return ERR_OK;
 }
 

@@ -32,6 +32,7 @@ struct image {
 	} pending[FIXTURE_PENDING];
 	unsigned pending_count;
 	bool fail_writes; // each write_wait answers ERR_DEVICE
+	unsigned lose_write, stray_write, lose_flush; // the n-th from now is not made, or goes elsewhere, and says ERR_OK; 0: none
 	uint64_t reads;
 	struct trace *trace; // 0: none is kept
 	bool whole_super; // the superblock's two sectors are never torn apart

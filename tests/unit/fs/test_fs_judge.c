@@ -273,6 +273,45 @@ static void escapes_are_looked_at(void **state)
 	assert_true(host_clean(&h));
 }
 
+// INV-72. Whether a commit dies in whose course the fixture does that to the n-th write or flush.
+static bool commit_dies(unsigned *what, unsigned n)
+{
+	uint32_t count;
+	int status;
+	fflush(0);
+	pid_t child = fork();
+	if (child == 0) {
+		signal(SIGABRT, SIG_DFL);
+		*what = n;
+		if (fsop_commit_begin(h.volume, 1, &count) != ERR_OK || fsop_commit_write(h.volume) != ERR_OK ||
+		    commit_checkpoint(&h.volume->log) != ERR_OK)
+			_exit(2);
+		fsop_commit_end(h.volume);
+		_exit(*what == 0); // 1: it was met, and nobody minds
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) ? WTERMSIG(status) == SIGABRT : WEXITSTATUS(status) == 0);
+	return WIFSIGNALED(status);
+}
+
+// Of writes and flushes that a commit owes, none can be left out, and no write can go elsewhere.
+static void writes_are_owed(void **state)
+{
+	(void)state;
+	struct image *image = &h.image;
+	unsigned lost = 0, strayed = 0, unflushed = 0;
+	while (commit_dies(&image->lose_write, lost + 1))
+		lost++;
+	while (commit_dies(&image->stray_write, strayed + 1))
+		strayed++;
+	while (commit_dies(&image->lose_flush, unflushed + 1))
+		unflushed++;
+	assert_true(strayed == lost && lost >= (h.volume->has_journal ? 4 : 2));
+	assert_int_equal(unflushed, h.volume->has_journal ? 2 : 1);
+	assert_int_equal(host_commit(&h), ERR_OK);
+	assert_true(host_clean(&h));
+}
+
 static void first_finding_is_doubted(void **state)
 {
 	(void)state;
@@ -398,6 +437,7 @@ int main(void)
 		JUDGED(every_bit, "-t ext4 -b 1024"),  JUDGED(second_verdict_is_no_death, "-t ext4 -b 1024"),
 		JUDGED(first_finding_is_doubted, "-t ext4 -b 1024"), JUDGED(sums_are_taken_again, "-t ext4 -b 1024"),
 		JUDGED(tags_are_taken_again, "-t ext4 -b 1024"), JUDGED(escapes_are_looked_at, "-t ext4 -b 1024"),
+		JUDGED(writes_are_owed, "-t ext4 -b 1024"), JUDGED(writes_are_owed, "-b 1024"),
 		JUDGED(what_is_clean_is_sealed, "-t ext4 -b 1024"), cmocka_unit_test(sum_sees_each_bit),
 		JUDGED(content_has_the_sum_of_the_payload, "-t ext4 -b 4096"),
 	};

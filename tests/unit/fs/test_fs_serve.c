@@ -268,10 +268,13 @@ static void driver_perform(struct client *c, struct client_request *r)
 {
 	uint64_t at = r->arg[0] * SECTOR_SIZE;
 	uint64_t bytes = r->op == BLOCK_OP_READ ? r->in_length : r->out_length;
-	r->completion = (struct completion){.status = ERR_OK, .result = {bytes}};
+	uint32_t offset = r->op == BLOCK_OP_READ ? r->in_offset : r->out_offset;
+	r->completion = (struct completion){.status = ERR_OK, .result = {bytes, r->arg[0], offset}};
 	bool bad = r->op == BLOCK_OP_WRITE && at < bad_to && at + bytes > bad_from;
 	if (bad || (driver_errors && fixture_random() % driver_errors == 0)) {
-		r->completion.status = ERR_DEVICE;
+		bool elsewhere = !bad && (r->op == BLOCK_OP_READ || r->op == BLOCK_OP_WRITE) && fixture_random() & 1; // what it was asked for, it says, is not this
+		r->completion.status = elsewhere ? ERR_OK : ERR_DEVICE;
+		r->completion.result[1 + (bytes >> 12 & 1)] += elsewhere ? 8 : 0;
 		return;
 	}
 	happens_to_disk(c, r, at);
