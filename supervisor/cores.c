@@ -9,6 +9,7 @@
 // that core itself, and if it answers nothing is done to it (ERR_ALIVE).
 #include "supervisor/cores.h"
 #include "abi/info.h"
+#include "runtime/call_ring.h"
 #include "runtime/runtime.h"
 #include "supervisor/print.h"
 #include "supervisor/services.h"
@@ -25,6 +26,7 @@ static struct {
 		uint64_t since; // it was seen to be lost
 	} core[CORE_MAX];
 	struct timer ping;
+	bool silent; // some core has missed its last ping
 	uint64_t begun;
 	struct fiber *waits; // for cores_settled, 0: nobody
 } cores;
@@ -62,14 +64,6 @@ static void cores_lose(unsigned core, const char *why)
 	c->since = time_now();
 	services_set_lost(core);
 	say("supervisor: core %u is lost: %s", core, why);
-}
-
-static void cores_silent(unsigned core)
-{
-	if (kcall(CALL_core_reboot, core).error == ERR_ALIVE) // it was late only
-		cores.core[core].missed = 0;
-	else
-		cores_lose(core, "its kernel does not answer");
 }
 
 void cores_doubt(unsigned core)
@@ -169,22 +163,65 @@ void cores_event(unsigned core)
 	cores_tell();
 }
 
+// What may have changed since the last ping without anybody telling us.
+static void cores_watch(unsigned core)
+{
+	struct core_record *c = &cores.core[core];
+	if (core != self_core() && c->incarnation == 0 && self_restarted() && cores_online(core))
+		cores_look(core);
+	if (c->lost && c->lives && cores_online(core) && cores_page.incarnation == c->incarnation)
+		cores_return(core);
+}
+
+// A batch of one call each to those that are chosen: who does not answer costs its deadline once, and not once for each of them.
+static void cores_ask(enum call number, bool (*chosen)(unsigned core), void (*answered)(unsigned core, enum error error))
+{
+	unsigned call[CORE_MAX];
+	calls_begin();
+	for (unsigned core = 0; core < services_cores(); core++)
+		call[core] = chosen(core) ? calls_add(number, CALLS_NONE, CALLS_NONE, core, 1, 0, 0, 0, 0) : CALLS_NONE;
+	calls_perform();
+	for (unsigned core = 0; core < services_cores(); core++)
+		if (call[core] != CALLS_NONE)
+			answered(core, calls_result(call[core]).error);
+}
+
+static bool cores_is_pinged(unsigned core)
+{
+	return core != self_core() && !cores.core[core].lost && cores.core[core].incarnation;
+}
+
+static void cores_pinged(unsigned core, enum error error)
+{
+	struct core_record *c = &cores.core[core];
+	c->missed = error == ERR_CORE_LOST ? c->missed + 1 : 0;
+	cores.silent |= c->missed == CORES_MISSED;
+}
+
+static bool cores_is_silent(unsigned core)
+{
+	return cores_is_pinged(core) && cores.core[core].missed == CORES_MISSED;
+}
+
+static void cores_judged(unsigned core, enum error error)
+{
+	if (error == ERR_ALIVE) // it was late only
+		cores.core[core].missed = 0;
+	else
+		cores_lose(core, "its kernel does not answer");
+}
+
 static void cores_ping(struct timer *timer)
 {
 	for (unsigned core = 0; core < services_cores(); core++) {
-		struct core_record *c = &cores.core[core];
-		if (c->fenced) // it may have stopped since
+		if (cores.core[core].fenced) // it may have stopped since
 			kcall(CALL_core_reboot, core);
-		if (core != self_core() && c->incarnation == 0 && self_restarted() && cores_online(core))
-			cores_look(core);
-		if (c->lost && c->lives && cores_online(core) && cores_page.incarnation == c->incarnation)
-			cores_return(core);
-		if (core == self_core() || c->lost || c->incarnation == 0)
-			continue;
-		c->missed = kcall(CALL_core_ping, core, 1).error == ERR_CORE_LOST ? c->missed + 1 : 0;
-		if (c->missed == CORES_MISSED)
-			cores_silent(core);
+		cores_watch(core);
 	}
+	cores.silent = false;
+	cores_ask(CALL_core_ping, cores_is_pinged, cores_pinged);
+	if (cores.silent)
+		cores_ask(CALL_core_reboot, cores_is_silent, cores_judged);
 	services_advance(); // what waited for a core
 	cores_tell();
 	print_pump();

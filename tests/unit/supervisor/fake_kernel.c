@@ -141,6 +141,15 @@ void fake_reborn(unsigned core, bool kept)
 
 // ---- calls
 
+static struct {
+	struct kernel_result result[CALL_RING_SLOTS];
+	unsigned count;
+	bool filling; // begun and not performed
+	bool waits; // for a core that does not answer
+} fake_calls;
+
+unsigned fake_waits;
+
 static struct kernel_result fake_of_core(enum call number, uint64_t core)
 {
 	char text[8];
@@ -153,6 +162,10 @@ static struct kernel_result fake_of_core(enum call number, uint64_t core)
 		return (struct kernel_result){.error = ERR_ALIVE};
 	if (number == CALL_core_reboot)
 		return (struct kernel_result){0};
+	if (fake_lost[core] && fake_calls.filling)
+		fake_calls.waits = true;
+	else if (fake_lost[core])
+		fake_waits++;
 	if (fake_lost[core])
 		return (struct kernel_result){.error = ERR_CORE_LOST};
 	return (struct kernel_result){.value = {fake_incarnation[core]}};
@@ -371,23 +384,18 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 
 // ---- calls in batches: performed when they are added
 
-static struct {
-	struct kernel_result result[CALL_RING_SLOTS];
-	unsigned count;
-	bool performed;
-} fake_calls;
-
 void calls_begin(void)
 {
 	fake_calls.count = 0;
-	fake_calls.performed = false;
+	fake_calls.filling = true;
+	fake_calls.waits = false;
 }
 
 unsigned calls_add(enum call number, unsigned after, unsigned from, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
 		   uint64_t a4, uint64_t a5)
 {
 	struct kernel_result *r = &fake_calls.result[fake_calls.count];
-	assert_true(fake_calls.count < CALL_RING_SLOTS && !fake_calls.performed);
+	assert_true(fake_calls.count < CALL_RING_SLOTS && fake_calls.filling);
 	assert_true((after == CALLS_NONE || after < fake_calls.count) && (from == CALLS_NONE || from < fake_calls.count));
 	if (from != CALLS_NONE)
 		a0 = fake_calls.result[from].value[0];
@@ -400,12 +408,13 @@ unsigned calls_add(enum call number, unsigned after, unsigned from, uint64_t a0,
 
 void calls_perform(void)
 {
-	fake_calls.performed = true;
+	fake_calls.filling = false;
+	fake_waits += fake_calls.waits;
 }
 
 struct kernel_result calls_result(unsigned call)
 {
-	assert_true(fake_calls.performed && call < fake_calls.count);
+	assert_true(!fake_calls.filling && call < fake_calls.count);
 	return fake_calls.result[call];
 }
 

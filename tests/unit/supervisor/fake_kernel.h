@@ -51,6 +51,7 @@ extern bool fake_deaf_to_us;           // those that are lost answer our kernel
 extern unsigned fake_lose_core;    // is lost after so many calls for it, 0: none
 extern unsigned fake_lose_after;
 extern uint32_t fake_incarnation[FAKE_CORES];
+extern unsigned fake_waits; // for a silent core; a batch waits once
 extern uint64_t fake_now;         // ticks
 extern unsigned fake_inject_at;   // passage of any point that gives ERR_INJECTED, 0: none
 extern unsigned fake_inject_passages;

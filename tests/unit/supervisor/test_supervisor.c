@@ -639,6 +639,23 @@ static void test_core_is_back_without_records(void **state)
 	assert_int_equal(fake_published("block0"), SERVICE_UP);
 }
 
+// Who does not answer is waited for, but for all of them at once.
+static void test_many_cores_are_silent(void **state)
+{
+	(void)state;
+	boot_default();
+	fake_trace[0] = 0;
+	fake_waits = 0;
+	for (unsigned core = 1; core < FAKE_CORES; core++)
+		fake_lost[core] = fake_silent[core] = true;
+	for (unsigned i = 0; i < CORES_MISSED; i++)
+		fake_advance_ms(CORES_PING_MS + 1);
+	assert_int_equal(fake_waits, CORES_MISSED);
+	for (unsigned core = 1; core < FAKE_CORES; core++)
+		assert_int_equal(cores_reboots(core) + !cores_usable(core), 1);
+	assert_non_null(strstr(fake_trace, "reboot:1 reboot:2 reboot:3"));
+}
+
 // A hung kernel: found by a ping, its hart waited for, and then fenced off.
 static void test_core_is_silent(void **state)
 {
@@ -1196,6 +1213,7 @@ int main(void)
 		cmocka_unit_test_setup(test_core_is_back_and_a_job_had_ended, boot_setup),
 		cmocka_unit_test_setup(test_core_is_back_before_we_looked, boot_setup),
 		cmocka_unit_test_setup(test_core_is_back_without_records, boot_setup),
+		cmocka_unit_test_setup(test_many_cores_are_silent, boot_setup),
 		cmocka_unit_test_setup(test_core_is_silent, boot_setup),
 		cmocka_unit_test_setup(test_core_is_silent_with_a_device, boot_setup),
 		cmocka_unit_test_setup(test_core_answers_our_kernel, boot_setup),
