@@ -74,18 +74,22 @@ void client_ring_divide(struct client_ring *ring, unsigned large)
 		client_ring_slot_return(ring, ring->free[i]);
 }
 
-static unsigned held_free(struct client_ring *ring)
+// Slots [from, to) of what is committed, into the list of those that are free.
+static void held_free(struct client_ring *ring, unsigned from, unsigned to, uint16_t *list, uint32_t *count)
 {
-	unsigned freed = 0;
-	for (unsigned slot = 0; slot < ring->view.geometry.slots && ring->held > 0; slot++) {
+	uint64_t committed = ring->committed;
+	uint32_t n = *count, held = ring->held;
+	for (unsigned slot = from; slot < to && held > 0; slot++) {
 		struct client_slot *s = &ring->slots[slot];
-		if (s->state != CLIENT_SLOT_HELD || s->serial > ring->committed)
+		if (s->state != CLIENT_SLOT_HELD || s->serial > committed)
 			continue;
-		ring->held--;
-		client_ring_slot_free(ring, slot);
-		freed++;
+		s->state = CLIENT_SLOT_FREE;
+		store32(&ring->view.requests[slot].seq, 0);
+		list[n++] = (uint16_t)slot;
+		held--;
 	}
-	return freed;
+	*count = n;
+	ring->held = held;
 }
 
 unsigned client_ring_commit_look(struct client_ring *ring)
@@ -107,7 +111,11 @@ unsigned client_ring_commit_look(struct client_ring *ring)
 		return 0;
 	ring->committed = committed;
 	ring->want_commit = false;
-	return held_free(ring);
+	uint32_t held = ring->held;
+	fence_free(); // as in client_ring_slot_free
+	held_free(ring, 0, ring->large, ring->free, &ring->free_count);
+	held_free(ring, ring->large, ring->view.geometry.slots, ring->small, &ring->small_count);
+	return held - ring->held;
 }
 
 void client_ring_want_commit(struct client_ring *ring)

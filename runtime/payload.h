@@ -63,17 +63,23 @@ static inline void payload_part(struct payload_sum *s, uint8_t *to, const uint8_
 	s->sum = channel_mix(s->sum, s->unit);
 }
 
-// Of a payload that is less than a group: a name, mostly.
-static inline void payload_brief(struct payload_sum *s, const uint8_t *from, uint32_t bytes)
+// A whole unit to a place of its own; both aligned.
+static inline void payload_unit_copy(struct payload_sum *s, uint8_t *to, const uint8_t *from)
 {
 	digest_begin(&s->digest);
-	payload_rest(s, 0, from, bytes);
-	s->bytes = bytes;
+	digest_copy(&s->digest, to, from, PAYLOAD_UNIT);
+	s->unit = digest_end(&s->digest);
+	s->sum = channel_mix(s->sum, s->unit);
+	s->bytes += PAYLOAD_UNIT;
 }
 
 // The next piece of the payload. `to` 0: it is only summed; `s` 0: only copied.
 static inline void payload_copy(struct payload_sum *s, uint8_t *to, const uint8_t *from, uint32_t bytes)
 {
+	if (s && to && bytes == PAYLOAD_UNIT && s->bytes % PAYLOAD_UNIT == 0 && ((uintptr_t)to | (uintptr_t)from) % WORD_BYTES == 0) {
+		payload_unit_copy(s, to, from);
+		return;
+	}
 	if (!s || s->bytes % DIGEST_GROUP || ((uintptr_t)to | (uintptr_t)from) % WORD_BYTES) {
 		if (to)
 			memcpy(to, from, bytes);
@@ -101,4 +107,19 @@ static inline uint64_t payload_mix(const struct payload_sum *s, uint64_t h)
 	for (unsigned i = 0; i < DIGEST_LANES && s->bytes % PAYLOAD_UNIT; i++)
 		h = channel_mix(h, s->digest.lane[i]);
 	return h;
+}
+
+// The same of a payload in a channel that is less than a group and aligned: a name, mostly. What lies behind it in its last word is of the
+// channel too, and left out.
+static inline uint64_t payload_mix_brief(const uint8_t *from, uint32_t bytes, uint64_t h)
+{
+	const volatile word_t *words = (const volatile word_t *)(const void *)from;
+	uint64_t lane = DIGEST_SEED;
+	if (bytes == 0)
+		return h;
+	for (; bytes >= WORD_BYTES; bytes -= WORD_BYTES)
+		lane = channel_mix(lane, *words++);
+	if (bytes)
+		lane = channel_mix(lane, *words & ~0ull >> (64 - 8 * bytes));
+	return channel_mix(channel_mix(h, lane), DIGEST_SEED + 1);
 }

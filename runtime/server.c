@@ -28,6 +28,7 @@ static struct {
 	struct server_channel *channels; // by priority, then identity
 	struct server_channel *by_slot[CHANNEL_MAX];
 	uint32_t special; // operations from this one on are not the program's `request`
+	uint64_t once;    // a bit for each operation that is logged
 	bool quick_came;  // what came last was a quick operation: more of them are expected
 	uint64_t serial;  // last one given
 	uint64_t mark;    // committed
@@ -50,10 +51,15 @@ struct server_worker {
 
 // --- completing
 
+static __attribute__((noinline, cold)) void reap_soon(void)
+{
+	this.reap_due = true;
+}
+
 static inline void channel_settle(struct server_channel *channel)
 {
-	if (channel->closing)
-		this.reap_due = true;
+	if (__builtin_expect(channel->closing, 0))
+		reap_soon();
 }
 
 static void replay_compare(const struct server_request *request, const struct completion *now)
@@ -102,22 +108,31 @@ static void wrong_reply(struct server_request *request)
 	store32(&record->seq, record->seq ^ 0x40000000);
 }
 
+// Its record stands already; only the outcome is compared.
+static __attribute__((noinline)) uint64_t replay_record(const struct server_request *request, const uint64_t result[5])
+{
+	struct completion record;
+	completion_fill(&record, request->copy.seq, ERR_OK, result);
+	replay_compare(request, &record);
+	return request->former.serial;
+}
+
 // INV-24: the record stands before the caller goes on.
 uint64_t server_record(struct server_request *request, const uint64_t result[5])
 {
 	invariant(request->owned && !request->logged);
 	if (!RECOVERABLE)
 		return ++this.serial;
-	struct completion record;
 	request->logged = true;
+	if (__builtin_expect(request->replayed, 0))
+		return replay_record(request, result);
+	const struct server_ring *ring = &request->channel->ring;
+	uint32_t digest = server_ring_request_digest(ring, &request->copy, &request->sum);
+	struct completion record;
 	completion_fill(&record, request->copy.seq, ERR_OK, result);
-	if (request->replayed) {
-		replay_compare(request, &record);
-		return request->former.serial;
-	}
+	record.request_digest = digest;
 	record.serial = ++this.serial;
-	record.request_digest = server_ring_request_digest(&request->channel->ring, &request->copy, &request->sum);
-	server_ring_record(&request->channel->ring, request->slot, &record, true);
+	server_ring_record(ring, request->slot, &record, true);
 	return record.serial;
 }
 
@@ -218,9 +233,10 @@ static void request_perform(struct server_request *request)
 		request_special(request);
 	else
 		this.server->request(request);
-	if (RECOVERABLE && load32(&page->working) == working)
+	bool alone = --channel->performing == 0;
+	page = channel->ring.view.server;
+	if (RECOVERABLE && (__builtin_expect(alone, 1) || load32(&page->working) == working))
 		store32(&page->working, 0); // done, or it waits for something; a death from now on is not its fault
-	channel->performing--;
 	channel_settle(channel);
 }
 
@@ -233,7 +249,7 @@ static void request_own(struct server_request *request)
 	request->in = view->in + request->copy.in_offset;
 	request->logged = false;
 	request->owned = true;
-	request->once = op_is_once(this.server->protocol, request->copy.op);
+	request->once = request->copy.op < 64 && this.once >> request->copy.op & 1;
 	if (request->once)
 		payload_begin(&request->sum, view->secret);
 	channel->owned++;
@@ -799,6 +815,16 @@ static void requests_accept_waiting(void)
 			channel_accept(slot);
 }
 
+static uint64_t once_bits(const struct protocol *protocol)
+{
+	uint64_t bits = 0;
+	for (unsigned op = 0; op < protocol->op_count; op++) {
+		invariant(op < 64 || !op_is_once(protocol, op));
+		bits |= (uint64_t)op_is_once(protocol, op) << op % 64;
+	}
+	return bits;
+}
+
 // Quick operations are performed again whenever there is a doubt.
 static unsigned special_first(const struct server *server)
 {
@@ -811,6 +837,7 @@ enum error server_run(const struct server *server)
 {
 	this.server = server;
 	this.special = special_first(server);
+	this.once = once_bits(server->protocol);
 	loop_server_event = server_event;
 	loop_served = requests_served;
 	server_adopt_all();

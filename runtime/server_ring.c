@@ -195,18 +195,23 @@ static __attribute__((noinline)) void payload_sum_all(struct payload_sum *sum, c
 		payload_sum_slowly(sum, bytes, length);
 }
 
+// `h`: of the request, without its payload.
+static __attribute__((noinline)) uint32_t request_digest_slowly(const struct server_ring *ring, const struct request *copy, uint64_t h)
+{
+	struct payload_sum sum;
+	payload_begin(&sum, ring->view.secret);
+	payload_sum_all(&sum, ring->view.out + copy->out_offset, copy->out_length);
+	return channel_digest_end(payload_mix(&sum, h), ring->view.secret);
+}
+
 uint32_t server_ring_request_digest(const struct server_ring *ring, const struct request *copy, const struct payload_sum *known)
 {
-	uint64_t secret = ring->view.secret;
-	const uint8_t *bytes = ring->view.out + copy->out_offset;
-	struct payload_sum own;
-	if (!known || known->bytes != copy->out_length) {
-		payload_begin(&own, secret);
-		if (copy->out_length < DIGEST_GROUP && copy->out_offset % WORD_BYTES == 0)
-			payload_brief(&own, bytes, copy->out_length);
-		else
-			payload_sum_all(&own, bytes, copy->out_length);
-		known = &own;
-	}
-	return channel_digest_end(payload_mix(known, channel_request_mix(copy, secret)), secret);
+	uint64_t secret = ring->view.secret, h = channel_request_mix(copy, secret);
+	if (known && known->bytes == copy->out_length)
+		h = payload_mix(known, h);
+	else if (copy->out_length < DIGEST_GROUP && copy->out_offset % WORD_BYTES == 0)
+		h = payload_mix_brief(ring->view.out + copy->out_offset, copy->out_length, h);
+	else
+		return request_digest_slowly(ring, copy, h);
+	return channel_digest_end(h, secret);
 }

@@ -52,7 +52,7 @@ uint32_t server_ring_request_digest(const struct server_ring *ring, const struct
 uint64_t server_ring_recorded(const struct server_ring *ring);
 
 // Writes the record of a busy slot, with a digest if it must be provable (OP_ONCE). Its request_digest is the caller's.
-static inline void server_ring_record(struct server_ring *ring, unsigned slot, const struct completion *record, bool digest)
+static inline void server_ring_record(const struct server_ring *ring, unsigned slot, const struct completion *record, bool digest)
 {
 	struct completion *to = &ring->view.records[slot];
 #pragma GCC unroll 5

@@ -412,7 +412,7 @@ static __attribute__((noinline)) void copy_sealed(const struct cache *cache, str
 // The copy of a block before it is changed; in a clean one it is what commits and disk have.
 static inline void copy_before(const struct cache *cache, struct buffer *to, const struct buffer *b)
 {
-	if (!RECOVERABLE || b->flags & BUFFER_DIRTY)
+	if (!RECOVERABLE || __builtin_expect(b->flags & BUFFER_DIRTY, 1)) // of many operations one is the first
 		memcpy(to->data, b->data, cache->block_size);
 	else
 		copy_sealed(cache, to, b);
@@ -564,7 +564,7 @@ static void undo_one(struct cache *cache, struct buffer *b)
 // The first change since the last commit: what was before it is what the commit is judged by.
 static void keep_base(struct cache *cache, struct buffer *b)
 {
-	if (b->op_was & BUFFER_DIRTY || !(b->flags & BUFFER_DIRTY) || !b->shadow || !wants_base(cache, b))
+	if (__builtin_expect(b->op_was & BUFFER_DIRTY, 1) || !(b->flags & BUFFER_DIRTY) || !b->shadow || !wants_base(cache, b))
 		return;
 	set_base(cache, b, b->shadow);
 	b->shadow = 0;

@@ -50,6 +50,23 @@ void checksum_super_seal(struct ext2_super *s)
 		s->checksum = super_sum(s);
 }
 
+static void sum_note(struct buffer *b, uint32_t sum)
+{
+	b->sum = sum;
+	b->summed = true;
+}
+
+static void super_seal(const struct volume *v, struct buffer *b)
+{
+	struct ext2_super *s = v->super;
+	size_t before = (size_t)((const uint8_t *)s - b->data), end = before + sizeof(*s), bytes = offsetof(struct ext2_super, checksum);
+	uint32_t plain = checksum_crc32c(0, s, bytes);
+	s->checksum = plain ^ checksum_zeros(~0u, bytes);
+	uint32_t sum = plain ^ checksum_zeros(checksum_crc32c(0, b->data, before), bytes);
+	sum = checksum_crc32c(sum, &s->checksum, sizeof(s->checksum));
+	sum_note(b, checksum_crc32c(sum, b->data + end, v->block_size - end));
+}
+
 void checksum_open(struct volume *v, const struct ext2_super *s)
 {
 	uint32_t ro = s->rev_level ? s->feature_ro_compat : 0;
@@ -98,12 +115,6 @@ static bool bitmap_good(struct volume *v, const struct buffer *b)
 	if (v->descriptor_size == EXT2_GROUP_SIZE)
 		return said == (sum & 0xffff);
 	return (said | (uint32_t)(blocks ? g->block_bitmap_checksum_hi : g->inode_bitmap_checksum_hi) << 16) == sum;
-}
-
-static void sum_note(struct buffer *b, uint32_t sum)
-{
-	b->sum = sum;
-	b->summed = true;
 }
 
 static void bitmap_seal(struct volume *v, struct buffer *b)
@@ -208,7 +219,24 @@ struct table_sums {
 	uint32_t low[TABLE_INODES_MAX]; // as four bytes that end where the field does
 	uint32_t high[TABLE_INODES_MAX];
 	uint32_t plain[TABLE_INODES_MAX]; // from zero on, of the inodes without them
+	uint32_t known; // bit: plain is what the inode's own sum says
+	uint32_t out;   // bit: the sum's fields in the inode are zero meanwhile
 };
+
+// An inode that was found right and has not changed since has its sum with it: it need not be read again.
+static void sums_know(const struct volume *v, const struct buffer *b, unsigned count, struct table_sums *t)
+{
+	t->known = 0;
+	for (uint32_t left = b->checked & ~b->stale & ~b->changed, slot = 0; left && slot < count; left >>= 1, slot++) {
+		const struct ext2_inode *raw = inode_in(v, b, slot);
+		if (!(left & 1) || !has_wide_sum(v, raw))
+			continue;
+		uint32_t own = (uint32_t)raw->checksum_hi << 16 | raw->checksum_lo;
+		t->plain[slot] = own ^ checksum_zeros(inode_seed(v, b->owner + slot, raw), v->inode_size);
+		t->known |= 1u << slot;
+	}
+	t->out = ~t->known | ~t->known >> 1; // who is read, and the one before, which it is compared with
+}
 
 static void sums_take_out(const struct volume *v, struct buffer *b, unsigned count, struct table_sums *t)
 {
@@ -217,6 +245,8 @@ static void sums_take_out(const struct volume *v, struct buffer *b, unsigned cou
 		bool wide = has_wide_sum(v, raw);
 		t->low[slot] = raw->checksum_lo;
 		t->high[slot] = wide ? (uint32_t)raw->checksum_hi << 16 : 0;
+		if (!(t->out >> slot & 1))
+			continue;
 		raw->checksum_lo = 0;
 		if (wide)
 			raw->checksum_hi = 0;
@@ -227,9 +257,25 @@ static void sums_put_back(const struct volume *v, struct buffer *b, unsigned cou
 {
 	for (unsigned slot = 0; slot < count; slot++) {
 		struct ext2_inode *raw = inode_in(v, b, slot);
+		if (!(t->out >> slot & 1))
+			continue;
 		raw->checksum_lo = (uint16_t)t->low[slot];
 		if (has_wide_sum(v, raw))
 			raw->checksum_hi = (uint16_t)(t->high[slot] >> 16);
+	}
+}
+
+// Its sum was made of all that it is: the new one of an inode that has changed, else what its own is to be.
+static void sum_use(const struct volume *v, struct buffer *b, unsigned slot, struct table_sums *t)
+{
+	const struct ext2_inode *raw = inode_in(v, b, slot);
+	bool wide = has_wide_sum(v, raw);
+	uint32_t sum = t->plain[slot] ^ checksum_zeros(inode_seed(v, b->owner + slot, raw), v->inode_size);
+	if (b->stale >> slot & 1) {
+		t->low[slot] = (uint16_t)sum;
+		t->high[slot] = wide ? sum & 0xffff0000 : 0; // two bytes on, four behind the other half
+	} else if (wide && t->low[slot] == (uint16_t)sum && t->high[slot] == (sum & 0xffff0000)) {
+		b->checked |= 1u << slot;
 	}
 }
 
@@ -239,20 +285,14 @@ static void inodes_seal(const struct volume *v, struct buffer *b)
 	struct table_sums t;
 	uint32_t size = v->inode_size, count = v->block_size / size;
 	size_t behind_low = size - offsetof(struct ext2_inode, checksum_lo);
+	sums_know(v, b, count, &t);
 	sums_take_out(v, b, count, &t);
-	checksum_rows(b->data, count, size, t.plain);
-	for (uint32_t stale = b->stale, slot = 0; stale; stale >>= 1, slot++) {
-		const struct ext2_inode *raw = inode_in(v, b, slot);
-		if (!(stale & 1))
-			continue;
-		uint32_t sum = t.plain[slot] ^ checksum_zeros(inode_seed(v, b->owner + slot, raw), size);
-		t.low[slot] = (uint16_t)sum;
-		t.high[slot] = has_wide_sum(v, raw) ? sum & 0xffff0000 : 0; // two bytes on, four behind the other half
-	}
+	checksum_rows(b->data, count, size, t.known, t.plain);
+	for (unsigned slot = 0; slot < count; slot++)
+		if (b->stale >> slot & 1 || (!(t.known >> slot & 1) && t.plain[slot]))
+			sum_use(v, b, slot, &t);
 	sums_put_back(v, b, count, &t);
-	uint32_t sums = checksum_zeros(checksum_join(t.low, count, size), behind_low);
-	if (size > 128)
-		sums ^= checksum_zeros(checksum_join(t.high, count, size), behind_low - 4);
+	uint32_t sums = checksum_zeros(checksum_join_two(t.low, t.high, count, size), behind_low - 4);
 	sum_note(b, checksum_join(t.plain, count, size) ^ sums);
 	b->stale = 0;
 }
@@ -392,7 +432,7 @@ static void block_seal(struct volume *v, struct buffer *b)
 	case BLOCK_INODE_BITMAP:
 		break;
 	case BLOCK_SUPER:
-		v->super->checksum = super_sum(v->super);
+		super_seal(v, b);
 		break;
 	case BLOCK_DESCRIPTORS:
 		volume_seal_groups(v, b->owner);
@@ -452,8 +492,9 @@ static bool owned_sealed(const struct volume *v, const struct buffer *b)
 	const uint32_t *place = sum_place(v, b, &covered);
 	if (!place)
 		return false;
-	const uint8_t *now = (const uint8_t *)place;
-	return !b->base || seal_difference(b->data, b->base->data, 0, covered / 8) == covered / 8 || memcmp(now, b->base->data + (now - b->data), 4) != 0;
+	if (!b->base || *place != *(const uint32_t *)(const void *)(b->base->data + ((const uint8_t *)place - b->data)))
+		return true;
+	return seal_difference(b->data, b->base->data, 0, covered / 8) == covered / 8;
 }
 
 bool checksum_sealed(struct volume *v, const struct buffer *b)

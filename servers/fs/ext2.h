@@ -5,6 +5,7 @@
 // both have is called ext2, what only ext4 has ext4.
 // Everything read through these structures is a claim of the disk; super.c, inode.c, bmap.c, extent.c and dir.c check it.
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #define EXT2_SUPER_OFFSET 1024u // bytes from the start of the volume
@@ -321,4 +322,11 @@ struct ext4_extent_index { // above the leaves
 _Static_assert(sizeof(struct ext4_extent_header) == 12 && sizeof(struct ext4_extent) == 12 &&
 		       sizeof(struct ext4_extent_index) == 12,
 	       "headers and entries of extent trees are 12 bytes");
+
+// Field by field: the C library's memcmp goes byte by byte.
+static inline bool extent_is_same(const struct ext4_extent *e, const struct ext4_extent *f)
+{
+	return e->block == f->block && e->length == f->length && e->start_hi == f->start_hi && e->start == f->start;
+}
+
 #define EXT4_EXTENTS_IN_ROOT 4u

@@ -63,12 +63,17 @@ static uint64_t word_of(const void *bytes, size_t index)
 	return ((const word_t *)bytes)[index];
 }
 
-// By words: the C library's memcmp goes byte by byte.
+// By words, where both lie alike: the C library's memcmp goes byte by byte.
 static bool is_same(const void *a, const void *b, size_t bytes)
 {
-	if (((uintptr_t)a | (uintptr_t)b | bytes) % 8)
-		return memcmp(a, b, bytes) == 0;
-	return seal_difference(a, b, 0, bytes / 8) == bytes / 8;
+	const uint8_t *p = a, *q = b;
+	if (((uintptr_t)p ^ (uintptr_t)q) % 8)
+		return memcmp(p, q, bytes) == 0;
+	for (; bytes && (uintptr_t)p % 8; bytes--)
+		if (*p++ != *q++)
+			return false;
+	size_t words = bytes / 8;
+	return seal_difference(p, q, 0, words) == words && memcmp(p + 8 * words, q + 8 * words, bytes % 8) == 0;
 }
 
 static size_t words_of(const struct judge *j)
@@ -124,7 +129,7 @@ static bool super_constant(const struct ext2_super *was, const struct ext2_super
 static bool errors_constant(const struct ext2_super *was, const struct ext2_super *is)
 {
 	size_t from = __builtin_offsetof(struct ext2_super, error_count), to = __builtin_offsetof(struct ext2_super, unused_512);
-	return was->state == is->state && memcmp((const uint8_t *)was + from, (const uint8_t *)is + from, to - from) == 0 &&
+	return was->state == is->state && is_same((const uint8_t *)was + from, (const uint8_t *)is + from, to - from) &&
 	       was->last_error_code == is->last_error_code;
 }
 
@@ -150,14 +155,19 @@ static bool judge_super(struct judge *j)
 // ---- group descriptors ----
 
 // Without the fields that operations and commits write.
-static struct ext2_group fixed_part(const struct volume *v, const struct ext2_group *g)
+struct fixed_group {
+	struct ext2_group part __attribute__((aligned(8)));
+};
+
+static struct fixed_group fixed_part(const struct volume *v, const struct ext2_group *g)
 {
-	struct ext2_group f = {0};
-	memcpy(&f, g, v->descriptor_size < sizeof(f) ? v->descriptor_size : sizeof(f));
-	f.free_blocks_count = f.free_inodes_count = f.used_dirs_count = f.flags = 0;
-	f.block_bitmap_checksum = f.inode_bitmap_checksum = f.unused_inodes = f.checksum = 0;
-	f.block_bitmap_checksum_hi = f.inode_bitmap_checksum_hi = 0;
-	return f;
+	struct fixed_group fixed = {0};
+	struct ext2_group *f = &fixed.part;
+	memcpy(f, g, v->descriptor_size < sizeof(*f) ? v->descriptor_size : sizeof(*f));
+	f->free_blocks_count = f->free_inodes_count = f->used_dirs_count = f->flags = 0;
+	f->block_bitmap_checksum = f->inode_bitmap_checksum = f->unused_inodes = f->checksum = 0;
+	f->block_bitmap_checksum_hi = f->inode_bitmap_checksum_hi = 0;
+	return fixed;
 }
 
 static bool is_dirty(struct volume *v, uint32_t block)
@@ -183,13 +193,13 @@ static bool maps_constant(struct volume *v, uint32_t group, const struct ext2_gr
 static bool judge_group(struct judge *j, uint32_t group, const struct ext2_group *was, const struct ext2_group *is)
 {
 	struct volume *v = j->v;
-	struct ext2_group a = fixed_part(v, was), b = fixed_part(v, is);
+	struct fixed_group a = fixed_part(v, was), b = fixed_part(v, is);
 	int blocks = is->free_blocks_count - was->free_blocks_count, inodes = is->free_inodes_count - was->free_inodes_count;
 	j->group_blocks += blocks;
 	j->group_inodes += inodes;
 	if (is->used_dirs_count != was->used_dirs_count)
 		ledger_folders(&j->ledger, group, is->used_dirs_count - was->used_dirs_count);
-	if (memcmp(&a, &b, sizeof(a)) || is->flags & ~was->flags)
+	if (!is_same(&a, &b, sizeof(a)) || is->flags & ~was->flags)
 		return flaw(j, "the descriptor of group %u has changed in fields that nothing writes", group);
 	if (is->free_blocks_count > volume_group_blocks(v, group) || is->free_inodes_count > v->inodes_per_group ||
 	    is->used_dirs_count > v->inodes_per_group || (v->group_checksums && is->unused_inodes > v->inodes_per_group))
@@ -347,7 +357,7 @@ static bool entries_used(struct judge *j, const void *node, const void *former)
 	for (unsigned i = 0; i < is->entries; i++) {
 		bool same = false;
 		for (unsigned k = i ? i - 1 : 0; k <= i + 1 && k < was->entries && k < is->max && !same; k++)
-			same = memcmp(&e[i], &f[k], sizeof(*e)) == 0;
+			same = extent_is_same(&e[i], &f[k]);
 		const struct ext4_extent_index *child = (const void *)&e[i];
 		uint32_t length = e[i].length > EXT4_EXTENT_LENGTH_MAX ? e[i].length - EXT4_EXTENT_LENGTH_MAX : e[i].length;
 		if (!same && !blocks_used(j->v, is->depth ? child->child : e[i].start, is->depth ? 1 : length))
@@ -486,7 +496,7 @@ static bool identity_holds(const struct volume *v, const struct ext2_inode *was,
 	if (mark < b || mark >= b + v->inode_size)
 		return is_same(a + extra, b + extra, v->inode_size - extra);
 	size_t at = (size_t)(mark - b);
-	return at >= extra && memcmp(a + extra, b + extra, at - extra) == 0 && memcmp(a + at + 8, b + at + 8, v->inode_size - at - 8) == 0;
+	return at >= extra && is_same(a + extra, b + extra, at - extra) && is_same(a + at + 8, b + at + 8, v->inode_size - at - 8);
 }
 
 // Of a file that is new: what nothing gives it.
@@ -494,8 +504,8 @@ static bool novelty_holds(const struct volume *v, const struct ext2_inode *is)
 {
 	const uint8_t *end = (const uint8_t *)is + v->inode_size;
 	const uint8_t *p = (const uint8_t *)is + 128 + (v->inode_size > 128 ? is->extra_isize : 0);
-	while ((uintptr_t)p % 8 == 0 && p < end && word_of(p, 0) == 0)
-		p += 8;
+	while ((uintptr_t)p % 32 == 0 && p < end && !(word_of(p, 0) | word_of(p, 1) | word_of(p, 2) | word_of(p, 3)))
+		p += 32;
 	if (is->uid || is->gid || is->uid_high || is->gid_high || is->osd1 || is->faddr || is->reserved2 || is->file_acl ||
 	    is->file_acl_high || is->flags & ~EXT4_FLAG_EXTENTS)
 		return false;
@@ -528,7 +538,7 @@ static bool blocks_hold(struct judge *j, const struct ext2_inode *was, const str
 	bool tree = is->flags & EXT4_FLAG_EXTENTS, same = is_same_file(was, is);
 	if (!tree)
 		return pointers_used(j->v, same ? was : 0, is);
-	if (same && memcmp(was->block, is->block, sizeof(is->block)) == 0)
+	if (same && is_same(was->block, is->block, sizeof(is->block)))
 		return true;
 	bool former = same && was->flags & EXT4_FLAG_EXTENTS && !extent_flaw(j->v, was->block, true);
 	return entries_used(j, is->block, former ? was->block : 0);
@@ -647,7 +657,7 @@ static bool judge_directory(struct judge *j)
 		const struct ext2_entry *e = (const void *)(is + at);
 		if (next < at)
 			next = (uint32_t)(8 * seal_difference(is, j->base, at / 8, words_of(j)));
-		if (!e->inode || next >= at + 8u + e->name_length || memcmp(e, j->base + at, 8u + e->name_length) == 0)
+		if (!e->inode || next >= at + 8u + e->name_length || is_same(e, j->base + at, 8u + e->name_length))
 			continue;
 		if (!target_holds(v, e))
 			return flaw(j, "the directory's entry at byte %u names inode %u, type %u, which is free or another, or by no name", at, e->inode, e->type);

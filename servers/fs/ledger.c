@@ -97,12 +97,6 @@ static bool is_node(const struct ext4_extent_header *h, size_t bytes)
 	return h->magic == EXT4_EXTENT_MAGIC && h->entries <= (bytes - sizeof(*h)) / sizeof(struct ext4_extent);
 }
 
-// By words: the C library's memcmp goes byte by byte.
-static bool is_same_extent(const struct ext4_extent *e, const struct ext4_extent *f)
-{
-	return e->block == f->block && e->length == f->length && e->start_hi == f->start_hi && e->start == f->start;
-}
-
 void ledger_node(struct ledger *l, const void *was, const void *is, size_t bytes)
 {
 	static const struct ext4_extent_header none = {EXT4_EXTENT_MAGIC, 0, 0, 0, 0};
@@ -114,7 +108,7 @@ void ledger_node(struct ledger *l, const void *was, const void *is, size_t bytes
 		l->unknown |= 1u << LEDGER_BLOCKS;
 		return;
 	}
-	while (h->depth == g->depth && same < h->entries && same < g->entries && is_same_extent(&e[same], &f[same]))
+	while (h->depth == g->depth && same < h->entries && same < g->entries && extent_is_same(&e[same], &f[same]))
 		same++;
 	for (unsigned i = same; i < h->entries; i++)
 		l->sum[LEDGER_BLOCKS] += entry_weight(h, &e[i]);
@@ -140,11 +134,11 @@ static bool has_tree(const struct ext2_inode *raw)
 	return raw && raw->flags & EXT4_FLAG_EXTENTS;
 }
 
-// What these blocks name may have changed while they stayed.
+// Of one without a tree: what these blocks name may have changed while they stayed.
 static bool has_indirect_blocks(const struct volume *v, const struct ext2_inode *raw)
 {
 	struct inode inode = {.raw = (struct ext2_inode *)(uintptr_t)raw};
-	return raw && !has_tree(raw) && (raw->block[EXT2_DIRECT] | raw->block[EXT2_DIRECT + 1] | raw->block[EXT2_DIRECT + 2]) &&
+	return (raw->block[EXT2_DIRECT] | raw->block[EXT2_DIRECT + 1] | raw->block[EXT2_DIRECT + 2]) &&
 	       inode_has_content(v, &inode);
 }
 
@@ -206,7 +200,7 @@ void ledger_inode(struct ledger *l, const struct volume *v, uint32_t number, con
 		enter_use(l, v, number, is, 1);
 		enter_links(l, number, is, 1);
 	}
-	if (has_indirect_blocks(v, was) || has_indirect_blocks(v, is))
+	if ((was && !has_tree(was) && has_indirect_blocks(v, was)) || (is && !has_tree(is) && has_indirect_blocks(v, is)))
 		l->unknown |= 1u << LEDGER_BLOCKS;
 	else if (!was || !is || !is_same_map(was->block, is->block) || was->file_acl != is->file_acl ||
 	    has_tree(was) != has_tree(is))

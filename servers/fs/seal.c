@@ -23,19 +23,23 @@ uint64_t seal_copy(void *to, const void *from, size_t bytes)
 	return digest_end(&d);
 }
 
+// The next word that differs, from those two on; `end`: none.
+static const word_t *next_difference(const word_t *a, const word_t *b, const word_t *end)
+{
+	while (end - a >= 8) {
+		if (a[0] != b[0] || a[1] != b[1] || a[2] != b[2] || a[3] != b[3])
+			break;
+		if (a[4] != b[4] || a[5] != b[5] || a[6] != b[6] || a[7] != b[7])
+			break;
+		a += 8, b += 8;
+	}
+	while (a < end && *a == *b)
+		a++, b++;
+	return a;
+}
+
 size_t seal_difference(const void *one, const void *other, size_t at, size_t words)
 {
 	const word_t *a = one, *b = other;
-	for (; at % 8 && at < words; at++)
-		if (a[at] != b[at])
-			return at;
-	for (; at + 8 <= words; at += 8) {
-		uint64_t x = (a[at] ^ b[at]) | (a[at + 1] ^ b[at + 1]) | (a[at + 2] ^ b[at + 2]) | (a[at + 3] ^ b[at + 3]);
-		uint64_t y = (a[at + 4] ^ b[at + 4]) | (a[at + 5] ^ b[at + 5]) | (a[at + 6] ^ b[at + 6]) | (a[at + 7] ^ b[at + 7]);
-		if (x | y)
-			break;
-	}
-	while (at < words && a[at] == b[at])
-		at++;
-	return at;
+	return at < words ? (size_t)(next_difference(a + at, b + at, a + words) - a) : at;
 }

@@ -49,19 +49,27 @@ static struct share_place *place_for(uint32_t inode, uint64_t committed)
 	return free ? free : &shares.crowd;
 }
 
+static __attribute__((noinline)) void place_take(uint64_t client, uint32_t inode, uint64_t serial, uint64_t committed)
+{
+	struct share_place *p = place_for(inode, committed);
+	bool mixed = p->client != client && p->serial > committed;
+	*p = (struct share_place){mixed ? SEVERAL : client, serial, inode};
+}
+
 void share_note(uint64_t client, uint32_t inode, uint64_t serial, uint64_t committed)
 {
 	if (!RECOVERABLE)
 		return;
-	struct share_place *p = place_at(inode, 0);
-	if (p->inode != inode || p->client != client || !inode)
-		p = place_for(inode, committed);
-	bool mixed = p->client != client && p->serial > committed;
-	*p = (struct share_place){mixed ? SEVERAL : client, serial, inode};
-	if (shares.last_client != client)
+	if (shares.last_client != client) {
 		shares.others = shares.last;
-	shares.last_client = client;
+		shares.last_client = client;
+	}
 	shares.last = serial;
+	struct share_place *p = place_at(inode, 0);
+	if (p->inode == inode && p->client == client && inode) // who has changed it goes on
+		p->serial = serial;
+	else
+		place_take(client, inode, serial, committed);
 }
 
 static uint64_t place_foreign(const struct share_place *p, uint64_t client, uint64_t committed)
