@@ -1,9 +1,10 @@
 // rogue: a client that writes nonsense into all that it may write of a channel. Part of the tests.
 //
 //   rogue SERVICE ROUNDS [SEED]
+//   rogue SERVICE hoard
 //
 // Opens one channel to the service, then scribbles over its client page and its requests, forges time stamps, offsets and
-// lengths, floods doorbells. Must harm nobody but itself: the tests look at the service's restart count and at other
+// lengths, floods doorbells. `hoard` opens as many as it gets, and says how many that are. Must harm nobody but itself: the tests look at the service's restart count and at other
 // clients. Owns its channel; when it ends, the kernels take the channel down with whatever is in it.
 #include "abi/channel.h"
 #include "proto/block.h"
@@ -143,6 +144,18 @@ static bool open_channel(const char *service)
 	return true;
 }
 
+static int hoard(const char *service)
+{
+	static const struct client_options options = {.slots = 8};
+	struct client *client;
+	unsigned got = 0;
+	enum error e;
+	while ((e = client_open(&client, service, &options)) == ERR_OK)
+		got++;
+	printf("rogue: %s: %u channels, then: %s\n", service, got, error_sentence(e));
+	return 0;
+}
+
 int program_main(void)
 {
 	static char arguments[128];
@@ -153,12 +166,14 @@ int program_main(void)
 	char *rounds = strtok_r(0, " ", &rest);
 	char *seed = strtok_r(0, " ", &rest);
 	if (!service || !rounds) {
-		printf("usage: rogue SERVICE ROUNDS [SEED]\n");
+		printf("usage: rogue SERVICE ROUNDS|hoard [SEED]\n");
 		return 2;
 	}
 	rogue.random = seed ? strtoull(seed, 0, 0) : time_now();
 	(void)console_open();
 	printf("rogue: %s, seed %" PRIu64 "\n", service, rogue.random);
+	if (strcmp(rounds, "hoard") == 0)
+		return hoard(service);
 	if (!open_channel(service))
 		return 1;
 	// From here on the client library of this domain is blind: no turn of the loop until the end.

@@ -142,6 +142,14 @@ void notification_bind(struct notification *n, struct fiber *fiber)
 
 // --- the server's end
 
+unsigned notification_ends(uint64_t peer)
+{
+	unsigned ends = 0;
+	for (const struct notification *n = notifications; n; n = n->next)
+		ends += n->notified && n->view.peer == peer;
+	return ends;
+}
+
 void notification_accept(unsigned slot, void (*notified)(struct notification *))
 {
 	struct notification *n = notified ? calloc(1, sizeof(*n)) : 0;

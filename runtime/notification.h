@@ -53,7 +53,9 @@ enum error notification_wait(struct notification *notification);
 // From now on each ring wakes that fiber, whatever it is parked for: it may wait for several things at once. 0: none.
 void notification_bind(struct notification *notification, struct fiber *fiber);
 
-// For server.c. Of a slot: accepts the client, or refuses it where `notified` is 0; takes one of the former incarnation; its client is
+// For server.c. How many that client has (CHANNEL_PEER).
+unsigned notification_ends(uint64_t peer);
+// Of a slot: accepts the client, or refuses it where `notified` is 0; takes one of the former incarnation; its client is
 // gone (false: there is none in that slot).
 void notification_accept(unsigned slot, void (*notified)(struct notification *));
 void notification_adopt(unsigned slot, void (*notified)(struct notification *));

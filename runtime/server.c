@@ -515,18 +515,19 @@ static bool slot_notifies(unsigned slot)
 	return info.error == ERR_OK && CHANNEL_INFO_SLOTS(info.value[1]) == 0;
 }
 
-static void channel_accept(unsigned slot)
+// Of one life of one client: who takes more would leave none to others. Those that it has closed count until they are released.
+static bool peer_has_its_share(uint64_t peer)
 {
-	if (slot_notifies(slot)) {
-		notification_accept(slot, this.server->notified);
-		return;
-	}
+	unsigned ends = notification_ends(peer);
+	for (const struct server_channel *channel = this.channels; channel; channel = channel->next)
+		ends += channel->ring.view.peer == peer;
+	return ends >= SERVER_CLIENT_ENDS;
+}
+
+static void channel_admit(unsigned slot)
+{
 	struct server_channel *channel = channel_make(slot);
-	if (!channel) {
-		kcall(CALL_channel_refuse, slot);
-		return;
-	}
-	if (this.server->accept && !this.server->accept(channel)) {
+	if (!channel || peer_has_its_share(channel->ring.view.peer) || (this.server->accept && !this.server->accept(channel))) {
 		free(channel);
 		kcall(CALL_channel_refuse, slot);
 		return;
@@ -540,6 +541,15 @@ static void channel_accept(unsigned slot)
 	server_ring_commit(&channel->ring, this.mark, this.serial);
 	channel->floor = this.clock;
 	channel_insert(channel);
+}
+
+static void channel_accept(unsigned slot)
+{
+	uint64_t peer = kcall(CALL_channel_info, slot).value[4];
+	if (!slot_notifies(slot))
+		channel_admit(slot);
+	else
+		notification_accept(slot, peer_has_its_share(peer) ? 0 : this.server->notified);
 }
 
 static void server_event(unsigned kind, unsigned slot)

@@ -12,6 +12,8 @@
 #include "runtime/payload.h"
 #include <stdbool.h>
 
+#define SERVER_CLIENT_ENDS 16u // channels and notifications of one life of one client: a server has CHANNEL_MAX for all
+
 struct server_channel; // one client
 struct fiber;
 struct notification;
@@ -59,7 +61,7 @@ struct server {
 	void (*closed)(struct server_channel *channel);
 	// A client's want_commit changed. May be 0.
 	void (*commit_wanted)(void);
-	// Decide about a new client. 0: accept all.
+	// Decide about a new client. 0: accept all. Who has SERVER_CLIENT_ENDS already is refused without asking.
 	bool (*accept)(struct server_channel *channel);
 	// A notification was rung: `gone` says that its client is no more, and then it is to be closed, now or later. Each one is told
 	// at once when its client opens it, and after `replayed` those of the former incarnation. 0: such clients are refused.

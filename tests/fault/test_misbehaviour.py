@@ -35,6 +35,8 @@ def rogue_harms_itself_only(t, service):
     image, campaign = begin(t)
     before = t.services(campaign.machine)
     t.run(campaign.machine, f"run rogue {service} 2000 1")
+    got = re.search(r"(\d+) channels, then: (.*)", t.run(campaign.machine, f"run rogue {service} hoard"))
+    t.equal(int(got[1]), 15 if service == "console" else 16, f"channels that one client gets, then: {got[2]}")  # it has one to the console
     campaign.problems += campaign.workload()
     after = t.services(campaign.machine)
     for name in ("blk", "fs", "console", "shell"):

@@ -426,6 +426,36 @@ static void clients_can_be_refused(void **state)
 	serve(script_refuse);
 }
 
+// It is refused until one of its other ends is another life's.
+static void script_share(unsigned n)
+{
+	static struct server_channel others[SERVER_CLIENT_ENDS];
+	assert_int_equal(n, 0);
+	assert_int_equal(world.refused, 1);
+	accept_answer = true;
+	for (unsigned i = 0; i < SERVER_CLIENT_ENDS; i++) {
+		others[i].ring.view.peer = CHANNEL_PEER(1, 7, world.epoch);
+		others[i].next = i + 1 < SERVER_CLIENT_ENDS ? &others[i + 1] : 0;
+	}
+	this.channels = others;
+	loop_server_event(EVENT_CHANNEL_REQUEST, WORLD_SERVER);
+	assert_int_equal(world.refused, 2);
+	others[3].ring.view.peer = CHANNEL_PEER(1, 7, world.epoch + 1);
+	loop_server_event(EVENT_CHANNEL_REQUEST, WORLD_SERVER);
+	assert_int_equal(world.accepted, 1);
+	this.channels = this.by_slot[WORLD_SERVER];
+	this.channels->next = 0;
+	longjmp(finished, 1);
+}
+
+static void one_client_gets_its_share_of_ends(void **state)
+{
+	(void)state;
+	world.server_state = CHANNEL_REQUESTED;
+	accept_answer = false;
+	serve(script_share);
+}
+
 // --- the choice among several channels: memory by hand, no kernel
 
 #define CHANNELS 3u
@@ -677,6 +707,7 @@ int main(void)
 		cmocka_unit_test_setup(closed_channels_are_released, fresh),
 		cmocka_unit_test_setup(waiting_clients_are_accepted, fresh),
 		cmocka_unit_test_setup(clients_can_be_refused, fresh),
+		cmocka_unit_test_setup(one_client_gets_its_share_of_ends, fresh),
 		cmocka_unit_test_setup(serials_stay_above_what_was_told, fresh),
 		cmocka_unit_test_setup(nonsense_is_not_believed, fresh),
 		cmocka_unit_test_setup(deadly_replay_is_left_out, fresh),
