@@ -5,7 +5,7 @@
 // right because of this order: look at the ring, then park; the loop looks again after it raised want_doorbell. If this
 // domain dies, the requests stand in the channel, and client_open of the next incarnation drains them. If the server dies
 // here, nothing happens but time.
-#include "runtime/client_channel.h"
+#include "runtime/client_gather.h"
 #include "runtime/channel_open.h"
 #include "runtime/endpoint.h"
 #include "runtime/fiber.h"
@@ -129,10 +129,10 @@ static __attribute__((noinline)) bool client_look_beside(struct client *client)
 
 // Takes what has come, up to a ring full: callbacks that submit again must not keep us here. The payload is fetched
 // before the slot can be used again: nobody submits between.
-static bool client_look(struct client *client)
+bool client_look(struct client *client)
 {
 	struct client_ring *ring = &client->ring;
-	unsigned n = 0;
+	unsigned n = __builtin_expect(client->gather != 0, 0) && client_gather_look(client);
 	int slot;
 	while (n < CHANNEL_SLOTS_MAX && (slot = client_ring_take(ring)) >= 0) {
 		struct client_request *request = request_of(ring->slots[slot].result);
@@ -240,6 +240,7 @@ static void watch_expired(struct timer *timer)
 {
 	struct client *client = client_of_watch(timer);
 	client->ring.lane.left = 0; // it is armed anew by the next call
+	client_gather_end(client);
 	bool late = overdue(client);
 	client->distrusted &= client->ring.outstanding > 0;
 	if (client->ring.outstanding == 0 || client->lost)
@@ -255,6 +256,7 @@ static void client_lose(struct client *client)
 {
 	client->lost = true;
 	client->ring.lane.left = 0;
+	client_gather_end(client);
 	for (unsigned slot = 0; slot < client->ring.view.geometry.slots; slot++) {
 		struct client_slot *s = &client->ring.slots[slot];
 		if (!client_slot_waits(s) || !s->result)
@@ -364,6 +366,7 @@ static void client_detach(struct client *client)
 	timer_cancel(&client->watch);
 	if (client->near.door)
 		endpoint_close(&client->near);
+	free(client->gather_memory);
 	free(client);
 }
 
@@ -436,6 +439,10 @@ static enum error slot_wait(struct client *client, const struct client_request *
 			return ERR_AGAIN;
 		if (client_look(client))
 			continue;
+		if (client->gather) { // it keeps slots
+			client_gather_end(client);
+			continue;
+		}
 		if (client->ring.held > 0)
 			client_ring_want_commit(&client->ring);
 		struct slot_waiter waiter = {.fiber = fiber_self()};

@@ -6,7 +6,7 @@
 // server gives them that answers at once. If the server dies, its epoch or its kernel's event ends the burst; if this domain dies,
 // the requests stand in the channel like any, also one that is half written: its slot has the seq of an answered request until
 // it is whole, and the record of that one.
-#include "runtime/client_channel.h"
+#include "runtime/client_gather.h"
 #include "runtime/csr.h"
 
 #define BURST 32u        // in flight
@@ -37,6 +37,7 @@ static inline unsigned burst_run_length(const struct burst *b, unsigned call, ui
 static bool burst_begin(struct burst *b)
 {
 	struct client_ring *ring = &b->client->ring;
+	client_gather_end(b->client);
 	if (!client_lane_possible(b->client) || ~ring->next_seq < b->count)
 		return false;
 	for (b->window = BURST; b->window > ring->free_count || b->window / 2 >= b->count; b->window /= 2)

@@ -32,11 +32,15 @@ struct client {
 	struct fiber *drainer; // waits for former requests
 	struct client *next;
 	struct loop_ring loop;
+	struct client_gather *gather; // quick calls of several fibers, 0: there are none (client_gather.c)
+	struct client_gather *gather_memory; // once there were
 	struct endpoint near; // of a server on our own core; door 0: it is elsewhere, or takes no calls
 	char name[NAME_SIZE];
 	struct client_ring ring; // last: its arrays are long
 };
 
+// Takes what has come. True: there was something.
+bool client_look(struct client *client);
 // Looks for a short while, if that is worth it. True: something came meanwhile.
 bool client_spin(struct client *client);
 // While something is outstanding, somebody looks at the server's age of silence.

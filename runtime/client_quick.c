@@ -5,8 +5,7 @@
 // client.c ends the call. Right because nothing else runs between the submission and a nap, because what is taken here is
 // checked as in client_ring_take (whatever is odd is left to it), and because each nap is given up when it was not this
 // channel that rang. If the server dies, its kernel's event ends the nap; if this domain dies, the request stands in the channel like any.
-#include "runtime/client_channel.h"
-#include "runtime/fiber.h"
+#include "runtime/client_gather.h"
 
 #define LANE_CALLS 512u // until the loop has a turn at the latest: pings and timers wait that long
 
@@ -53,9 +52,13 @@ static void lane_drop(struct client_ring *ring)
 static __attribute__((noinline)) quick_answer_t quick_begin(struct client *client, unsigned op, uint64_t a, uint64_t b,
 								 uint64_t c)
 {
+	if (client->gather)
+		return client_gather_call(client, op, a, b, c);
 	if (client->ring.lane.request)
 		loop_poll();
 	lane_drop(&client->ring);
+	if (fiber_any_ready() && client_gather_begin(client))
+		return client_gather_call(client, op, a, b, c);
 	if (lane_make(client))
 		return client_quick(client, op, a, b, c);
 	struct client_request request = {.op = (uint16_t)op, .arg = {a, b, c}};

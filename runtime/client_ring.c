@@ -181,6 +181,13 @@ static int entry_take(struct client_ring *ring)
 	return -1;
 }
 
+// The next entry is for client_gather.c.
+static bool entry_is_gathered(const struct client_ring *ring)
+{
+	unsigned slot = load16(&ring->view.server->complete_ring[ring->head % CHANNEL_SLOTS_MAX]);
+	return slot < ring->view.geometry.slots && ring->slots[slot].state == CLIENT_SLOT_GATHERED;
+}
+
 int client_ring_take_slowly(struct client_ring *ring)
 {
 	const struct channel_server_page *page = ring->view.server;
@@ -199,6 +206,8 @@ int client_ring_take_slowly(struct client_ring *ring)
 			ring->offence = OFFENCE_TAIL; // or an adoption under way: client.c waits before it complains
 			break;
 		}
+		if (entry_is_gathered(ring))
+			break;
 		slot = entry_take(ring);
 	}
 	return slot;

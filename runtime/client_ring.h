@@ -11,6 +11,7 @@ enum client_slot_state {
 	CLIENT_SLOT_TAKEN,       // given out, not submitted yet
 	CLIENT_SLOT_OUTSTANDING, // submitted, no completion yet
 	CLIENT_SLOT_FORMER,      // as outstanding, but of a former incarnation: nobody waits for the result
+	CLIENT_SLOT_GATHERED,    // client_gather.c knows what it is used for
 	CLIENT_SLOT_HELD,        // completed and logged: stays until its serial is committed
 };
 

@@ -5,101 +5,80 @@
 // A stack lies in an allocation of its own, and each allocation is followed by an unmapped page: a stack that overflows
 // downward hits the page that follows the allocation below it. If the domain dies, all fibers are gone; a fiber that never
 // yields is found by the supervisor's ping.
-#include "runtime/fiber.h"
-#include "runtime/loop.h"
+#include "runtime/fiber_await.h"
 
 #define FIBER_STACK_PAGES 8u // 32 KiB: printf and a few 4 KiB buffers deep
 #define FIBER_FRAME 14u      // words that fiber_switch keeps, switch.S
 #define FIBER_SWITCHES 32u   // switches between two looks of the loop: busy fibers must not starve it
 
-enum fiber_state { FIBER_RUNNING, FIBER_READY, FIBER_PARKED, FIBER_LOCKED, FIBER_ENDED };
+enum fiber_state { FIBER_RUNNING, FIBER_PARKED, FIBER_LOCKED, FIBER_ENDED }; // who is ready counts as running
 
-struct fiber {
-	uint64_t *sp; // while it does not run
-	enum fiber_state state;
-	bool woken; // a wake came before the park
-	const char *name;
-	struct fiber *next; // in the ready queue, a mutex's queue or the list of ended ones
-};
-
-void fiber_switch(uint64_t **save, uint64_t *load);
 void fiber_first(void);
 _Noreturn void fiber_ended(void);
 
 static struct fiber fiber_main = {.name = "main"};
-static struct fiber *fiber_current = &fiber_main;
-static struct fiber *ready_first;
-static struct fiber *ready_last;
-static struct fiber *ended_first;
+struct fibers fibers = {.current = &fiber_main};
 static unsigned switches;
 
 static void ready_put(struct fiber *fiber)
 {
-	fiber->state = FIBER_READY;
-	fiber->next = 0;
-	loop_naps.left = 0;
-	if (ready_first)
-		ready_last->next = fiber;
-	else
-		ready_first = fiber;
-	ready_last = fiber;
-}
-
-static struct fiber *ready_take(void)
-{
-	struct fiber *fiber = ready_first;
-	if (fiber)
-		ready_first = fiber->next;
-	return fiber;
+	fiber->state = FIBER_RUNNING;
+	loop_naps_hold();
+	fiber_queue_all(fiber, fiber);
 }
 
 bool fiber_any_ready(void)
 {
-	return ready_first != 0;
+	return fibers.first != 0;
 }
 
 struct fiber *fiber_self(void)
 {
-	return fiber_current;
+	return fibers.current;
+}
+
+quick_answer_t fiber_await_any(void)
+{
+	struct fiber *self = fibers.current;
+	invariant(!loop_running());
+	while (!fibers.first)
+		if (!loop_poll() && !fibers.first)
+			loop_sleep();
+	if (fibers.first != self)
+		return fiber_await();
+	fibers.first = self->next;
+	return quick_answer_of(self->word[0], self->word[1]);
 }
 
 // The running fiber has said where it wants to be found (queue, parked, ended); somebody else runs, or the loop.
 static void fiber_next(void)
 {
-	struct fiber *self = fiber_current;
 	invariant(!loop_running());
 	if (++switches % FIBER_SWITCHES == 0)
 		loop_poll();
-	struct fiber *next;
-	while (!(next = ready_take()))
-		if (!loop_poll() && !fiber_any_ready())
-			loop_sleep();
-	next->state = FIBER_RUNNING;
-	if (next == self)
-		return;
-	fiber_current = next;
-	fiber_switch(&self->sp, next->sp);
+	(void)fiber_await_any();
 }
 
 void fiber_yield(void)
 {
-	if (!ready_first) {
+	if (!fibers.first) {
 		invariant(!loop_running());
 		loop_poll();
-		if (!ready_first)
+		if (!fibers.first)
 			return;
 	}
-	ready_put(fiber_current);
+	ready_put(fibers.current);
 	fiber_next();
 }
 
 void fiber_park(void)
 {
-	if (fiber_current->woken) {
-		fiber_current->woken = false;
+	struct fiber *self = fibers.current;
+	if (self->woken) {
+		self->woken = false;
 		return;
 	}
-	fiber_current->state = FIBER_PARKED;
+	self->state = FIBER_PARKED;
 	fiber_next();
 }
 
@@ -113,9 +92,9 @@ void fiber_wake(struct fiber *fiber)
 
 _Noreturn void fiber_ended(void)
 {
-	fiber_current->state = FIBER_ENDED;
-	fiber_current->next = ended_first;
-	ended_first = fiber_current;
+	fibers.current->state = FIBER_ENDED;
+	fibers.current->next = fibers.ended;
+	fibers.ended = fibers.current;
 	fiber_next();
 	domain_panic(__FILE__, __LINE__, "an ended fiber runs");
 }
@@ -124,8 +103,8 @@ _Noreturn void fiber_ended(void)
 // loop on its stack: that one is left alone.
 static struct fiber *fiber_stack(void)
 {
-	struct fiber **at = &ended_first;
-	while (*at && *at == fiber_current)
+	struct fiber **at = &fibers.ended;
+	while (*at && *at == fibers.current)
 		at = &(*at)->next;
 	struct fiber *fiber = *at;
 	if (fiber) {
@@ -165,24 +144,24 @@ static void fiber_alarm_expired(struct timer *timer)
 
 void fiber_sleep_us(uint64_t us)
 {
-	struct fiber_alarm alarm = {.timer.expired = fiber_alarm_expired, .fiber = fiber_current};
+	struct fiber_alarm alarm = {.timer.expired = fiber_alarm_expired, .fiber = fibers.current};
 	timer_arm(&alarm.timer, time_now() + time_ticks_from_us(us));
 	bool other_wake = false;
 	while (alarm.timer.armed) {
 		fiber_park();
 		other_wake |= alarm.timer.armed;
 	}
-	fiber_current->woken |= other_wake; // it was not for the sleep
+	fibers.current->woken |= other_wake; // it was not for the sleep
 }
 
 void fiber_mutex_lock(struct fiber_mutex *mutex)
 {
 	if (!mutex->owner) {
-		mutex->owner = fiber_current;
+		mutex->owner = fibers.current;
 		return;
 	}
-	invariant(mutex->owner != fiber_current);
-	struct fiber *self = fiber_current;
+	invariant(mutex->owner != fibers.current);
+	struct fiber *self = fibers.current;
 	self->next = 0;
 	self->state = FIBER_LOCKED;
 	if (mutex->first)
@@ -195,7 +174,7 @@ void fiber_mutex_lock(struct fiber_mutex *mutex)
 
 void fiber_mutex_unlock(struct fiber_mutex *mutex)
 {
-	invariant(mutex->owner == fiber_current);
+	invariant(mutex->owner == fibers.current);
 	struct fiber *next = mutex->first;
 	mutex->owner = next;
 	if (next) {

@@ -78,7 +78,7 @@ void loop_source_add(struct loop_source *source)
 	invariant(source->identity <= IDENTITY_MAX);
 	source->next = sources[source->identity];
 	sources[source->identity] = source;
-	loop_naps.left = 0;
+	loop_naps_end();
 	if (source->identity) { // it may have rung before
 		pending[source->identity / 64] |= 1ull << source->identity % 64;
 		claimed = true;
@@ -101,7 +101,7 @@ void loop_ring_add(struct loop_ring *ring)
 		at = &(*at)->next;
 	ring->next = *at;
 	*at = ring;
-	loop_naps.left = 0; // its flag is not up
+	loop_naps_end(); // its flag is not up
 }
 
 void loop_ring_remove(struct loop_ring *ring)
@@ -125,7 +125,7 @@ void loop_on_event(void (*handler)(unsigned kind, uint64_t a, uint64_t b, uint64
 {
 	event_handler = handler;
 	events_due = true;
-	loop_naps.left = 0;
+	loop_naps_end();
 }
 
 // --- claims
@@ -175,7 +175,7 @@ static bool loop_claim(void)
 
 bool loop_take(unsigned identity)
 {
-	loop_naps.left = 0; // a nap would wait for what is claimed here
+	loop_naps_end(); // a nap would wait for what is claimed here
 	uint64_t *word = &pending[identity / 64], bit = 1ull << identity % 64;
 	claimed |= loop_claim();
 	bool rung = (*word & bit) != 0;
@@ -269,7 +269,7 @@ static void rings_want(uint32_t want)
 
 void loop_lower(void)
 {
-	loop_naps.left = 0;
+	loop_naps_end();
 	if (flags_up)
 		rings_want(0);
 }
@@ -311,7 +311,7 @@ static void alarm_arm(void)
 void loop_wait_by(void (*wait)(void))
 {
 	wait_otherwise = wait;
-	loop_naps.left = 0;
+	loop_naps_end();
 }
 
 static void loop_wait(void)
@@ -371,7 +371,7 @@ void loop_doze(uint64_t awaited)
 
 void loop_nap_ended(unsigned identity)
 {
-	loop_naps.left = 0;
+	loop_naps_end();
 	if (identity == 0 || identity > IDENTITY_MAX)
 		return; // an alarm, or nothing
 	pending[identity / 64] |= 1ull << identity % 64;

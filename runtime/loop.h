@@ -32,9 +32,25 @@ void loop_turn_to_doze(uint64_t awaited); // loop_turn(true), with loop_doze
 #define LOOP_NAPS 512u // in a row without a turn of the loop: a timer that is due can be hidden by rings that come without end
 extern struct loop_nap {
 	unsigned left;   // how many are left; 0: no flag is up, a fiber is ready, an event or a timer is to be looked at
+	unsigned kept;   // how many are left when no fiber is ready any more, for who knows that: nothing else is in the way
 	uint64_t asleep; // ticks in wfi so far, naps or not: the kernel does not see a sleep without a trap
 } loop_naps;
 void loop_nap_ended(unsigned identity); // by something else: the loop has its turn
+
+// No more of them until the loop has had its turn.
+static inline void loop_naps_end(void)
+{
+	loop_naps.left = loop_naps.kept = 0;
+}
+
+// A fiber is ready: none until it has run.
+static inline void loop_naps_hold(void)
+{
+	if (loop_naps.left == 0)
+		return;
+	loop_naps.kept = loop_naps.left;
+	loop_naps.left = 0;
+}
 
 // While loop_naps.left is not 0. What rang, as interrupt_claim_word gives it; if it is not the awaited one, loop_nap_ended is to hear of
 // it. Not to be asked what time it is, who did so just before gives the answer as `since`.

@@ -1,9 +1,9 @@
 // Switch between two fibers: owns fiber_switch and fiber_first.
 //
-// void fiber_switch(uint64_t **save, uint64_t *load): stores the callee-saved registers below sp, sp itself to *save, and
-// goes on with the fiber whose stack pointer is `load`. A new fiber's stack holds FIBER_FRAME words: ra = fiber_first,
-// s0 = entry, s1 = argument (fiber.c asserts the numbers). Caller-saved registers are dead across the call, and there is
-// no floating-point state: domains are built for lp64.
+// quick_answer_t fiber_switch(struct fiber *from, struct fiber *to): stores the callee-saved registers below sp, sp itself in the
+// first word of `from`, and goes on with `to` at the stack pointer in its first word, with its next two words as what is returned. A
+// new fiber's stack holds FIBER_FRAME words: ra = fiber_first, s0 = entry, s1 = argument (fiber.c asserts the numbers).
+// Caller-saved registers are dead across the call, and there is no floating-point state: domains are built for lp64.
 #define FRAME (14 * 8)
 	.text
 	.globl fiber_switch
@@ -25,7 +25,9 @@ fiber_switch:
 	sd s10, 88(sp)
 	sd s11, 96(sp)
 	sd sp, 0(a0)
-	mv sp, a1
+	ld sp, 0(a1)
+	ld a0, 8(a1)
+	ld a1, 16(a1)
 	ld ra, 0(sp)
 	ld s0, 8(sp)
 	ld s1, 16(sp)

@@ -20,7 +20,7 @@ void timer_arm(struct timer *timer, uint64_t deadline)
 	timer->next = *at;
 	*at = timer;
 	if (timer_first == timer)
-		loop_naps.left = 0; // the alarm is set for a later one
+		loop_naps_end(); // the alarm is set for a later one
 }
 
 void timer_cancel(struct timer *timer)

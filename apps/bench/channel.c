@@ -12,6 +12,8 @@
 #define SMALL 64u
 #define LARGE 65536u
 #define DEPTH 32u
+#define CROWD_MAX 48u    // fibers
+#define CROWD_CALLS 4096u // of all of them, in a batch
 #define LENGTH(array) (unsigned)(sizeof(array) / sizeof((array)[0]))
 
 static struct series series;
@@ -198,6 +200,61 @@ static int measure_pipeline(struct client *client, const char *name, unsigned de
 	return 0;
 }
 
+// --- fibers, each of which waits for a quick call of its own
+
+static struct crowd {
+	struct client *client;
+	uint64_t left; // calls
+	unsigned running;
+	enum error error;
+	struct fiber *waiter;
+} crowd;
+
+// It has one batch after the other.
+static void crowd_member(void *argument)
+{
+	(void)argument;
+	for (;;) {
+		fiber_park();
+		while (crowd.left > 0) {
+			uint64_t word = crowd.left--;
+			quick_answer_t answer = client_quick(crowd.client, PARTNER_OP_QUICK, word, 0, 0);
+			if (__builtin_expect(answer != quick_answer(ERR_OK, word + 1), 0))
+				crowd.error = quick_error(answer) ? quick_error(answer) : ERR_PROTOCOL;
+		}
+		if (--crowd.running == 0)
+			fiber_wake(crowd.waiter);
+	}
+}
+
+static struct fiber *members[CROWD_MAX]; // who is there
+
+static void crowd_run(void *context, uint64_t operations)
+{
+	const unsigned *fibers = context;
+	crowd.left = operations;
+	crowd.running = *fibers;
+	for (unsigned i = 0; i < *fibers; i++)
+		fiber_wake(members[i]);
+	while (crowd.running > 0)
+		fiber_park();
+}
+
+static int measure_crowd(struct client *client, const char *name, unsigned fibers)
+{
+	crowd = (struct crowd){.client = client, .waiter = fiber_self()};
+	for (unsigned i = 0; i < fibers; i++)
+		if (!members[i] && !(members[i] = fiber_create(crowd_member, 0, "crowd")))
+			return bench_complain(name, ERR_NO_MEMORY);
+	series_begin(&series, name);
+	for (unsigned i = 0; i < BATCHES && crowd.error == ERR_OK; i++)
+		series_batch(&series, crowd_run, &fibers, CROWD_CALLS);
+	if (crowd.error != ERR_OK)
+		return bench_complain(name, crowd.error);
+	series_print(&series);
+	return 0;
+}
+
 // How much is in flight at a time: what asynchronous calls gain over client_call, and from when on.
 static int measure_depths(struct client *client)
 {
@@ -210,6 +267,10 @@ static int measure_depths(struct client *client)
 		status |= measure_pipeline(client, rows[i].name, rows[i].depth, 0);
 	for (unsigned i = 0; i < LENGTH(rows); i++)
 		status |= measure_quick_at_once(client, rows[i].quick, rows[i].depth);
+	status |= measure_crowd(client, "quick.fibers.2", 2);
+	status |= measure_crowd(client, "quick.fibers.8", 8);
+	status |= measure_crowd(client, "quick.fibers.32", 32);
+	status |= measure_crowd(client, "quick.fibers.48", CROWD_MAX);
 	return status;
 }
 

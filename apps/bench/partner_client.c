@@ -12,7 +12,7 @@
 enum error partner_start(struct partner *partner, const char *app, const struct client_options *options)
 {
 	static const struct client_options raw = {
-		.slots = 64, .out_bytes = AREA_BYTES, .in_bytes = AREA_BYTES, .raw = true};
+		.slots = 128, .out_bytes = AREA_BYTES, .in_bytes = AREA_BYTES, .raw = true};
 	enum error e = supervision_spawn(app, "", &partner->job);
 	if (e != ERR_OK)
 		return e;

@@ -9,7 +9,7 @@ EXPECTED = {"doorbell": ["poll.min", "doorbell.bare.min", "doorbell.spin.median"
             "latency": ["latency.alone.min", "latency.compute.median", "latency.calls.max", "latency.memory.max"],
             "kernel": ["kernel.spin.min", "kernel.sleep.min"],
             "channel": ["call.null.median", "call.64.min", "call.64k.out.min", "call.64k.in.min", "pipelined.rate",
-                        "pipelined.64.rate", "near.null.min"],
+                        "pipelined.64.rate", "quick.fibers.48.min", "near.null.min"],
             "grants": ["copy.out.64k.min", "lend.out.64k.min", "take.256k.min", "near.lend.in.256k.median"],
             "switch": ["yield.round.min"],
             "sizes": ["write.4k.min", "write.1m.median", "read.64k.min", "read.cold.min", "sync.4k.min", "stat.min",

@@ -7,6 +7,7 @@
 
 struct world world;
 void (*world_turn)(bool may_sleep);
+void (*world_nap)(bool may_sleep);
 void (*world_meet)(void);
 jmp_buf world_exit;
 bool world_exit_armed;
@@ -41,7 +42,7 @@ void world_make(unsigned slots, uint64_t out_bytes, uint64_t in_bytes)
 	struct info_service *s = &world.info[1].services[2];
 	strcpy(s->name, "ledger");
 	s->state = SERVICE_UP;
-	world_turn = 0;
+	world_turn = world_nap = 0;
 	depth = 0;
 	listeners = 0;
 	memset(sources, 0, sizeof(sources));
@@ -167,6 +168,9 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 	case CALL_grant_end:
 		assert_int_equal(a0, WORLD_SERVER);
 		return grant_change(number == CALL_grant_take, a1);
+	case CALL_memory_alloc:
+		r.value[0] = (uintptr_t)aligned_alloc(PAGE_SIZE, a0 * PAGE_SIZE);
+		break;
 	case CALL_ready:
 		world.ready++;
 		break;
@@ -302,7 +306,7 @@ _Noreturn void domain_panic(const char *file, int line, const char *what)
 	longjmp(world_exit, 1);
 }
 
-// --- loop and fibers: there is one fiber, and a turn of the loop is what the test says
+// --- loop: a turn of it is what the test says
 
 void loop_enter(void)
 {
@@ -385,9 +389,14 @@ bool loop_poll(void)
 	return false;
 }
 
+void loop_sleep(void)
+{
+	loop_turn(true);
+}
+
 void loop_lower(void)
 {
-	loop_naps.left = 0;
+	loop_naps_end();
 }
 
 void loop_doze(uint64_t awaited)
@@ -405,13 +414,13 @@ void loop_turn_to_doze(uint64_t awaited)
 void loop_nap_ended(unsigned claimed)
 {
 	world.nap_ended = claimed;
-	loop_naps.left = 0;
+	loop_naps_end();
 }
 
 void wait_for_interrupt(void)
 {
 	assert_non_null(world_turn);
-	world_turn(true);
+	(world_nap ? world_nap : world_turn)(true);
 }
 
 unsigned interrupt_claim(void)
@@ -428,47 +437,4 @@ void loop_turn(bool may_sleep)
 {
 	assert_non_null(world_turn);
 	world_turn(may_sleep);
-}
-
-bool fiber_any_ready(void)
-{
-	return false;
-}
-
-static struct fiber {
-	int only;
-} the_fiber;
-
-struct fiber *fiber_self(void)
-{
-	return &the_fiber;
-}
-
-void fiber_park(void)
-{
-	assert_int_equal(depth, 0);
-	loop_turn(true);
-}
-
-void fiber_yield(void)
-{
-	loop_turn(false);
-}
-
-void fiber_wake(struct fiber *fiber)
-{
-	assert_ptr_equal(fiber, &the_fiber);
-	world.wakes++;
-}
-
-struct fiber *fiber_create(void (*entry)(void *argument), void *argument, const char *name)
-{
-	(void)entry, (void)argument, (void)name;
-	return &the_fiber;
-}
-
-void fiber_sleep_us(uint64_t us)
-{
-	world.time += us;
-	loop_turn(true);
 }

@@ -77,6 +77,7 @@ void world_state_changed(unsigned slot);
 void world_doorbell_clear(void); // what the last store to a doorbell was is seen in machine_doorbell(slot)
 
 extern void (*world_turn)(bool may_sleep); // what loop_turn and fiber_park do
+extern void (*world_nap)(bool may_sleep);  // what a nap does; 0: the same
 extern jmp_buf world_exit;                 // domain_exit and domain_panic come back here when world_exit_armed
 extern bool world_exit_armed;
 extern int world_exit_code; // -1: panic
