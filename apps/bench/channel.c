@@ -248,7 +248,7 @@ static int measure_crowd(struct client *client, const char *name, unsigned fiber
 			return bench_complain(name, ERR_NO_MEMORY);
 	series_begin(&series, name);
 	for (unsigned i = 0; i < BATCHES && crowd.error == ERR_OK; i++)
-		series_batch(&series, crowd_run, &fibers, CROWD_CALLS);
+		series_batch(&series, crowd_run, &fibers, bench_count && bench_count < CROWD_CALLS ? bench_count : CROWD_CALLS);
 	if (crowd.error != ERR_OK)
 		return bench_complain(name, crowd.error);
 	series_print(&series);
