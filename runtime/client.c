@@ -186,6 +186,7 @@ static uint64_t watch_ticks(const struct client *client)
 void client_watch_arm(struct client *client)
 {
 	uint64_t period = watch_ticks(client);
+	client->watched = true;
 	if (period)
 		timer_arm(&client->watch, time_now() + period);
 }
@@ -239,6 +240,7 @@ static bool overdue(struct client *client)
 static void watch_expired(struct timer *timer)
 {
 	struct client *client = client_of_watch(timer);
+	client->watched = false;
 	client->ring.lane.left = 0; // it is armed anew by the next call
 	client_gather_end(client);
 	bool late = overdue(client);
@@ -487,16 +489,17 @@ static __attribute__((noinline)) enum error request_lend(struct client *client, 
 	return r.error;
 }
 
-static inline void request_write(struct client *client, const struct client_request *request, unsigned slot,
-				 uint64_t now)
+// With `plain` nothing is to be copied, and nothing is lent.
+static inline __attribute__((always_inline)) void request_write(struct client *client, const struct client_request *request,
+								 unsigned slot, uint64_t now, bool plain)
 {
 	struct request *to = client_ring_request(&client->ring, slot);
 	uint32_t out_offset = request->out_offset;
 	uint32_t in_offset = request->in_offset;
 	if (!client->raw) {
-		out_offset = slot_place(client, (unsigned)slot, client->out_room);
-		in_offset = slot_place(client, (unsigned)slot, client->in_room);
-		if (request->out_length)
+		out_offset = slot_place(client, slot, client->out_room);
+		in_offset = slot_place(client, slot, client->in_room);
+		if (!plain && request->out_length)
 			memcpy(client->ring.view.out + out_offset, request->out, request->out_length);
 	}
 	to->op = request->op;
@@ -509,28 +512,36 @@ static inline void request_write(struct client *client, const struct client_requ
 	to->out_length = request->out_length;
 	to->in_offset = in_offset;
 	to->in_length = request->in_length;
-	if (!request->lend)
+	if (plain || !request->lend)
 		to->grant = 0;
 }
 
 // Into the slot, and out.
-static inline enum error request_submit(struct client *client, struct client_request *request, unsigned slot)
+static inline __attribute__((always_inline)) void request_put(struct client *client, struct client_request *request, unsigned slot,
+							       bool plain)
 {
-	inject("runtime.submit");
+	uint64_t now = time_read();
+	request->slot = slot;
+	client->ring.slots[slot].result = &request->completion;
+	request_write(client, request, slot, now, plain);
+	client_ring_submit(&client->ring, slot, now);
+}
+
+static struct inject_point submit_point = inject_point("runtime.submit");
+
+static enum error request_submit(struct client *client, struct client_request *request, unsigned slot)
+{
+	if (submit_point.left <= 0)
+		inject_fire(&submit_point);
 	enum error e = request->lend ? request_lend(client, request, slot) : ERR_OK;
-	if (__builtin_expect(e != ERR_OK, 0)) {
+	if (e != ERR_OK) {
 		client_ring_slot_return(&client->ring, slot);
 		if (client->waiting_first)
 			slot_waiter_wake(client);
 		return request_refuse(request, e);
 	}
-	uint64_t now = time_now();
-	request->slot = slot;
-	request->submitted = now;
-	client->ring.slots[slot].result = &request->completion;
-	request_write(client, request, slot, now);
-	client_ring_submit(&client->ring, slot, now);
-	if (__builtin_expect(!client->watch.armed, 0))
+	request_put(client, request, slot, false);
+	if (!client->watched)
 		client_watch_arm(client);
 	return ERR_OK;
 }
@@ -544,13 +555,21 @@ static __attribute__((noinline)) enum error submit_slowly(struct client *client,
 	return e == ERR_OK ? request_submit(client, request, (unsigned)slot) : request_refuse(request, e);
 }
 
+// Nothing is to be called for it, so that the usual case keeps no register.
+static inline bool submit_is_plain(const struct client *client, const struct client_request *request)
+{
+	return client->ring.free_count != 0 && !client->lost && client->watched && !request->lend &&
+	       (client->raw || request->out_length == 0) && request_fits(client, request);
+}
+
 enum error client_submit(struct client *client, struct client_request *request)
 {
 	request->done = false;
 	request->waiter = 0;
-	if (__builtin_expect(client->ring.free_count == 0 || client->lost || !request_fits(client, request), 0))
+	if (__builtin_expect(--submit_point.left <= 0 || !submit_is_plain(client, request), 0))
 		return submit_slowly(client, request);
-	return request_submit(client, request, (unsigned)slot_take(client, request));
+	request_put(client, request, (unsigned)slot_take(client, request), true);
+	return ERR_OK;
 }
 
 // True: something came meanwhile. A server that sleeps has been rung by our submission: it is on its way, and looks for

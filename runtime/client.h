@@ -56,7 +56,6 @@ struct client_request {
 	void *context;
 	// private to the library:
 	unsigned slot;
-	uint64_t submitted;
 	struct fiber *waiter;
 	struct client_request *next;
 };

@@ -51,7 +51,7 @@ static bool burst_begin(struct burst *b)
 	b->first_seq = ring->next_seq;
 	ring->next_seq += b->count;
 	store32(&ring->view.client->next_seq, ring->next_seq); // before they are used: never used twice (INV-22)
-	if (!b->client->watch.armed)
+	if (!b->client->watched)
 		client_watch_arm(b->client);
 	return true;
 }

@@ -16,6 +16,7 @@ struct client {
 	bool raw;
 	bool resumed;
 	bool lost; // the service will not come back
+	bool watched; // somebody looks at the server's age of silence, or nobody is to
 	bool distrusted; // this incarnation of the server has lied: what is outstanding may be what it gave away
 	uint32_t out_room;
 	uint32_t in_room;

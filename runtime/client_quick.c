@@ -34,7 +34,7 @@ static bool lane_make(struct client *client)
 					  .doorbell = ring->view.doorbell,
 					  .claim = INTERRUPT_CLAIM((uint64_t)ring->view.own_identity),
 					  .peer_identity = ring->view.peer_identity};
-	if (!client->watch.armed)
+	if (!client->watched)
 		client_watch_arm(client);
 	return true;
 }

@@ -91,7 +91,7 @@ static inline bool client_slot_waits(const struct client_slot *s)
 	return s->state == CLIENT_SLOT_OUTSTANDING || s->state == CLIENT_SLOT_FORMER;
 }
 
-static inline void client_ring_slot_return(struct client_ring *ring, unsigned slot)
+static inline void client_ring_slot_return(struct client_ring *ring, uint64_t slot)
 {
 	ring->slots[slot].state = CLIENT_SLOT_FREE;
 	if (slot < ring->large)
@@ -100,7 +100,7 @@ static inline void client_ring_slot_return(struct client_ring *ring, unsigned sl
 		ring->small[ring->small_count++] = (uint16_t)slot;
 }
 
-static inline void client_ring_slot_free(struct client_ring *ring, unsigned slot)
+static inline void client_ring_slot_free(struct client_ring *ring, uint64_t slot)
 {
 	fence_free(); // our reads of the record before the slot is free; partner: the server's next use of it
 	store32(&ring->view.requests[slot].seq, 0);
@@ -108,7 +108,7 @@ static inline void client_ring_slot_free(struct client_ring *ring, unsigned slot
 }
 
 // The record of this slot is there and belongs to its request.
-static inline int client_ring_complete(struct client_ring *ring, unsigned slot)
+static inline int client_ring_complete(struct client_ring *ring, uint64_t slot)
 {
 	struct client_slot *s = &ring->slots[slot];
 	const struct completion *record = &ring->view.records[slot];
@@ -132,25 +132,29 @@ static inline int client_ring_complete(struct client_ring *ring, unsigned slot)
 static inline int client_ring_take(struct client_ring *ring)
 {
 	const struct channel_server_page *page = ring->view.server;
-	uint32_t tail = load32(&page->complete_tail);
+	const struct completion *records = ring->view.records;
+	uint32_t head = ring->head, tail = load32(&page->complete_tail);
 	fence_take(); // tail before epoch and ring; partner: fence_publish in server_ring_publish
-	uint32_t slots = ring->view.geometry.slots;
+	uint64_t slots = ring->view.geometry.slots;
 	if (__builtin_expect(load32(&page->epoch) != ring->epoch || ring->rescan < slots, 0))
 		return client_ring_take_slowly(ring);
-	if (tail == ring->head)
+	if (tail == head)
 		return -1;
-	unsigned slot = load16(&page->complete_ring[ring->head % CHANNEL_SLOTS_MAX]);
-	if (__builtin_expect(tail - ring->head > CHANNEL_SLOTS_MAX || slot >= slots, 0))
+	uint64_t slot = load16_wide(&page->complete_ring[head % CHANNEL_SLOTS_MAX]);
+	if (__builtin_expect(tail - head > CHANNEL_SLOTS_MAX || slot >= slots, 0))
 		return client_ring_take_slowly(ring);
 	struct client_slot *s = &ring->slots[slot];
-	if (__builtin_expect(!client_slot_waits(s) || load32(&ring->view.records[slot].seq) != s->seq, 0))
+	const struct completion *record = &records[slot];
+	if (__builtin_expect(!client_slot_waits(s) || load32(&record->seq) != s->seq, 0))
 		return client_ring_take_slowly(ring);
 	fence_take(); // seq before the rest of the record; partner: fence_publish in server_ring_record
-	if (__builtin_expect(load32(&ring->view.records[slot].status) >= ERROR_COUNT, 0))
+	if (__builtin_expect(load32(&record->status) >= ERROR_COUNT, 0))
 		return client_ring_take_slowly(ring);
-	store32(&ring->view.client->complete_head, ++ring->head);
+	ring->head = head + 1;
+	store32(&ring->view.client->complete_head, head + 1);
 	return client_ring_complete(ring, slot);
 }
+
 // Time stamp of the oldest outstanding request that the server should have answered; ~0 when there is none. A patient one
 // counts as soon as there is a new record in its slot: a right one was taken, so this is wrong, or was never published.
 uint64_t client_ring_oldest(const struct client_ring *ring);

@@ -45,4 +45,7 @@ bool inject_disarm(const char *name);
 		static struct inject_point point_ = {.name = point_name, .left = 1, .start = 1, .traced = true};       \
 		__builtin_expect(--point_.left <= 0, 0) ? inject_fire_as(&point_, __VA_ARGS__) : ERR_OK;               \
 	})
+// A point whose passages are counted where a call would cost too much: `--point.left <= 0` there, and then inject_fire(&point).
+#define inject_point(point_name) {.name = point_name, .left = 1, .start = 1}
+#define inject_point_traced(point_name) {.name = point_name, .left = 1, .start = 1, .traced = true} // and inject_fire_as
 #define inject_shown(point_name) inject_as(point_name, TRACE_POINT, 0, 0, 0, 0)

@@ -241,7 +241,7 @@ static void request_perform(struct server_request *request)
 }
 
 // A request that was taken from the ring or the adopted list becomes the program's.
-static void request_own(struct server_request *request)
+static inline void request_own(struct server_request *request)
 {
 	struct server_channel *channel = request->channel;
 	const struct channel_view *view = &channel->ring.view;
@@ -258,7 +258,7 @@ static void request_own(struct server_request *request)
 }
 
 // It will be performed, now or when a worker gets to it: until then its channel stays.
-static void request_take(struct server_request *request)
+static inline void request_take(struct server_request *request)
 {
 	request_own(request);
 	request->channel->performing++;
@@ -295,6 +295,8 @@ static __attribute__((noinline)) bool adopted_fetch(struct server_channel *chann
 	return true;
 }
 
+static struct inject_point take_point = inject_point_traced("runtime.take");
+
 // Finds the next request of a channel that is fit to be performed; the others are answered here.
 static bool channel_fetch(struct server_channel *channel)
 {
@@ -310,7 +312,9 @@ static bool channel_fetch(struct server_channel *channel)
 		}
 		struct server_request *request = &channel->requests[slot];
 		request->replayed = false;
-		inject_as("runtime.take", TRACE_TAKE, channel->ring.view.slot, request->copy.seq, request->copy.op, request->copy.time);
+		if (--take_point.left <= 0)
+			inject_fire_as(&take_point, TRACE_TAKE, channel->ring.view.slot, request->copy.seq, request->copy.op,
+				       request->copy.time);
 		enum error e = server_ring_validate(&channel->ring, this.server->protocol, &request->copy);
 		if (__builtin_expect(e == ERR_OK, 1)) {
 			channel->head = request;
@@ -323,7 +327,7 @@ static bool channel_fetch(struct server_channel *channel)
 }
 
 // The next request: best priority, then oldest time. 0: nothing to do.
-static struct server_request *server_pick(void)
+static __attribute__((noinline)) struct server_request *pick_best(void)
 {
 	struct server_channel *best = 0;
 	for (struct server_channel *channel = this.channels; channel; channel = channel->next) {
@@ -340,6 +344,33 @@ static struct server_request *server_pick(void)
 	best->head = 0;
 	if (best->head_time > this.clock)
 		this.clock = best->head_time;
+	request_take(request);
+	return request;
+}
+
+static __attribute__((noinline)) struct server_request *pick_rejected(struct server_request *request, enum error e)
+{
+	request_reject(request, e);
+	return pick_best();
+}
+
+// The same. With one channel and a plain next entry in its ring, which is the usual case, nothing is called, and no register kept.
+static struct server_request *server_pick(void)
+{
+	struct server_channel *channel = this.channels;
+	if (__builtin_expect(!channel || channel->next || channel->head || channel->adopted || channel->closing || take_point.left <= 1, 0))
+		return pick_best();
+	int slot = server_ring_take_next(&channel->ring, &channel->requests[0].copy, sizeof(channel->requests[0]));
+	if (__builtin_expect(slot < 0, 0)) {
+		channel->floor = this.clock;
+		return slot == SERVER_RING_EMPTY ? 0 : pick_best();
+	}
+	struct server_request *request = &channel->requests[slot];
+	take_point.left--;
+	request->replayed = false;
+	enum error e = server_ring_validate(&channel->ring, this.server->protocol, &request->copy);
+	if (__builtin_expect(e != ERR_OK, 0))
+		return pick_rejected(request, e);
 	request_take(request);
 	return request;
 }

@@ -106,37 +106,50 @@ static inline void server_ring_publish(struct server_ring *ring, unsigned slot)
 static inline void request_copy(struct request *to, const struct request *from)
 {
 	const volatile uint64_t *f = (const volatile uint64_t *)from;
+	__asm__("" : "+r"(f)); // one base for all, not eight sums
 	uint64_t *t = (uint64_t *)to;
 #pragma GCC unroll 8
 	for (unsigned i = 0; i < sizeof(*to) / 8; i++)
 		t[i] = f[i];
 }
 
-static inline int server_ring_take(struct server_ring *ring, void *copies, size_t stride)
+#define SERVER_RING_EMPTY (-1)
+#define SERVER_RING_ODD (-2)
+
+// The plain next entry: its slot, as server_ring_take; EMPTY; or ODD: nothing was done, server_ring_take_slowly is to look.
+static inline int server_ring_take_next(struct server_ring *ring, void *copies, size_t stride)
 {
 	const struct channel_client_page *page = ring->view.client;
-	uint32_t waiting = load32(&page->submit_tail) - ring->head;
-	uint32_t slots = ring->view.geometry.slots;
+	uint32_t head = ring->head, waiting = load32(&page->submit_tail) - head;
+	uint64_t slots = ring->view.geometry.slots;
 	if (waiting == 0 && ring->rescan >= slots)
-		return -1;
+		return SERVER_RING_EMPTY;
 	fence_take(); // tail before ring and request; partner: fence_publish in client_ring_publish
-	unsigned slot = load16(&page->submit_ring[ring->head % CHANNEL_SLOTS_MAX]);
+	uint64_t slot = load16_wide(&page->submit_ring[head % CHANNEL_SLOTS_MAX]);
 	if (__builtin_expect(waiting > CHANNEL_SLOTS_MAX || ring->rescan < slots || slot >= slots, 0))
-		return server_ring_take_slowly(ring, copies, stride);
+		return SERVER_RING_ODD;
 	struct server_slot *s = &ring->slots[slot];
 	struct request *copy = (struct request *)((uint8_t *)copies + slot * stride);
-	uint32_t seq = load32(&ring->view.requests[slot].seq);
+	const struct request *from = &ring->view.requests[slot];
+	uint32_t seq = load32(&from->seq);
 	if (__builtin_expect(s->busy || seq == 0 || seq == s->seq, 0))
-		return server_ring_take_slowly(ring, copies, stride);
+		return SERVER_RING_ODD;
 	fence_take(); // seq before fields: an index of an earlier use may meet a slot that is just being filled
-	request_copy(copy, &ring->view.requests[slot]);
+	request_copy(copy, from);
 	copy->seq = seq;
-	store32(&ring->view.server->submit_head, ++ring->head);
+	ring->head = head + 1;
+	store32(&ring->view.server->submit_head, head + 1);
 	copy->flags &= (uint16_t)~REQUEST_REPLAYED;
 	s->seq = seq;
 	s->busy = true;
 	s->logged = false;
 	return (int)slot;
+}
+
+static inline int server_ring_take(struct server_ring *ring, void *copies, size_t stride)
+{
+	int slot = server_ring_take_next(ring, copies, stride);
+	return __builtin_expect(slot == SERVER_RING_ODD, 0) ? server_ring_take_slowly(ring, copies, stride) : slot;
 }
 
 static inline bool range_inside(uint64_t offset, uint64_t length, uint64_t size)

@@ -161,7 +161,6 @@ static void pipeline_completed(struct client_request *request)
 
 static void pipeline_submit(struct client_request *request)
 {
-	*request = (struct client_request){.op = pipeline.op, .out_length = pipeline.bytes, .completed = pipeline_completed};
 	enum error e = client_submit(pipeline.client, request);
 	if (e != ERR_OK) {
 		pipeline.error = e;
@@ -175,8 +174,11 @@ static void pipeline_run(void *context, uint64_t operations)
 {
 	(void)context;
 	pipeline.left = operations;
-	for (unsigned i = 0; i < pipeline.depth && pipeline.left > 0 && pipeline.error == ERR_OK; i++)
+	for (unsigned i = 0; i < pipeline.depth && pipeline.left > 0 && pipeline.error == ERR_OK; i++) {
+		pipeline.requests[i] = (struct client_request){
+			.op = pipeline.op, .out_length = pipeline.bytes, .completed = pipeline_completed};
 		pipeline_submit(&pipeline.requests[i]);
+	}
 	while (pipeline.open > 0)
 		fiber_park();
 }

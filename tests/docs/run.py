@@ -135,7 +135,7 @@ def check_points():
     """docs/faults.md lists every injection point, and none that does not exist."""
     page = (ROOT / "docs/faults.md").read_text()
     code = "".join(all_text(folder, "*.c") for folder in ("runtime", "servers", "supervisor"))
-    points = set(re.findall(r'\binject(?:_as|_shown)?\("([a-z.]+)"', code))
+    points = set(re.findall(r'\binject(?:_as|_shown|_point|_point_traced)?\("([a-z.]+)"', code))
     areas = "|".join(sorted({p.split(".")[0] for p in points}))
     listed = set(re.findall(rf"`((?:{areas})(?:\.[a-z]+)+)`", page))
     yield from (f"docs/faults.md: the point {p} is not listed" for p in points - listed)
