@@ -39,12 +39,12 @@ static struct client *client_of_loop(struct loop_ring *ring)
 
 static void slot_waiter_wake(struct client *client)
 {
-	struct slot_waiter *waiter = client->waiting_first;
-	if (!waiter)
+	struct client_request *request = client->waiting_first;
+	if (!request)
 		return;
-	client->waiting_first = waiter->next;
-	fiber_wake(waiter->fiber);
-	waiter->fiber = 0; // woken
+	client->waiting_first = request->next;
+	fiber_wake(request->waiter);
+	request->waiter = 0; // woken
 }
 
 // For a slot that is free: the next in turn; where it may be too small for him, all of them look.
@@ -432,7 +432,7 @@ static inline int slot_take(struct client *client, const struct client_request *
 	return small ? client_ring_slot_small(&client->ring) : client_ring_slot(&client->ring);
 }
 
-static enum error slot_wait(struct client *client, const struct client_request *request, int *slot)
+static enum error slot_wait(struct client *client, struct client_request *request, int *slot)
 {
 	while ((*slot = slot_take(client, request)) < 0) {
 		if (client->lost)
@@ -447,13 +447,14 @@ static enum error slot_wait(struct client *client, const struct client_request *
 		}
 		if (client->ring.held > 0)
 			client_ring_want_commit(&client->ring);
-		struct slot_waiter waiter = {.fiber = fiber_self()};
+		request->waiter = fiber_self();
+		request->next = 0;
 		if (client->waiting_first)
-			client->waiting_last->next = &waiter;
+			client->waiting_last->next = request;
 		else
-			client->waiting_first = &waiter;
-		client->waiting_last = &waiter;
-		while (waiter.fiber)
+			client->waiting_first = request;
+		client->waiting_last = request;
+		while (request->waiter)
 			fiber_park();
 	}
 	return ERR_OK;

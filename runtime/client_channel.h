@@ -7,11 +7,6 @@
 #include "runtime/loop.h"
 #include "runtime/spin.h"
 
-struct slot_waiter {
-	struct fiber *fiber;
-	struct slot_waiter *next;
-};
-
 struct client {
 	bool raw;
 	bool resumed;
@@ -25,8 +20,8 @@ struct client {
 	unsigned lent; // grants so far: says which place comes next
 	struct spin spin;
 	struct timer watch;
-	struct slot_waiter *waiting_first; // for a free slot
-	struct slot_waiter *waiting_last;
+	struct client_request *waiting_first; // for a free slot
+	struct client_request *waiting_last;
 	uint32_t epoch_seen;
 	uint64_t epoch_time;   // when the server's epoch was seen to change
 	uint64_t offence_time; // since when the tail is wrong, 0: it is right
