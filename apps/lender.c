@@ -3,7 +3,7 @@
 //
 //   lender [ROUNDS]     0: without end
 //
-// Fair: words are summed and filled. Foul: the count is changed while the server reads it, memory is freed while it is lent,
+// Fair: words are summed and filled; memory is shared for longer than a request, and given back or taken back. Foul: the count is changed while the server reads it, memory is freed while it is lent,
 // more is lent than there are places, a grant is named twice. It says how many rounds and epochs there were, each time a number
 // has doubled, and stops at the first wrong answer. If the server dies, or a kernel below either, it sees time.
 #include "proto/lender.h"
@@ -25,10 +25,12 @@
 #define ROUNDS_IN_A_TURN 20u // then others have their turn
 #define PAUSE_US 500u
 #define FLIPS 200u
+#define SETS 3u
 
 static struct client *client;
 static volatile uint64_t *memory; // count, words
 static uint64_t rounds, epochs, last_epoch;
+static struct server_request *shares; // of all clients: their requests, which are under way
 
 // --- the server
 
@@ -61,10 +63,106 @@ static enum error fill_lent(struct server_request *request, uint64_t result[5])
 	return error;
 }
 
+// What that client has given last, to this incarnation: the channel's context.
+static void given_forget(struct server_channel *channel)
+{
+	if (server_channel_context(channel))
+		kcall(CALL_memory_free, (uintptr_t)server_channel_context(channel));
+	server_channel_set_context(channel, 0);
+}
+
+static enum error take_given(struct server_request *request, uint64_t result[5])
+{
+	void *at;
+	uint64_t bytes;
+	enum error error = server_given(request, &at, &bytes);
+	if (error != ERR_OK)
+		return error;
+	given_forget(request->channel);
+	server_channel_set_context(request->channel, at);
+	result[0] = self_epoch();
+	return *(uint64_t *)at > bytes / 8 - 1 ? ERR_INVALID : ERR_OK; // nobody can change it any more
+}
+
+static void sum_given(const struct server_request *request, uint64_t result[5])
+{
+	const uint64_t *given = server_channel_context(request->channel);
+	for (uint64_t i = 1; given && i <= given[0]; i++)
+		result[0] += given[i];
+	result[1] = self_epoch();
+}
+
+static void share_end(struct server_request *share)
+{
+	struct server_request **at = &shares;
+	while (*at != share)
+		at = &(*at)->next;
+	*at = share->next;
+	server_complete(share, ERR_OK, (uint64_t[5]){self_epoch()});
+}
+
+static void shares_end(struct server_channel *channel)
+{
+	for (struct server_request *share = shares, *next; share; share = next) {
+		next = share->next;
+		if (share->channel == channel)
+			share_end(share);
+	}
+}
+
+static void client_is_gone(struct server_channel *channel)
+{
+	given_forget(channel);
+	server_release(channel);
+}
+
+// It stays ours when this returns.
+static void share_begin(struct server_request *request)
+{
+	uint64_t bytes;
+	enum error error = server_lent(request, PROT_READ | PROT_WRITE, &request->context, &bytes);
+	if (error == ERR_OK)
+		error = inject("lender.share");
+	if (error != ERR_OK) {
+		server_complete(request, error, 0);
+		return;
+	}
+	request->next = shares;
+	shares = request;
+}
+
+static uint64_t shares_set(const struct server_request *request)
+{
+	uint64_t count = 0;
+	for (struct server_request *share = shares; share; share = share->next) {
+		if (share->channel != request->channel)
+			continue;
+		((volatile uint64_t *)share->context)[1] = request->copy.arg[0];
+		count++;
+	}
+	return count;
+}
+
 static void perform(struct server_request *request)
 {
 	uint64_t result[5] = {0};
-	enum error error = request->copy.op == LENDER_OP_SUM ? sum_lent(request, result) : fill_lent(request, result);
+	enum error error = ERR_OK;
+	if (request->copy.op == LENDER_OP_SHARE) {
+		share_begin(request);
+		return;
+	}
+	if (request->copy.op == LENDER_OP_SUM)
+		error = sum_lent(request, result);
+	else if (request->copy.op == LENDER_OP_FILL)
+		error = fill_lent(request, result);
+	else if (request->copy.op == LENDER_OP_GIVE)
+		error = take_given(request, result);
+	else if (request->copy.op == LENDER_OP_GIVEN)
+		sum_given(request, result);
+	else if (request->copy.op == LENDER_OP_SET)
+		result[0] = shares_set(request);
+	else
+		shares_end(request->channel);
 	server_complete(request, error, result);
 }
 
@@ -107,6 +205,58 @@ static enum error fair_fill(void)
 	return error;
 }
 
+static enum error share_begin_and_set(struct client_request *share)
+{
+	*share = (struct client_request){.op = LENDER_OP_SHARE, .patient = true, .lend = (void *)(uintptr_t)memory,
+					 .lend_bytes = PAGES * PAGE_SIZE, .lend_writable = true};
+	enum error error = client_submit(client, share);
+	for (unsigned i = 1; i <= SETS && error == ERR_OK; i++) {
+		struct client_request set = {.op = LENDER_OP_SET, .arg = {rounds + i}};
+		error = client_call(client, &set);
+		if (error == ERR_OK && (set.completion.result[0] != 1 || memory[1] != rounds + i))
+			error = ERR_CORRUPT;
+	}
+	return error;
+}
+
+// Whatever the server does now, it does not do to our memory.
+static enum error share_is_over(void)
+{
+	struct client_request set = {.op = LENDER_OP_SET, .arg = {1}};
+	memory[1] = 2;
+	enum error error = client_call(client, &set);
+	return error == ERR_OK && memory[1] != 2 ? ERR_CORRUPT : error;
+}
+
+static enum error fair_share(void)
+{
+	struct client_request share, release = {.op = LENDER_OP_RELEASE};
+	enum error error = share_begin_and_set(&share);
+	if (error == ERR_OK)
+		error = client_call(client, &release);
+	if (error == ERR_OK)
+		error = client_wait(client, &share);
+	return error == ERR_OK ? share_is_over() : error;
+}
+
+// Taken back while the server may write to it.
+static enum error fair_take_back(void)
+{
+	struct client_request share, set = {.op = LENDER_OP_SET, .arg = {3}};
+	enum error error = share_begin_and_set(&share);
+	if (error == ERR_OK)
+		error = client_submit(client, &set);
+	if (error == ERR_OK)
+		error = client_take_back(client, &share);
+	memory[1] = 4;
+	if (error == ERR_OK)
+		error = client_wait(client, &set);
+	if (error == ERR_OK && memory[1] != 4)
+		return ERR_CORRUPT;
+	enum error ended = error == ERR_OK ? client_wait(client, &share) : error;
+	return ended == ERR_OK || ended == ERR_HANDLE ? share_is_over() : ended; // HANDLE: for an incarnation that came too late
+}
+
 // Writable for the server, but lent to be read only.
 static enum error foul_protection(void)
 {
@@ -135,6 +285,24 @@ static bool memory_take(void)
 {
 	memory = (volatile uint64_t *)kcall(CALL_memory_alloc, PAGES).value[0];
 	return memory != 0;
+}
+
+// Ours until it is answered. If the server has died since then, what we gave it has died with it.
+static enum error fair_give(void)
+{
+	struct client_request give = sum_request(), sum = {.op = LENDER_OP_GIVEN};
+	give.op = LENDER_OP_GIVE;
+	memory[0] = 2;
+	memory[1] = rounds;
+	memory[2] = 1;
+	enum error error = client_give(client, &give);
+	if (error != ERR_OK)
+		return error;
+	if (kcall(CALL_memory_free, (uintptr_t)memory).error != ERR_INVALID || !memory_take())
+		return ERR_CORRUPT;
+	error = client_call(client, &sum);
+	bool same = sum.completion.result[1] == give.completion.result[0];
+	return error == ERR_OK && same && sum.completion.result[0] != rounds + 1 ? ERR_CORRUPT : error;
 }
 
 // Given up while the server may have it. It has the old words, or nothing; what we get next is ours alone and clear.
@@ -176,13 +344,15 @@ static enum error foul_many(void)
 
 static enum error one_round(void)
 {
-	static enum error (*const ways[])(void) = {fair_sum, fair_fill, foul_count, fair_sum, foul_free, foul_protection, foul_many};
+	static enum error (*const ways[])(void) = {fair_sum, fair_fill, fair_share, foul_count, fair_take_back, fair_give, foul_free, foul_protection,
+						 foul_many};
 	return ways[rounds++ % (sizeof(ways) / sizeof(ways[0]))]();
 }
 
 int program_main(void)
 {
-	static const struct server server = {.protocol = &lender_protocol, .request = perform};
+	static const struct server server = {
+		.protocol = &lender_protocol, .request = perform, .recalled = share_end, .closing = shares_end, .closed = client_is_gone};
 	if (self_manifest()->serves_count > 0)
 		return (int)server_run(&server);
 	char text[64] = "";

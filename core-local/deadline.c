@@ -4,7 +4,6 @@
 void deadline_arm(struct deadlines *q, struct deadline *d, uint64_t time)
 {
 	struct deadline **at = &q->first;
-
 	deadline_cancel(q, d);
 	while (*at && (*at)->time <= time)
 		at = &(*at)->next;
@@ -17,7 +16,6 @@ void deadline_arm(struct deadlines *q, struct deadline *d, uint64_t time)
 void deadline_cancel(struct deadlines *q, struct deadline *d)
 {
 	struct deadline **at = &q->first;
-
 	if (!d->armed)
 		return;
 	while (*at != d)
@@ -29,7 +27,6 @@ void deadline_cancel(struct deadlines *q, struct deadline *d)
 struct deadline *deadline_expired(struct deadlines *q, uint64_t now)
 {
 	struct deadline *d = q->first;
-
 	if (!d || d->time > now)
 		return 0;
 	deadline_cancel(q, d);

@@ -133,7 +133,7 @@ static bool table_is_empty(const uint64_t *table)
 static void prune(struct page_table *t, uint64_t va, int level)
 {
 	int reached = -1;
-	uint64_t *entry = t->keep ? 0 : table_walk(t, va, level, &reached);
+	uint64_t *entry = table_walk(t, va, level, &reached);
 	if (reached != level || !entry_is_table(*entry) || !table_is_empty(entry_table(*entry)))
 		return;
 	paddr_t table = entry_address(*entry);
@@ -158,6 +158,8 @@ void table_unmap(struct page_table *t, uint64_t va, uint64_t bytes)
 		for (const uint64_t *last = entry + more; entry != last;)
 			*++entry = 0;
 		next += more * PAGE_SIZE;
+		if (t->keep)
+			continue;
 		if (next % MEGAPAGE_SIZE == 0 || next >= end)
 			prune(t, at, 1);
 		if (next % GIGAPAGE_SIZE == 0 || next >= end)

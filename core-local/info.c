@@ -21,7 +21,6 @@ void info_end(struct info_page *page)
 static struct info_service *service_find(struct info_page *page, const char *name)
 {
 	struct info_service *unused = 0;
-
 	for (int i = 0; i < INFO_SERVICE_MAX; i++) {
 		struct info_service *s = &page->services[i];
 		if (s->state == SERVICE_NONE)
@@ -36,7 +35,6 @@ enum error info_service_set(struct info_page *page, const char *name, uint32_t d
                             enum service_state state)
 {
 	struct info_service *s = service_find(page, name);
-
 	if (state == SERVICE_NONE && (!s || s->state == SERVICE_NONE))
 		return ERR_NOT_FOUND;
 	if (!s)

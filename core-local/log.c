@@ -11,7 +11,6 @@ size_t log_read(const struct log *l, uint64_t offset, char *out, size_t room, ui
 {
 	uint64_t end = l->end, oldest = end > LOG_SIZE ? end - LOG_SIZE : 0;
 	size_t n = 0;
-
 	if (offset < oldest)
 		offset = oldest;
 	if (offset > end)

@@ -727,8 +727,7 @@ void channel_claim_all(struct domain *d)
 			continue;
 		}
 		e->mapped = e->doorbell_mapped = e->notice = e->ring = e->ask = false;
-		if (client)
-			grants_change(d, i, GRANTS_CLAIM);
+		grants_change(d, i, GRANTS_CLAIM);
 		e->asked = e->request = 0; // numbers begin anew with this kernel: an answer to a new one would be taken for theirs
 		e->priority %= CHANNEL_PRIORITIES;
 		d->identities[e->identity / 64] |= 1ul << e->identity % 64;

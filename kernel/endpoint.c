@@ -280,7 +280,7 @@ static bool would_close_circle(const struct domain *caller, const struct domain 
 	return server == caller;
 }
 
-static enum error call_begin(struct invocation *c)
+enum error call_endpoint_call(struct invocation *c)
 {
 	struct domain *d = c->caller;
 	const struct door *door = door_find(d->doors, c->arg[0]);
@@ -308,15 +308,10 @@ static enum error call_begin(struct invocation *c)
 	return ERR_OK;
 }
 
-enum error call_endpoint_call(struct invocation *c)
-{
-	return call_begin(c);
-}
-
 enum error call_endpoint_call_give(struct invocation *c)
 {
 	const struct door *given = door_find(c->caller->doors, c->caller->x[word_register[WORD_OF_HANDLE]]);
-	return given && given->server ? call_begin(c) : ERR_HANDLE;
+	return given && given->server ? call_endpoint_call(c) : ERR_HANDLE;
 }
 
 // ---- answers
@@ -375,7 +370,7 @@ enum error call_endpoint_receive(struct invocation *c)
 	return ERR_OK;
 }
 
-static enum error reply(struct invocation *c, bool give)
+enum error call_endpoint_reply(struct invocation *c)
 {
 	struct domain *whom;
 	enum error error = whom_find(c->caller, c->arg[0], &whom);
@@ -383,20 +378,15 @@ static enum error reply(struct invocation *c, bool give)
 		return error;
 	if (!whom)
 		return ERR_NOT_FOUND;
-	answer(c->caller, whom, give);
+	answer(c->caller, whom, c->caller->call_number == CALL_endpoint_reply_give);
 	priority_settle(c->caller);
 	return ERR_OK;
-}
-
-enum error call_endpoint_reply(struct invocation *c)
-{
-	return reply(c, false);
 }
 
 enum error call_endpoint_reply_give(struct invocation *c)
 {
 	const struct door *given = door_find(c->caller->doors, c->caller->x[word_register[WORD_OF_HANDLE]]);
-	return given && given->server ? reply(c, true) : ERR_HANDLE;
+	return given && given->server ? call_endpoint_reply(c) : ERR_HANDLE;
 }
 
 enum error call_endpoint_keep(struct invocation *c)

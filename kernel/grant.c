@@ -3,10 +3,17 @@
 #include "kernel/channel.h"
 #include "kernel/mesh.h"
 #include "kernel/riscv/imsic.h"
+#include <string.h>
 
 static uint64_t place_gpa(unsigned slot, const struct grant *g)
 {
 	return GPA_GRANT + slot * GRANT_WINDOW + g->handle % GRANT_PLACES * MEGAPAGE_SIZE;
+}
+
+// By the client's end: its block must stay.
+static bool is_held(const struct grant *g)
+{
+	return g->state == GRANT_LENT || g->state == GRANT_RECALLED;
 }
 
 static void tell_later(struct domain *d, struct channel_end *e)
@@ -66,33 +73,45 @@ enum error call_grant_lend(struct invocation *c)
 	return ERR_OK;
 }
 
-// Of the server. 0: *error says why; OK: the caller is gone.
-static struct grant *grant_find(struct invocation *c, enum error *error)
+enum error call_grant_recall(struct invocation *c)
 {
 	struct channel_end *e = channel_end_of(c->caller, c->arg[0]);
 	struct grant *g = e ? &e->grants[c->arg[1] % GRANT_PLACES] : 0;
+	if (!e || e->role != CHANNEL_ROLE_CLIENT || g->handle != c->arg[1])
+		return ERR_HANDLE;
+	if (!is_held(g) || !hear(c, e) || !is_held(g))
+		return ERR_OK;
+	g->state = GRANT_RECALLED;
+	tell_later(c->caller, e);
+	return e->state == CHANNEL_LOST ? ERR_PEER_LOST : ERR_AGAIN;
+}
+
+// Of the server. 0: *error says why; OK: the caller is gone.
+static inline __attribute__((always_inline)) struct grant *grant_find(struct invocation *c, struct channel_end **end, enum error *error)
+{
+	struct channel_end *e = *end = channel_end_of(c->caller, c->arg[0]);
+	struct grant *g = e ? &e->grants[c->arg[1] % GRANT_PLACES] : 0;
 	bool here = g && (g->handle == c->arg[1] || hear(c, e));
 	*error = c->deferred ? ERR_OK : ERR_HANDLE;
-	return here && g->handle == c->arg[1] && (g->state == GRANT_OFFERED || g->state == GRANT_TAKEN) ? g : 0;
+	bool its = here && (g->state == GRANT_OFFERED || g->state == GRANT_TAKEN || g->state == GRANT_RETURNED);
+	return its && g->handle == c->arg[1] ? g : 0;
 }
 
 enum error call_grant_take(struct invocation *c)
 {
 	enum error error;
-	struct grant *g = grant_find(c, &error);
-	struct channel_end *e = &c->caller->ends[c->arg[0] % CHANNEL_MAX];
+	struct channel_end *e;
+	struct grant *g = grant_find(c, &e, &error);
 	if (!g)
 		return error;
 	uint64_t gpa = place_gpa((unsigned)c->arg[0], g), bytes = g->pages * PAGE_SIZE;
 	if (g->state != GRANT_OFFERED || e->state != CHANNEL_OPEN)
-		return ERR_STATE;
+		return g->state == GRANT_RETURNED ? ERR_LOST : ERR_STATE;
 	if (bytes > GRANT_BYTES || !channel_memory_is_of(c->core, e->peer_core, g->memory, bytes))
 		return ERR_INVALID;
 	error = domain_map(c->caller, gpa, g->memory, bytes, g->prot);
 	g->state = error == ERR_OK ? GRANT_TAKEN : GRANT_OFFERED;
-	c->value[0] = gpa;
-	c->value[1] = bytes;
-	c->value[2] = g->prot;
+	call_values(c->value, (const uint64_t[5]){gpa, bytes, g->prot});
 	return error;
 }
 
@@ -102,19 +121,39 @@ static void unmap(struct domain *d, unsigned slot, struct grant *g)
 	d->table.keep = true; // the next one needs the same tables
 	domain_unmap(d, place_gpa(slot, g), g->pages * PAGE_SIZE);
 	d->table.keep = false;
-	g->state = GRANT_OFFERED;
+	if (g->state == GRANT_RETURNED)
+		domain_frames_free(d, g->memory, 1);
+	g->state = g->state == GRANT_RETURNED ? GRANT_ENDED : GRANT_OFFERED;
+}
+
+// INV-73. Without a frame for that it stays as it is, until the server, which is told, has ended it.
+static __attribute__((noinline)) void take_back(struct domain *d, unsigned slot, struct grant *g)
+{
+	enum error error;
+	paddr_t page = domain_frames(d, 1, &error);
+	d->event_state |= 1ul << slot;
+	domain_ring(d, IDENTITY_EVENT);
+	if (!page)
+		return;
+	memset((void *)page, 0, PAGE_SIZE);
+	unmap(d, slot, g);
+	for (uint64_t i = 0; i < g->pages; i++) // the tables are there
+		domain_map(d, place_gpa(slot, g) + i * PAGE_SIZE, page, PAGE_SIZE, g->prot);
+	g->memory = page;
+	g->state = GRANT_RETURNED;
 }
 
 enum error call_grant_end(struct invocation *c)
 {
 	enum error error;
-	struct grant *g = grant_find(c, &error);
+	struct channel_end *e;
+	struct grant *g = grant_find(c, &e, &error);
 	if (!g)
 		return error;
-	if (g->state == GRANT_TAKEN)
+	if (g->state != GRANT_OFFERED)
 		unmap(c->caller, (unsigned)c->arg[0], g);
 	g->state = GRANT_ENDED;
-	tell(c->caller, &c->caller->ends[c->arg[0]], g);
+	tell(c->caller, e, g);
 	return ERR_OK;
 }
 
@@ -127,18 +166,30 @@ static void over(struct domain *d, struct grant *g)
 		domain_heap_free(d, b);
 }
 
-static void change_one(struct domain *d, unsigned slot, struct grant *g, enum grants_change change)
+// What the record of a kernel that died says, which may be anything. Who has lost it hears of it again. No clear page is mapped any more.
+static void claim(struct domain *d, const struct channel_end *e, struct grant *g)
 {
 	struct heap_block *b = &d->heap[g->block %= HEAP_MAX];
+	bool client = e->role == CHANNEL_ROLE_CLIENT, in_place = g->handle % GRANT_PLACES == (unsigned)(g - e->grants);
+	bool its = client ? g->memory - b->frames < b->pages * PAGE_SIZE : g->state != GRANT_LENT && g->state <= GRANT_RETURNED;
+	if (!in_place || g->pages > GRANT_BYTES / PAGE_SIZE || (!its && g->state != GRANT_RETURNED))
+		*g = (struct grant){0};
+	b->lent += client && is_held(g);
+	if (!client && g->state == GRANT_RETURNED)
+		g->state = GRANT_ENDED;
+}
+
+static void change_one(struct domain *d, unsigned slot, struct grant *g, enum grants_change change)
+{
 	if (change == GRANTS_TELL && g->state != GRANT_NONE) {
 		tell(d, &d->ends[slot], g);
-	} else if (change == GRANTS_UNMAP && g->state == GRANT_TAKEN) {
+	} else if (change == GRANTS_UNMAP && (g->state == GRANT_TAKEN || g->state == GRANT_RETURNED)) {
 		unmap(d, slot, g);
-	} else if (change == GRANTS_OVER && g->state == GRANT_LENT && !d->core->peers[d->ends[slot].peer_core].fenced) {
+		tell_later(d, &d->ends[slot]);
+	} else if (change == GRANTS_OVER && is_held(g) && !d->core->peers[d->ends[slot].peer_core].fenced) {
 		over(d, g);
 	} else if (change == GRANTS_CLAIM) {
-		g->state = g->state == GRANT_LENT && g->memory - b->frames < b->pages * PAGE_SIZE ? GRANT_LENT : GRANT_NONE;
-		b->lent += g->state != GRANT_NONE;
+		claim(d, &d->ends[slot], g);
 	}
 }
 
@@ -155,27 +206,41 @@ bool grants_change(struct domain *d, unsigned slot, enum grants_change change)
 	return !e->tell_grants;
 }
 
+// `g`: the grant that is meant, 0: this kernel knows of none.
+static void client_hears(struct core *core, struct domain *d, struct grant *g, const struct grant *told)
+{
+	bool held = g && is_held(g), back = told->state == GRANT_ENDED || told->state == GRANT_RETURNED;
+	if (held && back)
+		over(d, g);
+	else if (!held && !back)
+		channel_memory_hold(core, told->memory, told->pages * PAGE_SIZE);
+	if (g && back)
+		g->state = told->state == GRANT_RETURNED ? GRANT_RETURNED : GRANT_NONE;
+}
+
 // To hear it twice is no other than once. What has ended is said again: the first word may be lost.
 void grant_notice(struct core *core, unsigned from, const uint64_t word[6])
 {
 	unsigned slot, index = (uint8_t)(word[0] >> 32), role = word[0] >> 49 & 1 ? CHANNEL_ROLE_SERVER : CHANNEL_ROLE_CLIENT;
-	const struct grant told = {.handle = (uint32_t)word[1], .state = (uint8_t)(word[1] >> 32), .prot = (uint8_t)(word[1] >> 40),
-				   .pages = (uint32_t)(word[3] / PAGE_SIZE), .memory = word[2]};
+	struct grant told; // all of it is used, its padding is not
+	told.handle = (uint32_t)word[1], told.state = (uint8_t)(word[1] >> 32), told.prot = (uint8_t)(word[1] >> 40), told.block = 0;
+	told.pages = (uint32_t)(word[3] / PAGE_SIZE), told.memory = word[2];
 	struct channel_end *e = channel_end_by_tag(core, from, (uint32_t)word[0], role, index, &slot);
 	struct grant *g = e ? &e->grants[told.handle % GRANT_PLACES] : 0;
-	bool held = g && g->handle == told.handle && g->state == GRANT_LENT;
-	if (role == CHANNEL_ROLE_CLIENT && held && told.state == GRANT_ENDED)
-		over(core->domains[index], g);
-	else if (role == CHANNEL_ROLE_CLIENT && !held && told.state != GRANT_ENDED)
-		channel_memory_hold(core, told.memory, word[3]);
+	bool same = g && g->handle == told.handle;
+	if (role == CHANNEL_ROLE_CLIENT)
+		client_hears(core, core->domains[index], same ? g : 0, &told);
 	if (role == CHANNEL_ROLE_CLIENT || !e || e->released)
 		return;
-	if (g->handle != told.handle && g->state != GRANT_TAKEN) {
+	if (!same && g->state != GRANT_TAKEN && g->state != GRANT_RETURNED) {
 		*g = told;
 		g->state = GRANT_OFFERED;
+		same = true;
 	}
-	if (told.state == GRANT_WITHDRAWN && g->state == GRANT_OFFERED)
+	if (same && told.state != GRANT_LENT && g->state == GRANT_OFFERED)
 		g->state = GRANT_ENDED;
-	if (g->state == GRANT_ENDED)
+	if (same && told.state == GRANT_RECALLED && g->state == GRANT_TAKEN)
+		take_back(core->domains[index], slot, g);
+	if (g->state == GRANT_ENDED || g->state == GRANT_RETURNED)
 		tell_later(core->domains[index], e);
 }

@@ -4,6 +4,9 @@
 //   lend: LENT, the block is held         ->  OFFERED: nothing is mapped
 //                                             take: TAKEN, mapped in the window of that channel end
 //   NONE: the client's alone again        <-  end: unmapped, hfence.gvma, ENDED
+//   recall: RECALLED                      ->  what is not taken is ENDED; else a clear page of the server's is mapped in the
+//   its alone again, the place is not     <-  place of each (KERNEL rule 14), hfence.gvma, RETURNED, and the server is told
+//   NONE                                  <-  end: ENDED
 //
 // Owns the records in a channel's two ends. Never: unmaps what a living server has taken (KERNEL rule 14), or gives back a
 // frame that a server's tables name (INV-71). The shootdown is one fence on the server's hart, which alone uses those tables
@@ -17,7 +20,7 @@ enum grants_change {
 	GRANTS_TELL,  // all, once more
 	GRANTS_UNMAP, // server's end: its incarnation has gone, or lets go
 	GRANTS_OVER,  // client's end: its server has nothing mapped any more, unless it is fenced off
-	GRANTS_CLAIM  // client's end, in a reborn kernel: what checks out is held
+	GRANTS_CLAIM  // in a reborn kernel: what checks out is kept, and held
 };
 // Of all of that end. False: there is something left to tell.
 bool grants_change(struct domain *d, unsigned slot, enum grants_change change);

@@ -74,12 +74,19 @@ static void timer_cancel(struct domain *d)
 	d->timer.time = DEADLINE_NEVER;
 }
 
-void schedule_wake(struct domain *d)
+static bool unblock(struct domain *d)
 {
 	if (d->state != DOMAIN_BLOCKED)
-		return;
+		return false;
 	guest_interrupt_enable(d, false);
 	timer_cancel(d);
+	return true;
+}
+
+void schedule_wake(struct domain *d)
+{
+	if (!unblock(d))
+		return;
 	trace(d->core, TRACE_WAKE, d->index, d->epoch, 0, 0);
 	endpoint_interrupted(d);
 	enqueue(d);
@@ -87,11 +94,8 @@ void schedule_wake(struct domain *d)
 
 void schedule_wake_first(struct domain *d)
 {
-	if (d->state != DOMAIN_BLOCKED)
-		return;
-	guest_interrupt_enable(d, false);
-	timer_cancel(d);
-	enqueue_first(d);
+	if (unblock(d))
+		enqueue_first(d);
 }
 
 void schedule_ready(struct domain *d)

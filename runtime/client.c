@@ -21,6 +21,7 @@
 #define CLIENT_DISTRUST_US (COMPLAINT_AGE_MS * 1000u + 10000u) // between complaints about a liar: the kernel's evidence needs two
 #define CLIENT_SHORT 4u               // with less than this part of the slots free, a commit is asked for,
 #define CLIENT_RESERVE 16u            // or with fewer than this: as many operations as a commit takes time for
+#define TAKE_BACK_US 200u             // between questions whether a share is back: its server's kernel needs some 20
 #define CLIENT_PAYLOAD_ALIGN 64u      // slots' payloads never share a cache line
 
 static struct client *clients;
@@ -372,11 +373,20 @@ static void client_detach(struct client *client)
 	free(client);
 }
 
+// Shares of a dead incarnation of ours: who has them is told, and answers.
+static void former_take_back(const struct client_ring *ring)
+{
+	for (unsigned slot = 0; slot < ring->view.geometry.slots; slot++)
+		if (ring->slots[slot].state == CLIENT_SLOT_FORMER && ring->view.requests[slot].grant)
+			kcall(CALL_grant_recall, ring->view.slot, ring->view.requests[slot].grant);
+}
+
 // INV-32: waits until nothing of the former incarnation is in flight.
 static enum error client_drain(struct client *client)
 {
 	client->drainer = fiber_self();
 	if (client->ring.former) {
+		former_take_back(&client->ring);
 		former_hurry(&client->ring);
 		client_watch_arm(client);
 	}
@@ -628,6 +638,29 @@ enum error client_call(struct client *client, struct client_request *request)
 		return call_near(client, request);
 	enum error e = client_submit(client, request);
 	return e == ERR_OK ? client_wait(client, request) : e;
+}
+
+// From now on it is owed an answer. Its kernel is asked until it has said so: it is on its way, or is started again.
+enum error client_take_back(struct client *client, struct client_request *request)
+{
+	struct request *shared = client_ring_request(&client->ring, request->slot);
+	enum error e = ERR_AGAIN;
+	if (request->done)
+		return ERR_OK;
+	shared->flags = 0;
+	client->ring.slots[request->slot].submitted = time_now();
+	while (!request->done && (e = kcall(CALL_grant_recall, client->ring.view.slot, shared->grant).error) == ERR_AGAIN)
+		fiber_sleep_us(TAKE_BACK_US);
+	return request->done ? ERR_OK : e;
+}
+
+// Ours until the answer is here: who dies before that has lost nothing.
+enum error client_give(struct client *client, struct client_request *request)
+{
+	enum error e = client_call(client, request);
+	if (e == ERR_OK)
+		kcall(CALL_memory_free, (uintptr_t)request->lend);
+	return e;
 }
 
 void client_never_spins(struct client *client, bool never)

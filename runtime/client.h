@@ -80,6 +80,13 @@ void client_quick_all(struct client *client, struct quick_call *calls, unsigned 
 // Waits for this server do not look for a while before they sleep (runtime/spin.h): they leave the core at once.
 void client_never_spins(struct client *client, bool never);
 
+// A share is a patient request that lends: the server has the pages until it completes it, or until this: when it gives OK, they
+// are ours alone, whatever the server does. The request ends too, soon: client_wait. ERR_PEER_LOST: never, the server's core is
+// fenced off; ERR_HANDLE: it lends nothing. It may wait, so not on the loop.
+enum error client_take_back(struct client *client, struct client_request *request);
+// client_call of a request that gives away what it lends, a whole block of CALL_memory_alloc: after ERR_OK, and after nothing else, it
+// is the server's (server_given), and ours no more.
+enum error client_give(struct client *client, struct client_request *request);
 // Not raw: room for one request's payload. Raw: all.
 uint32_t client_out_room(const struct client *client);
 uint32_t client_in_room(const struct client *client);

@@ -204,6 +204,8 @@ static void event_dispatch(unsigned kind, const uint64_t argument[3])
 		break;
 	case EVENT_CHANNEL_STATE:
 		state_changed((unsigned)argument[0]);
+		if (loop_server_event)
+			loop_server_event(kind, (unsigned)argument[0]);
 		break;
 	default:
 		if (event_handler)

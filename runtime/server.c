@@ -590,6 +590,8 @@ static void server_event(unsigned kind, unsigned slot)
 	struct server_channel *channel = this.by_slot[slot];
 	if (kind == EVENT_CHANNEL_CLOSED && notification_closed(slot))
 		return;
+	if (kind == EVENT_CHANNEL_STATE && channel && this.server->recalled)
+		server_grants_look(channel, this.server->recalled);
 	if (kind == EVENT_CHANNEL_CLOSED && channel) {
 		channel->closing = true;
 		this.reap_due = true;

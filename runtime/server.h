@@ -59,6 +59,9 @@ struct server {
 	// A client has gone. All its requests are completed. When the server has nothing of it in flight and has
 	// committed its serials it calls server_release. 0: released at once.
 	void (*closed)(struct server_channel *channel);
+	// The client has taken back what `request` has of it by server_lent: there are clear pages of ours in its place, until it is
+	// completed, as it is to be now. Perhaps told twice. 0: whatever the program has of a client it completes by itself, and soon.
+	void (*recalled)(struct server_request *request);
 	// A client's want_commit changed. May be 0.
 	void (*commit_wanted)(void);
 	// Decide about a new client. 0: accept all. Who has SERVER_CLIENT_ENDS already is refused without asking.
@@ -92,6 +95,9 @@ void server_never_spins(bool never);
 // It can change under you at any time: read what you check once, into memory of your own. ERR_NOT_FOUND: nothing was lent;
 // ERR_DENIED: not with all of `prot`; ERR_HANDLE, ERR_STATE, ERR_QUOTA, ERR_NO_MEMORY: the client had better send it otherwise.
 enum error server_lent(struct server_request *request, unsigned prot, void **at, uint64_t *bytes);
+// What the client gives away with this request: a block of CALL_memory_alloc of our own with that content, which its client cannot
+// change any more, to be freed by who has it. The client's is gone when it sees ERR_OK; after another answer it keeps it.
+enum error server_given(struct server_request *request, void **at, uint64_t *bytes);
 // Requests of it that the program still has are dropped: it must not touch them any more. From `closing` too.
 void server_release(struct server_channel *channel);
 

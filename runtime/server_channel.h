@@ -30,13 +30,15 @@ struct server_channel {
 	struct server_channel *next;
 	void *context;
 	struct loop_ring loop;
-	const struct server_request *taker[GRANT_PLACES]; // who has taken the grant of that place
+	struct server_request *taker[GRANT_PLACES]; // who has taken the grant of that place
 	struct server_ring ring;
 	struct server_request requests[]; // one for each slot
 };
 
 // Its request's record stands: what was lent with it is given back, taken or not.
 void server_grant_end(struct server_channel *channel, const struct server_request *request);
+// Something may have been taken back of what requests of it have: `recalled` is told of each one.
+void server_grants_look(struct server_channel *channel, void (*recalled)(struct server_request *request));
 // Answers an operation of the runtime's own (proto/protocol.h).
 void server_runtime_request(struct server_request *request, const struct server_statistics *statistics);
 // A valid request that no incarnation has performed, at its adoption: faults that were meant for this one are armed.

@@ -24,6 +24,9 @@ static void perform(unsigned slot, const struct partner_order *order, struct par
 	case PARTNER_BORROW_LAST:
 		r = kcall(CALL_grant_end, last_slot, last_grant);
 		break;
+	case PARTNER_BORROW_RECALL:
+		r = kcall(CALL_grant_recall, slot, order->subject);
+		break;
 	case PARTNER_BORROW_READ:
 		r.value[0] = *word;
 		break;

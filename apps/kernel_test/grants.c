@@ -237,6 +237,102 @@ static void server_restarts(void)
 	}
 }
 
+// Waits until its kernel has said so, too.
+static bool recall_until_ours(uint64_t grant)
+{
+	enum error error = ERR_AGAIN;
+	uint64_t end = time_read() + ANSWER_SECONDS * test_self.timebase;
+	while (error == ERR_AGAIN && time_read() < end) {
+		error = kcall(CALL_grant_recall, slot, grant).error;
+		test_nap(20);
+	}
+	return test_check(error == ERR_OK, __LINE__, "recall: error %u", error);
+}
+
+// Taken back under a server that goes on: it finds clear memory in their place, and ours is out of its reach.
+static void recalled_when_taken(void)
+{
+	for (unsigned core = 0; core < test_cores && core < 2; core++) {
+		CHECK(begin(core));
+		uint64_t grant = lend(0, PAGES, PROT_READ | PROT_WRITE), gpa = order(PARTNER_BORROW_TAKE, grant, 0).value[0];
+		order(PARTNER_BORROW_WRITE, gpa, 1234);
+		EQUAL(*(volatile uint64_t *)heap, 1234);
+		CHECK(recall_until_ours(grant));
+		for (unsigned page = 0; page < PAGES; page++)
+			EQUAL(order(PARTNER_BORROW_READ, gpa + page * PAGE_SIZE + 8, 0).value[0], 0);
+		order(PARTNER_BORROW_WRITE, gpa, 77);
+		EQUAL(order(PARTNER_BORROW_READ, gpa, 0).value[0], 77);
+		EQUAL(*(volatile uint64_t *)heap, 1234);
+		EQUAL(order(PARTNER_BORROW_TAKE, grant, 0).error, ERR_LOST);
+		FAILS(ERR_STATE, CALL_grant_lend, slot, heap, HOW(1ul, PROT_READ)); // its place is in use over there
+		WORKS(CALL_grant_recall, slot, grant);
+		EQUAL(order(PARTNER_BORROW_END, grant, 0).error, ERR_OK);
+		EQUAL(order(PARTNER_BORROW_END, grant, 0).error, ERR_HANDLE);
+		EQUAL(order(PARTNER_BORROW_TAKE, lend(0, 1, PROT_READ), 0).error, ERR_OK);
+		CHECK(finish());
+	}
+}
+
+static void recalled_when_not_taken(void)
+{
+	for (unsigned core = 0; core < test_cores && core < 2; core++) {
+		CHECK(begin(core));
+		uint64_t grant = lend(2, PAGES, PROT_READ);
+		FAILS(ERR_HANDLE, CALL_grant_recall, CHANNEL_MAX, grant);
+		FAILS(ERR_HANDLE, CALL_grant_recall, slot, grant + 1);
+		FAILS(ERR_HANDLE, CALL_grant_recall, slot, grant + GRANT_PLACES);
+		FAILS(ERR_HANDLE, CALL_grant_recall, slot, grant | 1ul << 32);
+		CHECK(recall_until_ours(grant));
+		EQUAL(order(PARTNER_BORROW_TAKE, grant, 0).error, ERR_HANDLE);
+		grant = lend(2, 1, PROT_READ);
+		EQUAL(order(PARTNER_BORROW_RECALL, grant, 0).error, ERR_HANDLE); // its is the server's end
+		EQUAL(order(PARTNER_BORROW_TAKE, grant, 0).error, ERR_OK);
+		EQUAL(order(PARTNER_BORROW_END, grant, 0).error, ERR_OK);
+		CHECK(recall_until_ours(grant)); // it has ended by itself
+		CHECK(finish());
+	}
+}
+
+// Given up and taken back: the frames are free before the server ends it.
+static void recalled_when_freed(void)
+{
+	for (unsigned core = 0; core < test_cores && core < 2; core++) {
+		CHECK(begin(core));
+		uint64_t keep = kcall(CALL_memory_alloc, 1).value[0], grant = lend(0, PAGES, PROT_READ);
+		EQUAL(order(PARTNER_BORROW_TAKE, grant, 0).error, ERR_OK);
+		uint64_t frames = test_free_frames(0);
+		WORKS(CALL_memory_free, heap);
+		EQUAL(test_free_frames(0), frames);
+		CHECK(recall_until_ours(grant));
+		EQUAL(test_free_frames(0), frames + PAGES - (core == 0)); // the clear page is the server's, and so its core's
+		WORKS(CALL_memory_free, keep);
+		CHECK(finish());
+	}
+}
+
+// The server dies with clear pages in the place of ours: its next incarnation finds nothing, and the place is free.
+static void recalled_and_restarted(void)
+{
+	struct domain_status status;
+	struct channel_geometry g = {0};
+	for (unsigned core = 0; core < test_cores && core < 2; core++) {
+		CHECK(begin(core));
+		uint64_t grant = lend(1, PAGES, PROT_READ);
+		EQUAL(order(PARTNER_BORROW_TAKE, grant, 0).error, ERR_OK);
+		CHECK(recall_until_ours(grant));
+		bare_layout(slot, &g);
+		*(struct partner_order *)(machine_channel(slot) + g.out) = (struct partner_order){PARTNER_BORROW_DIE, 0, 0};
+		fence_publish(); // partner: fence_take in serve
+		bare_client_page(slot)->submit_tail++;
+		bare_ring(slot);
+		CHECK(child_wait(&server, &status));
+		CHECK(child_restore(&server) && child_begin(&server) && child_wait_ready(&server));
+		EQUAL(order(PARTNER_BORROW_TAKE, grant, 0).error, ERR_HANDLE);
+		EQUAL(order(PARTNER_BORROW_TAKE, lend(1, 1, PROT_READ), 0).error, ERR_OK);
+		CHECK(finish());
+	}
+}
+
 // It will not come back: all that it had is its owners' alone again.
 static void server_is_destroyed(void)
 {
@@ -288,6 +384,10 @@ const struct kernel_test grant_tests[] = {
 	{"grant.again", again_and_again},
 	{"grant.freed.taken", freed_when_taken},
 	{"grant.freed.offered", freed_when_not_taken},
+	{"grant.recalled.taken", recalled_when_taken},
+	{"grant.recalled.offered", recalled_when_not_taken},
+	{"grant.recalled.freed", recalled_when_freed},
+	{"grant.recalled.restart", recalled_and_restarted},
 	{"grant.server.restart", server_restarts},
 	{"grant.server.destroyed", server_is_destroyed},
 	{"grant.client.restart", client_restarts},

@@ -80,6 +80,7 @@ enum partner_borrow {
 	PARTNER_BORROW_TAKE,  // grant -> error, gpa, bytes, prot
 	PARTNER_BORROW_END,   // grant -> error
 	PARTNER_BORROW_LAST,  // -> error of ending what was taken last, on whatever channel
+	PARTNER_BORROW_RECALL, // grant -> error
 	PARTNER_BORROW_READ,  // gpa -> word
 	PARTNER_BORROW_WRITE, // gpa, word
 	PARTNER_BORROW_DIE

@@ -12,7 +12,7 @@ enum event {
 	EVENT_PING,            // number: answer by pong(number) from the main loop
 	EVENT_CHANNEL_REQUEST, // slot: a client wants to register; accept or refuse
 	EVENT_CHANNEL_CLOSED,  // slot: the client is gone; commit what it had, then channel_close(slot)
-	EVENT_CHANNEL_STATE,   // slot: (client) the server died, came back (new epoch) or is lost: channel_info tells
+	EVENT_CHANNEL_STATE,   // slot: (client) the server died, came back (new epoch) or is lost: channel_info tells; (server) a grant was taken back
 	EVENT_DOMAIN,          // core, domain index, epoch: (supervisor) domain_status has changed
 	EVENT_CORE,            // core: (supervisor) came online or is lost
 	EVENT_COMPLAINT,       // core << 32 | domain, slot, reason: (supervisor) a client complains, evidence was found

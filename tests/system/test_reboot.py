@@ -538,7 +538,8 @@ def reboot_below_grants(t, core):
     for point in ("take", "lent", "complete", "publish"):
         for passage in (1, 7):
             t.run(machine, f"inject lender runtime.{point} illegal {passage}")
-    t.run(machine, "inject lender lender.sum wild 3")
+    for point in ("sum", "share"):
+        t.run(machine, f"inject lender lender.{point} wild 3")
     for victim in (core, 2):
         t.run(machine, f"crash core {victim} panic")
     t.run(machine, "run asker 300", seconds=300)  # what is still armed fires

@@ -653,6 +653,65 @@ static void memory_is_lent(void **state)
 	client_close(client);
 }
 
+// A share: a patient request that lends. It is asked for until its server's kernel has said so; from then on an answer is owed.
+static void shares_are_taken_back(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	struct client_request share = {.op = OP_ECHO, .patient = true, .lend = lendable, .lend_bytes = 2 * PAGE_SIZE}, plain = {.op = OP_ECHO};
+	silent = true;
+	assert_int_equal(client_submit(client, &share), ERR_OK);
+	uint32_t grant = client->ring.view.requests[share.slot].grant;
+	world.grants[grant % GRANT_PLACES].state = WORLD_GRANT_TAKEN;
+	world.time += 1000000;
+	assert_true(client_ring_oldest(&client->ring) == ~0ull);
+	world.recalls_late = 3;
+	assert_int_equal(client_take_back(client, &share), ERR_OK);
+	assert_int_equal(world.recalls, 4);
+	assert_int_equal(world.grants[grant % GRANT_PLACES].state, WORLD_GRANT_RETURNED);
+	assert_false(share.done);
+	assert_true(client_ring_oldest(&client->ring) > 1000000 && client_ring_oldest(&client->ring) <= world.time);
+	silent = false;
+	assert_int_equal(client_wait(client, &share), ERR_OK);
+	assert_int_equal(client_take_back(client, &share), ERR_OK); // it was given back
+	assert_int_equal(world.recalls, 4);
+	silent = true;
+	assert_int_equal(client_submit(client, &plain), ERR_OK);
+	client->ring.view.requests[plain.slot].grant = 4711;
+	assert_int_equal(client_take_back(client, &plain), ERR_HANDLE);
+	client_close(client);
+}
+
+static void what_is_given_goes_with_the_answer(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	struct client_request give = {.op = OP_ECHO, .lend = lendable, .lend_bytes = 2 * PAGE_SIZE};
+	assert_int_equal(client_give(client, &give), ERR_OK);
+	assert_int_equal(world.blocks_freed, 1);
+	world.unlendable = true;
+	assert_int_equal(client_give(client, &give), ERR_INVALID);
+	assert_int_equal(world.blocks_freed, 1); // it is still ours
+	client_close(client);
+}
+
+// What a dead incarnation of ours had shared is taken back, for else its request would never end.
+static void shares_of_the_dead_are_taken_back(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4), *next = 0;
+	struct client_request share = {.op = OP_ECHO, .patient = true, .lend = lendable, .lend_bytes = 2 * PAGE_SIZE}, plain = {.op = OP_ECHO};
+	silent = true;
+	assert_int_equal(client_submit(client, &plain), ERR_OK);
+	assert_int_equal(client_submit(client, &share), ERR_OK);
+	client_detach(client);
+	silent = false;
+	assert_int_equal(client_open(&next, "ledger", 0), ERR_OK);
+	assert_true(client_resumed(next));
+	assert_int_equal(world.recalls, 1);
+	client_close(next);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -663,6 +722,9 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_given_goes_with_the_answer),
+		cmocka_unit_test(shares_are_taken_back),
+		cmocka_unit_test(shares_of_the_dead_are_taken_back),
 		cmocka_unit_test(near_server_is_called),
 		cmocka_unit_test(near_server_is_rung_instead),
 		cmocka_unit_test(near_submission_rings),

@@ -2,7 +2,7 @@
 #include "server_script.h"
 #include "runtime/client_ring.h"
 
-enum { OP_NONE, OP_SUM, OP_FILL, OP_IGNORE, OP_LOGGED, OP_BOTH, OPS };
+enum { OP_NONE, OP_SUM, OP_FILL, OP_IGNORE, OP_LOGGED, OP_BOTH, OP_GIVE, OPS };
 static const struct op_description ops[OPS] = {[OP_SUM] = {"SUM", "", OP_IDEMPOTENT}, [OP_LOGGED] = {"LOGGED", "", OP_ONCE}};
 static const struct protocol protocol = {"test", ops, OPS};
 
@@ -12,12 +12,26 @@ static uint64_t memory[2 * PAGE_SIZE / 8] __attribute__((aligned(PAGE_SIZE)));
 static struct server_request *parked;
 static enum error second; // what the second of two requests with one grant was told
 
+// A block of its own, with what stands there now.
+static enum error give_taken(struct server_request *request, uint64_t result[5])
+{
+	void *at;
+	uint64_t bytes;
+	enum error e = server_given(request, &at, &bytes);
+	if (e != ERR_OK)
+		return e;
+	assert_ptr_equal(at, world.block);
+	assert_memory_equal(at, memory, bytes);
+	result[0] = bytes;
+	return ERR_OK;
+}
+
 static void perform(struct server_request *request)
 {
 	void *at = 0;
 	uint64_t bytes = 0, result[5] = {0};
 	unsigned prot = request->copy.op == OP_FILL ? PROT_READ | PROT_WRITE : PROT_READ;
-	enum error e = request->copy.op == OP_IGNORE ? ERR_OK : server_lent(request, prot, &at, &bytes);
+	enum error e = request->copy.op == OP_IGNORE || request->copy.op == OP_GIVE ? ERR_OK : server_lent(request, prot, &at, &bytes);
 	for (uint64_t i = 0; at && e == ERR_OK && i < bytes / 8; i++)
 		if (request->copy.op == OP_FILL)
 			((uint64_t *)at)[i] = request->copy.arg[0];
@@ -29,10 +43,20 @@ static void perform(struct server_request *request)
 	}
 	if (request->copy.op == OP_BOTH)
 		second = e;
+	if (request->copy.op == OP_GIVE)
+		e = give_taken(request, result);
 	server_complete(request, e, result);
 }
 
-static const struct server server = {.protocol = &protocol, .request = perform};
+static unsigned recalls;
+static void recalled(struct server_request *request)
+{
+	assert_ptr_equal(request, parked);
+	recalls++;
+	server_complete(request, ERR_LOST, 0);
+}
+
+static const struct server server = {.protocol = &protocol, .request = perform, .recalled = recalled};
 
 static void next_life(void (*what)(unsigned turn))
 {
@@ -46,6 +70,7 @@ static int fresh(void **state)
 	world_make(8, 8192, 8192);
 	parked = 0;
 	second = ERR_OK;
+	recalls = 0;
 	for (unsigned i = 0; i < 2 * PAGE_SIZE / 8; i++)
 		memory[i] = i;
 	assert_int_equal(channel_view_load(&client.view, WORLD_CLIENT), ERR_OK);
@@ -83,6 +108,7 @@ static void script_use(unsigned n)
 		submit(OP_FILL, lend(1, PROT_READ));
 		submit(OP_IGNORE, lend(2, PROT_READ));
 		submit(OP_LOGGED, lend(3, PROT_READ));
+		submit(OP_GIVE, 0);
 		submit(OP_SUM, 0);
 		submit(OPS, 4 * GRANT_PLACES);
 		return;
@@ -91,6 +117,7 @@ static void script_use(unsigned n)
 	assert_int_equal(take()->status, ERR_DENIED); // it may only read
 	assert_int_equal(take()->status, ERR_OK);
 	assert_int_equal(take()->status, ERR_UNSUPPORTED);
+	assert_int_equal(take()->status, ERR_NOT_FOUND); // nothing was given
 	assert_int_equal(take()->status, ERR_NOT_FOUND);
 	assert_int_equal(take()->status, ERR_UNKNOWN_CALL);
 	assert_int_equal(world.grants_ended, 4); // taken or not
@@ -132,6 +159,54 @@ static void one_request_takes_it(void **state)
 {
 	(void)state;
 	next_life(script_both);
+}
+
+// Taken back while a request has it: the program is told of that one, ends it, and its place is free.
+static void script_recall(unsigned n)
+{
+	static uint32_t grant;
+	if (n == 0) {
+		grant = lend(1, PROT_READ);
+		submit(OP_BOTH, grant);
+		submit(OP_SUM, lend(2, PROT_READ));
+		return;
+	}
+	assert_int_equal(take()->status, ERR_OK);
+	loop_server_event(EVENT_CHANNEL_STATE, WORLD_SERVER);
+	loop_server_event(EVENT_CHANNEL_STATE, WORLD_CLIENT);
+	assert_int_equal(recalls, 0); // nothing is
+	assert_int_equal(kcall(CALL_grant_recall, WORLD_CLIENT, grant).error, ERR_OK);
+	loop_server_event(EVENT_CHANNEL_STATE, WORLD_SERVER);
+	assert_int_equal(recalls, 1);
+	assert_int_equal(take()->status, ERR_LOST);
+	assert_int_equal(world.grants[1].state, WORLD_GRANT_NONE);
+	loop_server_event(EVENT_CHANNEL_STATE, WORLD_SERVER);
+	assert_int_equal(recalls, 1);
+	longjmp(finished, 1);
+}
+
+static void who_has_what_is_taken_back_is_told(void **state)
+{
+	(void)state;
+	next_life(script_recall);
+}
+
+static void script_give(unsigned n)
+{
+	if (n == 0) {
+		submit(OP_GIVE, lend(0, PROT_READ));
+		return;
+	}
+	assert_int_equal(take()->result[0], sizeof(memory));
+	assert_int_equal(world.grants[0].state, WORLD_GRANT_NONE);
+	free(world.block);
+	longjmp(finished, 1);
+}
+
+static void what_is_given_is_copied(void **state)
+{
+	(void)state;
+	next_life(script_give);
 }
 
 static void script_stale(unsigned n)
@@ -208,6 +283,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(used_and_given_back, fresh),
 		cmocka_unit_test_setup(one_request_takes_it, fresh),
+		cmocka_unit_test_setup(who_has_what_is_taken_back_is_told, fresh),
+		cmocka_unit_test_setup(what_is_given_is_copied, fresh),
 		cmocka_unit_test_setup(stale_ones_are_refused, fresh),
 		cmocka_unit_test_setup(deaths_at_every_step, fresh),
 	};

@@ -243,7 +243,7 @@ static void handler(unsigned kind, uint64_t a, uint64_t b, uint64_t c)
 	handled[3] = c;
 }
 
-static unsigned client_slot_told, other_slot_told, server_kind_told, server_slot_told;
+static unsigned client_slot_told, other_slot_told, server_state_told, server_kind_told, server_slot_told;
 
 static void client_event(unsigned slot)
 {
@@ -257,6 +257,7 @@ static void other_event(unsigned slot)
 
 static void server_event(unsigned kind, unsigned slot)
 {
+	server_state_told += kind == EVENT_CHANNEL_STATE ? slot : 0;
 	server_kind_told = kind;
 	server_slot_told = slot;
 }
@@ -278,6 +279,7 @@ static void events_go_where_they_belong(void **state)
 	assert_int_equal(ponged, 55);
 	assert_int_equal(client_slot_told, 7);
 	assert_int_equal(other_slot_told, 7);
+	assert_int_equal(server_state_told, 7); // the slot may be a server's, of which a grant was taken back
 	assert_int_equal(server_kind_told, EVENT_CHANNEL_CLOSED);
 	assert_int_equal(server_slot_told, 9);
 	assert_int_equal(handled[0], EVENT_DOMAIN);

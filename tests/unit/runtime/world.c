@@ -112,11 +112,24 @@ static struct kernel_result grant_change(bool take, uint64_t handle)
 	struct world_grant *g = &world.grants[handle % GRANT_PLACES];
 	if (g->handle != handle || g->state == WORLD_GRANT_NONE)
 		return (struct kernel_result){.error = ERR_HANDLE};
-	if (take && g->state == WORLD_GRANT_TAKEN)
-		return (struct kernel_result){.error = ERR_STATE};
+	if (take && g->state >= WORLD_GRANT_TAKEN)
+		return (struct kernel_result){.error = g->state == WORLD_GRANT_TAKEN ? ERR_STATE : ERR_LOST};
 	g->state = take ? WORLD_GRANT_TAKEN : WORLD_GRANT_NONE;
 	world.grants_ended += !take;
 	return (struct kernel_result){.error = ERR_OK, .value = {(uintptr_t)g->at, g->bytes, g->prot}};
+}
+
+static struct kernel_result grant_recall(uint64_t handle)
+{
+	struct world_grant *g = &world.grants[handle % GRANT_PLACES];
+	world.recalls++;
+	if (g->handle != handle)
+		return (struct kernel_result){.error = ERR_HANDLE};
+	if (world.recalls_late > 0 && g->state == WORLD_GRANT_TAKEN && world.recalls_late--)
+		return (struct kernel_result){.error = ERR_AGAIN};
+	if (g->state != WORLD_GRANT_NONE)
+		g->state = g->state == WORLD_GRANT_LENT ? WORLD_GRANT_NONE : WORLD_GRANT_RETURNED;
+	return (struct kernel_result){.error = ERR_OK};
 }
 
 struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
@@ -164,12 +177,19 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 	case CALL_grant_lend:
 		assert_int_equal((uint32_t)a0, WORLD_CLIENT);
 		return grant_lend(a0 >> 32, a1, a2);
+	case CALL_memory_free:
+		world.blocks_freed++;
+		break;
+	case CALL_grant_recall:
+		assert_int_equal(a0, WORLD_CLIENT);
+		return grant_recall(a1);
 	case CALL_grant_take:
 	case CALL_grant_end:
 		assert_int_equal(a0, WORLD_SERVER);
 		return grant_change(number == CALL_grant_take, a1);
 	case CALL_memory_alloc:
-		r.value[0] = (uintptr_t)aligned_alloc(PAGE_SIZE, a0 * PAGE_SIZE);
+		world.block = aligned_alloc(PAGE_SIZE, a0 * PAGE_SIZE);
+		r.value[0] = (uintptr_t)world.block;
 		break;
 	case CALL_ready:
 		world.ready++;

@@ -22,7 +22,7 @@
 #define WORLD_KEY 0x1234567890abcdefull
 #define WORLD_SECRET 0xfedcba0987654321ull
 
-enum world_grant_state { WORLD_GRANT_NONE, WORLD_GRANT_LENT, WORLD_GRANT_TAKEN };
+enum world_grant_state { WORLD_GRANT_NONE, WORLD_GRANT_LENT, WORLD_GRANT_TAKEN, WORLD_GRANT_RETURNED };
 struct world_grant { // as both kernels know it
 	uint32_t handle;
 	enum world_grant_state state;
@@ -55,6 +55,9 @@ struct world {
 	unsigned doors, meetings, serves_rings;
 	struct world_grant grants[GRANT_PLACES];
 	unsigned grants_ended;
+	unsigned recalls, recalls_late; // so many more say AGAIN
+	void *block;     // the last of memory_alloc
+	unsigned blocks_freed;
 	bool unlendable; // no memory of ours can be
 	struct manifest_service manifest;
 	struct info_page info[2];
