@@ -30,6 +30,7 @@ def against(words, ours, *linux):
 TABLES = {
     "Calls, and two that take turns on one core": [
         Row("null system call / getppid", "null.call", "null"),
+        Row("call of a program that its library OS takes / getppid", "program.call", "null"),
         *against("call and answer by endpoint", "endpoint.0", ("futex", "futex.near"), ("eventfd", "eventfd.near"),
                  ("pipe, 64 bytes", "pipe.near"), ("AF_UNIX, 64 bytes", "unix.near")),
         *against("channel, 64 bytes there and back", "near.64", ("pipe", "pipe.near"), ("AF_UNIX", "unix.near")),
@@ -64,8 +65,8 @@ TABLES = {
         Row("thread (create, join)", None, "thread", "a domain has fibers, which no kernel knows"),
         Row("one page: taken, used, given back", "page.one", "page.one"),
         Row("256 pages at once, for each", "page.many", "page.many"),
-        Row("page fault, first use of mapped memory", None, "fault.first", "memory is mapped when it is taken: no domain takes a page fault"),
-        Row("page fault, first write after a fork", None, "fault.copy", "as above"),
+        Row("page fault of a program, first use of memory: a clear page", "fault.first", "fault.first"),
+        Row("page fault, first write after a fork", None, "fault.copy", "programs of a library OS do not fork yet"),
     ],
     "Boot and recovery": [
         Row("power-on to prompt, disk mounted", "boot", "boot"),

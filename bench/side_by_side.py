@@ -26,7 +26,7 @@ from qemu import Machine, MachineError, Options, qemu_version  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "build/bench"
 IMAGE = ROOT / "build/tmp/side-by-side.img"
-TOPICS = "endpoint doorbell channel files sizes memory start"
+TOPICS = "endpoint fault doorbell channel files sizes memory start"
 ICOUNT_FLAGS = ("-icount", "shift=0,sleep=off")
 LINUX_ICOUNT_FLAGS = ("-icount", "shift=0,sleep=on")
 ICOUNT_CORES = 2        # they take turns: one that has nothing to do costs nothing

@@ -1,12 +1,12 @@
 // Doors of one domain: see door.h.
 #include "core-local/door.h"
 
-#define SERIAL_SHIFT 4
-_Static_assert(ENDPOINT_DOORS == 1u << SERIAL_SHIFT, "a handle's low bits are its place");
+#define SERIAL_SHIFT 9
+_Static_assert(DOOR_HANDLE(ENDPOINT_DOORS) == 1u << SERIAL_SHIFT, "a handle: serial, place, nothing");
 
 static uint64_t handle_of(const struct door *door, unsigned place)
 {
-	return (uint64_t)door->serial << SERIAL_SHIFT | place;
+	return (uint64_t)door->serial << SERIAL_SHIFT | DOOR_HANDLE(place);
 }
 
 // A free place keeps its last serial in limit_us, so that it is not used again. No handle of a place ends in the bits of
@@ -14,7 +14,7 @@ static uint64_t handle_of(const struct door *door, unsigned place)
 static void match_set(struct door *door, unsigned place)
 {
 	bool fast = door->serial && door->server && !door->limit_us;
-	door->match = fast ? handle_of(door, place) : (uint64_t)(~place & (ENDPOINT_DOORS - 1));
+	door->match = fast ? handle_of(door, place) : DOOR_HANDLE(~place & (ENDPOINT_DOORS - 1));
 }
 
 void doors_clear(struct door doors[ENDPOINT_DOORS])
@@ -39,7 +39,7 @@ uint64_t door_open(struct door doors[ENDPOINT_DOORS], struct domain *server, uin
 
 struct door *door_find(struct door doors[ENDPOINT_DOORS], uint64_t handle)
 {
-	unsigned place = handle % ENDPOINT_DOORS;
+	unsigned place = DOOR_PLACE(handle);
 	struct door *door = &doors[place];
 	return door->serial && handle_of(door, place) == handle ? door : 0;
 }

@@ -19,6 +19,10 @@ struct door { // offsets: kernel/riscv/frame.h
 	uint32_t limit_us;     // patience of a call, 0: none
 };
 
+// A handle: serial, place, and zeros, so that its place is the offset of the door (riscv/endpoint.S).
+#define DOOR_HANDLE(place) ((uint64_t)(place) * sizeof(struct door))
+#define DOOR_PLACE(handle) ((unsigned)((handle) / sizeof(struct door)) % ENDPOINT_DOORS)
+
 // All places free; handles of before name nothing.
 void doors_clear(struct door doors[ENDPOINT_DOORS]);
 // A handle to `server`, 0: all places are taken.

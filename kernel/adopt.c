@@ -87,7 +87,7 @@ static void registers_keep(const struct domain *d)
 	budget_set(&fresh.budget, d->budget.ticks, d->budget.period, time_read());
 	fresh.ring = (struct call_ring){.gpa = d->ring.gpa, .next = d->ring.next % CALL_RING_SLOTS, .deadline = fresh.ring.deadline};
 	fresh.hvip = d->hvip & 1ul << INTERRUPT_VS_SOFT;
-	fresh.hstatus = domain_hstatus(d);
+	fresh.hstatus = domain_hstatus(d) & (d->hstatus | ~HSTATUS_SPVP); // it may have been in a program of its own
 	fresh.fp = d->fp;
 	fresh.ready = d->ready;
 	fresh.line_used = d->line_used;
@@ -168,11 +168,11 @@ static bool tables_make(struct domain *d)
 				   (unsigned)d->segments[i].prot);
 	for (unsigned i = 0; i < HEAP_MAX && error == ERR_OK; i++)
 		if (d->heap[i].gpa)
-			error = domain_map(d, d->heap[i].gpa, d->heap[i].frames, d->heap[i].pages * PAGE_SIZE, PROT_READ | PROT_WRITE);
+			error = domain_map(d, d->heap[i].gpa, d->heap[i].frames, d->heap[i].pages * PAGE_SIZE, domain_heap_prot(d));
 	return error == ERR_OK;
 }
 
-// What it cannot write is as it was loaded, and it stands in its text.
+// What it cannot write is as it was loaded, and it stands in its text (but where a translation of its own says what that is).
 static bool is_intact(const struct domain *d)
 {
 	paddr_t text;
@@ -183,7 +183,7 @@ static bool is_intact(const struct domain *d)
 		if (!(s->prot & PROT_WRITE) && !words_equal((const void *)s->frames, content, s->length))
 			return false;
 	}
-	return table_lookup(&d->table, d->x[0], &text, &prot) && (prot & PROT_EXEC);
+	return d->vsatp || (table_lookup(&d->table, d->x[0], &text, &prot) && (prot & PROT_EXEC));
 }
 
 static bool went_on(struct domain *d)

@@ -188,7 +188,7 @@ enum error call_memory_alloc(struct invocation *c)
 	paddr_t frames = domain_frames(d, pages, &error);
 	if (!frames)
 		return error;
-	error = domain_map(d, gpa, frames, pages * PAGE_SIZE, PROT_READ | PROT_WRITE);
+	error = domain_map(d, gpa, frames, pages * PAGE_SIZE, domain_heap_prot(d));
 	if (error != ERR_OK) {
 		domain_frames_free(d, frames, pages);
 		return error;

@@ -208,7 +208,14 @@ enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota
 
 uint64_t domain_hstatus(const struct domain *d)
 {
-	return HSTATUS_VSXL_64 | HSTATUS_SPV | HSTATUS_SPVP | (uint64_t)d->file << HSTATUS_VGEIN_SHIFT;
+	return HSTATUS_VSXL_64 | HSTATUS_SPV | HSTATUS_SPVP | (uint64_t)d->file << HSTATUS_VGEIN_SHIFT |
+	       (d->flags & DOMAIN_FLAG_LIBRARY_OS ? 0 : HSTATUS_VTVM);
+}
+
+// The text of a library OS's programs lies there.
+unsigned domain_heap_prot(const struct domain *d)
+{
+	return PROT_READ | PROT_WRITE | (d->flags & DOMAIN_FLAG_LIBRARY_OS ? PROT_EXEC : 0);
 }
 
 static void registers_reset(struct domain *d)
@@ -216,13 +223,13 @@ static void registers_reset(struct domain *d)
 	memset(d->x, 0, sizeof(d->x));
 	memset(d->f, 0, sizeof(d->f));
 	memset(d->sticky, 0, sizeof(d->sticky));
-	d->fp = false;
+	d->fp = d->flags & DOMAIN_FLAG_LIBRARY_OS; // which no first use could tell us of
 	d->hstatus = domain_hstatus(d);
 	d->vsstatus = SSTATUS_UXL_64 | SSTATUS_FS_INITIAL;
 	d->hvip = d->vsie = d->vstvec = d->vsscratch = d->vsepc = d->vscause = d->vstval = d->vsiselect = 0;
 	d->vstimecmp = DEADLINE_NEVER;
 	d->scounteren = HCOUNTEREN_CY_TM_IR;
-	d->senvcfg = 0;
+	d->senvcfg = d->vsatp = 0;
 }
 
 void domain_begin(struct domain *d, uint64_t entry, uint64_t sp)
@@ -300,7 +307,7 @@ void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_
 	uint64_t now = time_read();
 	uint64_t detected = kind == FAULT_HANG ? d->watch.answered : now;
 	d->status = (struct domain_status){
-	    .state = (uint64_t)kind << 8,
+	    .state = (uint64_t)kind << 8 | (d->hstatus & HSTATUS_SPVP ? 0 : DOMAIN_STATUS_IN_PROGRAM),
 	    .cause = cause,
 	    .address = address,
 	    .pc = d->x[0],

@@ -156,19 +156,19 @@ struct domain {
 	uint8_t state;           // enum domain_state
 	bool open;               // waits for calls, and the fast path may bring one
 	bool receiving;          // waits for calls
-	bool plain;              // neither floating point nor sticky identities: the fast path may switch it
+	bool received;           // its own call has reached the server
 	uint8_t priority;        // at which it runs: its own, or donated
-	uint8_t base_priority;
+	bool plain;              // no library OS, no floating point, no sticky identities: the fast path may switch it
 	uint8_t index;
 	uint8_t file; // guest file, 0: none
 	struct door doors[ENDPOINT_DOORS];
 
+	uint8_t base_priority;
 	struct domain *client; // whom it serves, when only the slow path may answer
 	uint32_t waiting;      // bit: caller on this core that was not received yet
 	uint64_t ticket;       // of its own call: their order, and what names a kept one
 	uint64_t call_badge;
-	bool received; // its call has reached the server
-	bool kept;     // and the server answers later
+	bool kept;     // it was received, and the server answers later
 	bool serves;   // its program takes calls: over restarts
 	bool lost;     // will not come back
 	bool fp;       // has used floating point since it started
@@ -185,6 +185,7 @@ struct domain {
 	uint64_t hvip; // VSSIP, which the domain sets and clears by sip; VSEIP is made of `sticky`
 	uint64_t vsepc, vscause, vstval, vsiselect;
 	uint64_t scounteren, senvcfg; // no VS copies: the domain writes the hart's
+	uint64_t vsatp; // of a library OS
 	uint64_t sticky[4]; // identities rung while there is no guest file
 
 	struct page_table table;
@@ -249,6 +250,7 @@ FRAME_SAYS(domain, timer.time, DOMAIN_TIMER_TIME);
 FRAME_SAYS(domain, state, DOMAIN_STATE);
 FRAME_SAYS(domain, open, DOMAIN_OPEN);
 FRAME_SAYS(domain, receiving, DOMAIN_RECEIVING);
+FRAME_SAYS(domain, received, DOMAIN_RECEIVING + 1);
 FRAME_SAYS(domain, plain, DOMAIN_PLAIN);
 FRAME_SAYS(domain, priority, DOMAIN_PRIORITY);
 FRAME_SAYS(domain, doors, DOMAIN_DOORS);
@@ -257,7 +259,7 @@ FRAME_SAYS(door, server, DOOR_SERVER);
 FRAME_SAYS(door, badge, DOOR_BADGE);
 _Static_assert(ENDPOINT_DOORS == 1 << DOOR_PLACE_BITS && DOMAIN_RUNNING == DOMAIN_STATE_RUNNING &&
 	       DOMAIN_BLOCKED == DOMAIN_STATE_BLOCKED && DOMAIN_CALLING == DOMAIN_STATE_CALLING, "frame.h: states, doors");
-_Static_assert(sizeof(struct door) == 1 << DOOR_SHIFT, "frame.h: size of a door");
+_Static_assert(sizeof(struct door) == 1 << DOOR_SHIFT && DOOR_HANDLE(15) == DOOR_PLACES, "frame.h: size of a door, handles");
 FRAME_SAYS(core, current, CORE_CURRENT);
 FRAME_SAYS(core, file_owner_blocked, CORE_FILES_BLOCKED);
 FRAME_SAYS(core, company, CORE_COMPANY);
@@ -280,6 +282,7 @@ enum error domain_root(struct domain *d);
 // Its guest file as it is before the first instruction.
 void domain_file_clear(struct domain *d);
 uint64_t domain_hstatus(const struct domain *d); // with which every domain starts
+unsigned domain_heap_prot(const struct domain *d);
 // Frames that it had in a former life of this kernel. False: not free to be claimed.
 bool domain_frames_claim(struct domain *d, paddr_t base, uint64_t pages);
 // Takes `pages` contiguous frames into the domain's charge. 0: none, *error says whether quota or memory.

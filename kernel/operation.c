@@ -23,7 +23,7 @@ enum error call_domain_create(struct invocation *c)
 {
 	struct domain *d;
 	uint64_t name[2] = {c->arg[1], c->arg[2]};
-	uint32_t flags = (uint32_t)c->arg[4] & (DOMAIN_FLAG_DMA | DOMAIN_FLAG_NO_FILE | DOMAIN_FLAG_CONSOLE);
+	uint32_t flags = (uint32_t)c->arg[4] & (DOMAIN_FLAG_DMA | DOMAIN_FLAG_NO_FILE | DOMAIN_FLAG_CONSOLE | DOMAIN_FLAG_LIBRARY_OS);
 	enum error error = domain_make(c->core, name, c->arg[3], (unsigned)(c->arg[4] >> 32), flags, &d);
 	if (error != ERR_OK)
 		return error;

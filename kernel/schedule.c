@@ -24,7 +24,8 @@
 	X(vsiselect, CSR_VSISELECT)                                                                                    \
 	X(vstimecmp, CSR_VSTIMECMP)                                                                                    \
 	X(scounteren, CSR_SCOUNTEREN)                                                                                  \
-	X(senvcfg, CSR_SENVCFG)
+	X(senvcfg, CSR_SENVCFG)                                                                                        \
+	X(vsatp, CSR_VSATP)
 #define HVIP_VSEIP (1ul << INTERRUPT_VS_EXTERNAL)
 #define HVIP_VSSIP (1ul << INTERRUPT_VS_SOFT)
 
@@ -218,13 +219,18 @@ void schedule_unload(struct core *core)
 	}
 }
 
-// Plain domains: vsatp = 0 before hgatp, so that no translation of another domain survives (KERNEL.md rule 1).
+// vsatp is 0 before hgatp, so that no translation of another domain survives (KERNEL.md rule 1). Under this VMID another life of a
+// library OS, or another one, may have had translations of its own: they go too. Plain domains have none.
 static void load(struct core *core, struct domain *d)
 {
+	bool library_os = d->flags & DOMAIN_FLAG_LIBRARY_OS;
 	csr_write(CSR_VSATP, 0);
 	csr_write(CSR_HGATP, d->hgatp);
 	if (!core->vmid_usable)
 		hfence_gvma_all();
+	if (library_os)
+		hfence_vvma_all();
+	csr_write(CSR_HEDELEG, library_os ? HEDELEG_LIBRARY_OS : 0);
 	csr_write(CSR_HVIP, d->hvip | (any_sticky(d) ? HVIP_VSEIP : 0));
 #define X(field, csr) csr_write(csr, d->field);
 	SWITCHED_REGISTERS(X)
@@ -232,7 +238,7 @@ static void load(struct core *core, struct domain *d)
 	schedule_fp_load(d);
 	core->current = d;
 	d->run_since = time_read();
-	d->plain = d->file && !d->fp && core->vmid_usable;
+	d->plain = d->file && !d->fp && !library_os && core->vmid_usable;
 	d->running_as = (uint64_t)d->epoch << 32 | d->index;
 	core->info->running_domain = d->index;
 	core->info->running_epoch = d->epoch;

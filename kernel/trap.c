@@ -7,6 +7,11 @@
 #include "kernel/schedule.h"
 #include "kernel/trace.h"
 
+static bool is_guest_page(uint64_t cause)
+{
+	return cause >= CAUSE_FETCH_GUEST_PAGE && cause <= CAUSE_STORE_GUEST_PAGE && cause != CAUSE_VIRTUAL_INSTRUCTION;
+}
+
 // First use of floating point (KERNEL rule 2): zeroed registers, and from now on the domain's own are switched. What the
 // instruction is need not be known: one that is illegal for another reason traps once more, with d->fp set.
 static bool fp_first_use(struct domain *d)
@@ -21,13 +26,42 @@ static bool fp_first_use(struct domain *d)
 	return true;
 }
 
+// What a program of a library OS did is for its handler to judge, also where hardware cannot delegate it (accesses, misaligned ones, and
+// instructions of higher levels, which are illegal to it). But not where the library OS has mapped it to nothing.
+static bool was_program(struct domain *d, uint64_t cause)
+{
+	uint64_t status = csr_read(CSR_VSSTATUS);
+	if (!(d->flags & DOMAIN_FLAG_LIBRARY_OS) || (d->hstatus & HSTATUS_SPVP) || is_guest_page(cause))
+		return false;
+	csr_write(CSR_VSSTATUS, (status & ~(SSTATUS_SPP | SSTATUS_SPIE | SSTATUS_SIE)) | (status & SSTATUS_SIE ? SSTATUS_SPIE : 0));
+	csr_write(CSR_VSEPC, d->x[0]);
+	csr_write(CSR_VSCAUSE, cause == CAUSE_VIRTUAL_INSTRUCTION ? CAUSE_ILLEGAL : cause);
+	csr_write(CSR_VSTVAL, csr_read(CSR_STVAL));
+	d->x[0] = csr_read(CSR_VSTVEC) & ~3ul;
+	d->hstatus |= HSTATUS_SPVP;
+	csr_set(CSR_SSTATUS, SSTATUS_SPP); // it may go on as it is loaded (schedule_goes_on)
+	return true;
+}
+
+// Nothing can be fetched where the handler of a library OS should be: what it was to handle is the fault.
+static bool had_no_handler(const struct domain *d, uint64_t cause)
+{
+	return (d->flags & DOMAIN_FLAG_LIBRARY_OS) && cause == CAUSE_FETCH_GUEST_PAGE && d->x[0] == (csr_read(CSR_VSTVEC) & ~3ul) &&
+	       csr_read(CSR_VSCAUSE) - 1 < 63; // not an interrupt, and there was one
+}
+
 static void fault(struct domain *d, uint64_t cause)
 {
-	uint64_t value = csr_read(CSR_STVAL);
-	uint64_t address = value;
-	if (cause >= CAUSE_FETCH_GUEST_PAGE && cause <= CAUSE_STORE_GUEST_PAGE && cause != CAUSE_VIRTUAL_INSTRUCTION)
-		address = csr_read(CSR_HTVAL) << 2 | (value & 3);
-	uint64_t instruction = cause == CAUSE_ILLEGAL || cause == CAUSE_VIRTUAL_INSTRUCTION ? value : csr_read(CSR_HTINST);
+	uint64_t value = csr_read(CSR_STVAL), transformed = csr_read(CSR_HTINST);
+	if (had_no_handler(d, cause)) {
+		cause = csr_read(CSR_VSCAUSE);
+		value = csr_read(CSR_VSTVAL);
+		transformed = 0;
+		d->x[0] = csr_read(CSR_VSEPC);
+		d->hstatus &= csr_read(CSR_VSSTATUS) & SSTATUS_SPP ? ~0ul : ~HSTATUS_SPVP;
+	}
+	uint64_t address = is_guest_page(cause) ? csr_read(CSR_HTVAL) << 2 | (value & 3) : value;
+	uint64_t instruction = cause == CAUSE_ILLEGAL || cause == CAUSE_VIRTUAL_INSTRUCTION ? value : transformed;
 	info_count(d->core->info, INFO_TRAP_FAULT);
 	domain_halt(d, FAULT_EXCEPTION, cause, address, instruction);
 }
@@ -51,6 +85,8 @@ static void exception(struct domain *d, uint64_t cause)
 	if (cause == CAUSE_VS_CALL) {
 		info_count(d->core->info, INFO_TRAP_CALL);
 		call_of_domain(d);
+	} else if (was_program(d, cause)) {
+		return;
 	} else if (cause == CAUSE_VIRTUAL_INSTRUCTION && csr_read(CSR_STVAL) == INSTRUCTION_WFI) {
 		info_count(d->core->info, INFO_TRAP_WFI);
 		d->x[0] += 4;

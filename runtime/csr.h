@@ -7,12 +7,17 @@
 #define CSR_SIP 0x144
 #define CSR_STVEC 0x105
 #define CSR_SSTATUS 0x100
+#define CSR_SSCRATCH 0x140
+#define CSR_STVAL 0x143
+#define CSR_SATP 0x180
 #define CSR_STIMECMP 0x14d
 #define CSR_SISELECT 0x150
 #define CSR_SIREG 0x151
 #define CSR_STOPEI 0x15c
 
 #define SSTATUS_SIE 2ul
+#define SSTATUS_FS 0x6000ul // both bits: dirty
+#define SSTATUS_FS_CLEAN 0x4000ul
 #define INTERRUPT_SOFT (1ul << 1)
 #define INTERRUPT_TIMER (1ul << 5)
 #define INTERRUPT_EXTERNAL (1ul << 9)

@@ -301,9 +301,10 @@ bool loop_poll(void)
 
 // --- sleep
 
-static void alarm_arm(void)
+void loop_alarm(uint64_t latest)
 {
 	uint64_t next = timer_next();
+	next = next < latest ? next : latest;
 	if (next == alarm_set)
 		return;
 	csr_write(CSR_STIMECMP, next);
@@ -332,7 +333,7 @@ static inline __attribute__((always_inline)) bool sleep_prepare(void)
 {
 	loop_enter();
 	rings_want(1);
-	alarm_arm();
+	loop_alarm(~0ull);
 	fence_sleep(); // INV-30; partner: fence_doorbell of whoever publishes
 	bool any = rings_look();
 	if (!guest_file) {

@@ -82,6 +82,7 @@ extern void (*loop_server_event)(unsigned kind, unsigned slot);
 extern uint64_t (*loop_served)(void); // requests so far
 
 // Timers (timer.c): calls those that are due; the earliest deadline, ~0 when there is none.
+void loop_alarm(uint64_t latest); // the domain hears the alarm (stimecmp) then, or for the first timer
 bool timer_run_due(void);
 uint64_t timer_next(void);
 

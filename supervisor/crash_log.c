@@ -61,6 +61,7 @@ static const char *crash_cause_word(uint64_t cause)
 	case 5: return "access fault at a load from";
 	case 6: return "misaligned store to";
 	case 7: return "access fault at a store to";
+	case 8: return "call of a program that nobody takes";
 	case 12:
 	case 20: return "jump to unmapped";
 	case 13:
@@ -161,7 +162,9 @@ void crash_describe(const struct crash *crash, char *out, size_t size)
 {
 	char why[200], at[200] = "";
 	crash_describe_why(crash, why, sizeof why);
-	if (crash_has_pc(crash) && crash->where[0] && crash->caller[0])
+	if (crash_has_pc(crash) && crash->in_program)
+		snprintf(at, sizeof at, ", in a program of its own at pc 0x%lx", (unsigned long)crash->pc);
+	else if (crash_has_pc(crash) && crash->where[0] && crash->caller[0])
 		snprintf(at, sizeof at, " at pc 0x%lx %s, called from %s", (unsigned long)crash->pc, crash->where,
 			 crash->caller);
 	else if (crash_has_pc(crash) && crash->assertion)

@@ -25,6 +25,7 @@ struct crash { // one death, as it is told
 	uint64_t sp;
 	uint64_t stack_bottom; // lowest address of its first stack
 	uint64_t silent_us;    // hang: since the last sign of life
+	bool in_program;       // of a library OS: pc and ra are its own addresses, not the domain's
 	bool assertion;        // an exception that says so: pc is where it failed
 	uint32_t line;         // of `file`; only where that is known
 	uint64_t file_at;      // where the domain says these two texts are

@@ -35,6 +35,8 @@ static uint64_t loader_flags(const struct manifest_service *record)
 		flags |= DOMAIN_FLAG_DMA;
 	if (record->flags & SERVICE_FLAG_NO_FILE)
 		flags |= DOMAIN_FLAG_NO_FILE;
+	if (record->flags & SERVICE_FLAG_LIBRARY_OS)
+		flags |= DOMAIN_FLAG_LIBRARY_OS;
 	if (record->device == DEVICE_UART)
 		flags |= DOMAIN_FLAG_CONSOLE;
 	return flags;

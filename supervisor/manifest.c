@@ -103,8 +103,10 @@ static enum error manifest_check_numbers(struct manifest_check *check)
 		return manifest_bad(check, "there is no device class %u", r->device);
 	if (r->then > THEN_ESCALATE)
 		return manifest_bad(check, "there is no end %u of a restart rule", r->then);
-	if (r->flags >= SERVICE_FLAG_NO_FILE << 1)
+	if (r->flags >= SERVICE_FLAG_LIBRARY_OS << 1)
 		return manifest_bad(check, "flags 0x%x hold an unknown one", r->flags);
+	if ((r->flags & SERVICE_FLAG_LIBRARY_OS) && ((r->flags & (SERVICE_FLAG_FIRST | SERVICE_FLAG_DMA)) || r->device != DEVICE_NONE))
+		return manifest_bad(check, "a library OS is not the first domain, and has no device and no DMA");
 	if (r->memory_pages == 0 || r->memory_pages > MANIFEST_PAGES_MAX)
 		return manifest_bad(check, "a quota of %u pages is not between 1 and %u", r->memory_pages,
 				    MANIFEST_PAGES_MAX);

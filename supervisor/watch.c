@@ -106,9 +106,10 @@ static struct crash watch_crash(const struct service *s, const struct domain_sta
 		.sp = status->sp,
 		.stack_bottom = GPA_STACK_TOP - (uint64_t)s->record->stack_pages * PAGE_SIZE,
 		.complaint = s->complaint,
+		.in_program = status->state & DOMAIN_STATUS_IN_PROGRAM,
 	};
 	memcpy(crash.name, s->record->name, NAME_SIZE);
-	crash.assertion = kind == FAULT_EXCEPTION && status->cause == 2 && status->instruction == DOMAIN_PANIC_INSTRUCTION;
+	crash.assertion = kind == FAULT_EXCEPTION && !crash.in_program && status->cause == 2 && status->instruction == DOMAIN_PANIC_INSTRUCTION;
 	if (crash.assertion)
 		crash.pc = crash.ra; // not where it panics, but where it found out
 	if (status->time_stopped > status->time_detected)

@@ -25,5 +25,5 @@ within() {
 		exit 1
 	fi
 }
-within 7779 kernel core-local
+within 7839 kernel core-local
 within 650 boot

@@ -27,11 +27,12 @@ MEMORY_MAX = 4 << 30
 DEVICES = {"uart": ABI["DEVICE_UART"], "block": ABI["DEVICE_BLOCK"], "network": ABI["DEVICE_NETWORK"],
            "random": ABI["DEVICE_RANDOM"]}
 THEN = {"hold": ABI["THEN_HOLD"], "escalate": ABI["THEN_ESCALATE"]}
+CLASSES = {"plain": 0, "library-os": ABI["SERVICE_FLAG_LIBRARY_OS"]}
 ANY = "*"
 
 TOP_KEYS = ("name", "core_weights", "service")
 SERVICE_KEYS = ("name", "image", "alternative", "first", "app", "autostart", "core", "priority", "memory", "stack",
-                "device", "dma", "guest_file", "serves", "uses", "argument", "restart", "watch", "budget", "place")
+                "device", "dma", "class", "guest_file", "serves", "uses", "argument", "restart", "watch", "budget", "place")
 RESTART_KEYS = ("burst", "window_ms", "delay_ms", "delay_max_ms", "then")
 WATCH_KEYS = ("hang_ms", "request_ms")
 BUDGET_KEYS = ("us", "period_us")
@@ -175,6 +176,17 @@ def read_budget(where, table):
     return {f"budget_{key}": value for key, value in budget.items()}
 
 
+def read_class(where, table, flag):
+    """What runs programs of its own is none whose device, or whose death, concerns others."""
+    name = table.get("class", "plain")
+    if name not in CLASSES:
+        fail(f"{where}: class = {name!r} is unknown; it must be {' or '.join(CLASSES)}")
+    kept = [key for key in ("first", "dma") if flag[key]] + ["device"] * ("device" in table)
+    if CLASSES[name] and kept:
+        fail(f"{where} has class = \"{name}\" and {kept[0]}; only plain domains have that")
+    return CLASSES[name]
+
+
 def read_flags(where, table):
     flag = {key: check_type(where, key, table.get(key, default), bool, "true or false")
             for key, default in (("first", False), ("app", False), ("dma", False), ("guest_file", True),
@@ -183,7 +195,7 @@ def read_flags(where, table):
         fail(f"{where} cannot be both first and an app")
     bits = {"first": "SERVICE_FLAG_FIRST", "app": "SERVICE_FLAG_APP", "dma": "SERVICE_FLAG_DMA",
             "autostart": "SERVICE_FLAG_AUTOSTART"}
-    flags = sum(ABI[bit] for key, bit in bits.items() if flag[key])
+    flags = sum(ABI[bit] for key, bit in bits.items() if flag[key]) | read_class(where, table, flag)
     return flags | (0 if flag["guest_file"] else ABI["SERVICE_FLAG_NO_FILE"])
 
 

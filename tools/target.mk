@@ -54,6 +54,11 @@ IMAGES := $(sort $(if $(wildcard supervisor/*.c),supervisor) \
 image_sources = $(sort $(if $(filter supervisor,$(1)),$(wildcard supervisor/*.[cS])) \
 	$(wildcard servers/$(1)/*.[cS] apps/$(1)/*.[cS] apps/$(1).c))
 
+# Library OSes are linked at the end of the window of images: below them is room for their programs (docs/library-os.md).
+LIBRARY_OSES := vu
+image_base = $(if $(filter $(1),$(LIBRARY_OSES)),-Wl$(comma)--defsym=__image_base=0x0c000000)
+comma := ,
+
 RUNTIME_SOURCES := $(sort $(wildcard runtime/*.[cS] recovery/*.[cS]))
 RUNTIME_LIBRARY := $(B)/obj/libruntime.a
 DOMAIN_LIBFDT := $(B)/obj/libfdt.a
@@ -87,7 +92,7 @@ $(B)/images/$(1).elf: $(patsubst %,$(B)/obj/%.o,$(call image_sources,$(1))) $(RU
 	@mkdir -p $$(@D)
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC_TARGET) $$(DOMAIN_LINK_ARCH) --specs=picolibc.specs -mcmodel=medany -nostartfiles -static \
-		-T runtime/domain.ld -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments -Wl,-Map,$$(@:.elf=.map) \
+		-T runtime/domain.ld $(call image_base,$(1)) -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments -Wl,-Map,$$(@:.elf=.map) \
 		$$(filter %.o,$$^) $(RUNTIME_LIBRARY) $(DOMAIN_LIBFDT) -o $$@
 endef
 $(foreach i,$(IMAGES),$(eval $(call image_rule,$(i))))

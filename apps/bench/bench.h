@@ -78,6 +78,9 @@ enum error rounds_begin(struct rounds *rounds, struct client *client, struct cli
 void rounds_send(struct rounds *rounds, uint64_t round);
 void rounds_await(struct rounds *rounds, uint64_t round);
 
+// Runs a program of that kind so often, and what it took (user.c).
+enum error programs_run(uint64_t kind, uint64_t times, uint64_t result[5]);
+
 // The serving side: never returns but with an error of its start.
 int partner_run(void);
 
@@ -99,6 +102,7 @@ int bench_channel(void);
 int bench_grants(void);
 int bench_switch(void);
 int bench_endpoint(void);
+int bench_fault(void);
 int bench_batch(void);
 int bench_recovery(void);
 int bench_files(void);

@@ -21,6 +21,7 @@ static const struct topic {
 } topics[] = {
 	{"doorbell", bench_doorbell}, {"latency", bench_latency},   {"kernel", bench_kernel},
 	{"channel", bench_channel},   {"grants", bench_grants},     {"switch", bench_switch},     {"endpoint", bench_endpoint},
+	{"fault", bench_fault},
 	{"batch", bench_batch},       {"files", bench_files},
 	{"sizes", bench_sizes},       {"memory", bench_memory},     {"start", bench_start},
 	{"crash", bench_recovery},

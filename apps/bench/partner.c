@@ -130,6 +130,9 @@ static void partner_work(struct server_request *request)
 	case PARTNER_OP_SPIN:
 		server_never_spins(request->copy.arg[0] == 0);
 		break;
+	case PARTNER_OP_PROGRAM:
+		e = programs_run(request->copy.arg[0], request->copy.arg[1], result);
+		break;
 	case PARTNER_OP_ROUNDS:
 		e = answer_rounds(request);
 		break;

@@ -53,6 +53,15 @@ static uint64_t server_calls_in_circle(struct endpoint_words *w)
 	return (uint64_t)to_self << 32 | back;
 }
 
+// Says what it finds in the registers without copies, and leaves other values there.
+static void server_controls(struct endpoint_words *w)
+{
+	uint64_t environment = w->word[1];
+	*w = (struct endpoint_words){{PARTNER_DOOR_CONTROLS, csr_read(CSR_SCOUNTEREN), csr_read(CSR_SENVCFG)}};
+	csr_write(CSR_SCOUNTEREN, 2);
+	csr_write(CSR_SENVCFG, environment);
+}
+
 // The words of the answer; whom to answer, for the next receive.
 static uint64_t server_perform(struct endpoint_words *w, uint64_t badge)
 {
@@ -71,6 +80,8 @@ static uint64_t server_perform(struct endpoint_words *w, uint64_t badge)
 		*w = (struct endpoint_words){{op, badge, partner_self.epoch}};
 	if (op == PARTNER_DOOR_CIRCLE)
 		w->word[1] = server_calls_in_circle(w);
+	if (op == PARTNER_DOOR_CONTROLS)
+		server_controls(w);
 	if (op == PARTNER_DOOR_KEEP)
 		server_keep(w);
 	if (op == PARTNER_DOOR_RELEASE)
@@ -244,6 +255,22 @@ static void floats_in_a_call(uint64_t door)
 	}
 }
 
+// What either side leaves in them the other one never finds: its own, or what the kernel puts there.
+static void controls_in_a_call(uint64_t door)
+{
+	struct endpoint_words w;
+	for (unsigned i = 0; i < 60; i++) {
+		uint64_t own = i < 30, theirs = !own;
+		csr_write(CSR_SCOUNTEREN, 4);
+		csr_write(CSR_SENVCFG, own);
+		demand(call(door, PARTNER_DOOR_CONTROLS, theirs, &w).error == ERR_OK, 90, 0);
+		demand(w.word[1] == 7 || w.word[1] == 2, 91, w.word[1]);
+		demand(!own || w.word[2] == 0, 92, w.word[2]);
+		demand(csr_read(CSR_SCOUNTEREN) == 7 || csr_read(CSR_SCOUNTEREN) == 4, 93, csr_read(CSR_SCOUNTEREN));
+		demand(own || csr_read(CSR_SENVCFG) == 0, 94, csr_read(CSR_SENVCFG));
+	}
+}
+
 static void kept_until_released(uint64_t door)
 {
 	struct endpoint_words w;
@@ -297,7 +324,7 @@ void partner_caller(uint64_t argument)
 		[PARTNER_CALLS_BADGES] = badges_and_gifts, [PARTNER_CALLS_FLOATS] = floats_in_a_call,
 		[PARTNER_CALLS_KEPT] = kept_until_released, [PARTNER_CALLS_RELEASE] = release,
 		[PARTNER_CALLS_LOST] = until_it_is_lost,   [PARTNER_CALLS_MANY] = many_rounds,
-		[PARTNER_CALLS_LONG] = long_calls,
+		[PARTNER_CALLS_LONG] = long_calls,	   [PARTNER_CALLS_CONTROLS] = controls_in_a_call,
 	};
 	if (argument >= sizeof(orders) / sizeof(orders[0]))
 		partner_exit(PARTNER_FAILED(2, argument));

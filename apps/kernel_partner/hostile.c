@@ -1,8 +1,6 @@
 // Partners that do what a good domain would not.
 #include "apps/kernel_partner/partner.h"
 
-#define CSR_SCOUNTEREN 0x106
-#define CSR_SENVCFG 0x10a
 #define ENVCFG_FIOM 1ul
 
 // Changes the control registers that VS-mode has not copies of, and finds them as it left them whoever runs in between.

@@ -13,11 +13,8 @@ struct bare partner_self;
 volatile uint64_t partner_interrupts;
 static uint64_t registers_at_start; // all but sp, together with state_at_start
 
-#define CSR_SSCRATCH 0x140
 #define CSR_SEPC 0x141
 #define CSR_SCAUSE 0x142
-#define CSR_STVAL 0x143
-#define CSR_SATP 0x180
 #define IMSIC_EIP 0x80
 static volatile uint64_t grown = 0x5eed; // .data: a restart brings it back
 static volatile uint64_t cleared;        // .bss: a restart clears it
@@ -60,7 +57,7 @@ static void order_exit(uint64_t argument)
 static uint64_t state_at_start(void)
 {
 	uint64_t state = csr_read(CSR_STVEC) | csr_read(CSR_SSCRATCH) | csr_read(CSR_SEPC) | csr_read(CSR_SCAUSE) |
-			 csr_read(CSR_STVAL) | csr_read(CSR_SIE) | csr_read(CSR_SIP) | csr_read(CSR_SATP);
+			 csr_read(CSR_STVAL) | csr_read(CSR_SIE) | csr_read(CSR_SIP);
 	if (kcall(CALL_self).value[4] == 0)
 		return state | kcall(CALL_doorbell_claim).value[0];
 	for (unsigned i = 0; i < 4; i++) {
@@ -96,6 +93,25 @@ static void order_satp(uint64_t argument)
 	(void)argument;
 	csr_write(CSR_SATP, 8ul << 60);
 	partner_exit(1);
+}
+
+// What only a library OS may do.
+static void order_fence(uint64_t argument)
+{
+	(void)argument;
+	__asm__ volatile("sfence.vma");
+	partner_exit(0);
+}
+
+// Text in the heap: two instructions that come back with 42.
+static void order_heap(uint64_t argument)
+{
+	(void)argument;
+	static const uint32_t text[] = {0x02a00513, 0x00008067};
+	struct kernel_result r = kcall(CALL_memory_alloc, 1);
+	memcpy((void *)r.value[0], text, sizeof(text));
+	__asm__ volatile("fence.i" ::: "memory");
+	partner_exit(((uint64_t (*)(void))r.value[0])());
 }
 
 static void order_illegal(uint64_t argument)
@@ -284,7 +300,8 @@ static const struct order orders[] = {
 	{"pongs", partner_pongs},     {"busy", partner_busy},     {"mute", partner_mute},
 	{"denied", partner_denied},   {"quota", partner_quota},   {"own", partner_own_calls},
 	{"uart", partner_uart},       {"server", partner_server}, {"client", partner_client},
-	{"satp", order_satp},
+	{"satp", order_satp}, {"fence", order_fence}, {"heap", order_heap},
+	{"programs", partner_programs}, {"wrong", partner_wrong}, {"nowhere", partner_nowhere}, {"handler", partner_handler},
 	{"door", partner_door}, {"caller", partner_caller}, {"notify", partner_notify}, {"sound", partner_sound},
 	{"batch", partner_batch}, {"fuzz", partner_fuzz},
 	{"borrow", partner_borrow}, {"lend", partner_lend},

@@ -6,6 +6,10 @@
 extern struct bare partner_self;
 extern volatile uint64_t partner_interrupts; // counted by partner_vector
 
+// Registers of the hart without a copy for VS-mode.
+#define CSR_SCOUNTEREN 0x106
+#define CSR_SENVCFG 0x10a
+
 _Noreturn void partner_exit(uint64_t code);
 void partner_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -40,6 +44,11 @@ void partner_late(uint64_t argument);
 // batches.c
 void partner_batch(uint64_t argument);
 void partner_fuzz(uint64_t argument);
+// programs.c: of the class library OS
+void partner_programs(uint64_t argument);
+void partner_wrong(uint64_t argument);
+void partner_nowhere(uint64_t argument);
+void partner_handler(uint64_t argument);
 // live.c: those that are watched
 void partner_events_answer(void); // pongs to pings; other events are dropped
 void partner_pongs(uint64_t argument);

@@ -41,6 +41,11 @@ static void floats(void)
 	one_caller(PARTNER_CALLS_FLOATS);
 }
 
+static void controls(void)
+{
+	one_caller(PARTNER_CALLS_CONTROLS);
+}
+
 static void limits(void)
 {
 	one_caller(PARTNER_CALLS_LIMIT);
@@ -194,6 +199,7 @@ const struct kernel_test endpoint_tests[] = {
 	{"endpoint.handles", handles},
 	{"endpoint.badges", badges},
 	{"endpoint.floats", floats},
+	{"endpoint.controls", controls},
 	{"endpoint.limits", limits},
 	{"endpoint.death", server_dies_in_a_call},
 	{"endpoint.kept", answers_may_come_later},

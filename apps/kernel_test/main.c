@@ -133,7 +133,7 @@ static bool run_one(const struct kernel_test *test)
 static const struct kernel_test *const tables[] = {
 	call_tests,   domain_tests,  fault_tests,   schedule_tests, isolation_tests,
 	device_tests, channel_tests, endings_tests, doorbell_tests, leak_tests,
-	hostile_tests, endpoint_tests, notification_tests, batch_tests, grant_tests,
+	hostile_tests, endpoint_tests, notification_tests, batch_tests, grant_tests, class_tests,
 };
 
 // The manifest's argument: a number, then perhaps a word that chooses tests.

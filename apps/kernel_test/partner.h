@@ -72,7 +72,8 @@ enum partner_door {
 	PARTNER_DOOR_KEEP,
 	PARTNER_DOOR_RELEASE,
 	PARTNER_DOOR_GIVE,
-	PARTNER_DOOR_FORGET
+	PARTNER_DOOR_FORGET,
+	PARTNER_DOOR_CONTROLS
 };
 
 // Of "borrow", the server of grants: what a client writes into out, and finds in in. A client counts its orders in submit_tail.
@@ -104,5 +105,6 @@ enum partner_calls {
 	PARTNER_CALLS_RELEASE,
 	PARTNER_CALLS_LOST,
 	PARTNER_CALLS_MANY,
-	PARTNER_CALLS_LONG
+	PARTNER_CALLS_LONG,
+	PARTNER_CALLS_CONTROLS
 };

@@ -91,4 +91,4 @@ extern uint64_t test_entry;
 // One table for each file of tests; a row without name ends it.
 extern const struct kernel_test call_tests[], domain_tests[], fault_tests[], schedule_tests[], isolation_tests[],
 	device_tests[], endpoint_tests[], channel_tests[], endings_tests[], doorbell_tests[], leak_tests[], hostile_tests[],
-	notification_tests[], batch_tests[], grant_tests[];
+	notification_tests[], batch_tests[], grant_tests[], class_tests[];

@@ -101,6 +101,9 @@ enum call_right { CALL_RIGHT_W, CALL_RIGHT_P, CALL_RIGHT_S, CALL_RIGHT_C, CALL_R
 #define DOMAIN_FLAG_DMA 1u       // may ask for physical addresses of its memory
 #define DOMAIN_FLAG_NO_FILE 2u   // never gets a guest interrupt file (tests of the path through the kernels)
 #define DOMAIN_FLAG_CONSOLE 4u   // owns the UART: the kernels stop printing when it is ready
+// The second class of domain: it has page tables of its own (vsatp), programs in VU-mode, and takes their exceptions and its own by a
+// handler (stvec); its heap may hold text. What it has no handler for reaches its kernel as any domain's faults do (docs/library-os.md).
+#define DOMAIN_FLAG_LIBRARY_OS 8u
 
 // HANG: a loop with interrupts off, which other kernels can stop; DEAF: one outside of its own text, where they cannot; NAP: the same for CORE_NAP_MS.
 // SPOIL: the records of its domains are wrong, so that the next incarnation cannot believe them.

@@ -26,7 +26,7 @@ enum fault_kind {
 
 // domain_status group g returns words 5*g .. 5*g+4 of this
 struct domain_status {
-	uint64_t state;    // enum domain_state | fault kind << 8 | ready << 16 | steps done << 24
+	uint64_t state;    // enum domain_state | fault kind << 8 | ready << 16 | DOMAIN_STATUS_IN_PROGRAM
 	uint64_t epoch;
 	uint64_t cause;    // scause, or exit code
 	uint64_t address;  // stval, for guest-page faults the full guest-physical address
@@ -42,3 +42,4 @@ struct domain_status {
 	uint64_t run_ticks;
 };
 #define DOMAIN_STATUS_GROUPS 3
+#define DOMAIN_STATUS_IN_PROGRAM 0x20000ul // in state: pc, sp and ra are of a program of a library OS

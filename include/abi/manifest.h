@@ -21,6 +21,7 @@ enum manifest_then { THEN_HOLD, THEN_ESCALATE }; // when the restart rule is exh
 #define SERVICE_FLAG_APP 4u       // started on request, may have several instances, not restarted when it exits with 0
 #define SERVICE_FLAG_DMA 8u
 #define SERVICE_FLAG_NO_FILE 16u
+#define SERVICE_FLAG_LIBRARY_OS 32u // class = "library-os"
 
 struct manifest_header {
 	uint32_t magic;

@@ -1,4 +1,4 @@
-// Protocol of the partner of measurements and tests. Service names: "partner", "partner-near", "partner-plain", "partner-noise".
+// Protocol of the partner of measurements and tests. Service names: "partner", "partner-near", "partner-plain", "partner-noise", "partner-user".
 //
 // All idempotent: nothing that a partner does is remembered.
 #pragma once
@@ -12,6 +12,7 @@
 	X(NOISE, IDEMPOTENT, "enum partner_noise; in: 1 when it has begun -> never: until the partner's job is stopped") \
 	X(SPIN, IDEMPOTENT, "1: look for a while before a sleep, 0: never -> ")                                           \
 	X(ROUNDS, IDEMPOTENT, "enum partner_mode, rounds; out: struct partner_word; in: struct partner_word: 1 when it is in its rounds -> ") \
+	X(PROGRAM, IDEMPOTENT, "enum partner_program, times -> ticks, instructions; DENIED: it is no library OS")             \
 	X(QUICK, IDEMPOTENT, "word -> word + 1 ; a quick operation, the last ones of their protocol")
 
 enum partner_op {
@@ -40,6 +41,15 @@ enum partner_mode {
 
 // What a partner does with its core in NOISE.
 enum partner_noise { PARTNER_COMPUTES, PARTNER_CALLS, PARTNER_CLEARS, PARTNER_NOISES };
+
+// What a program in VU-mode does to its library OS in PROGRAM, so often.
+enum partner_program {
+	PARTNER_SKIPS,      // a load from what is not mapped, which is skipped
+	PARTNER_MAPS,       // a store to a page that is mapped then, of those that are clear
+	PARTNER_MAPS_CLEAR, // and that is cleared then
+	PARTNER_IS_CALLED,  // a call that does nothing
+	PARTNER_PROGRAMS
+};
 
 // Each side counts its rounds in its own word; a ring says only that one should look.
 struct partner_word {

@@ -69,6 +69,7 @@
 	})
 
 #define SSTATUS_SIE (1ul << 1)
+#define SSTATUS_SPIE (1ul << 5)
 #define SSTATUS_SPP (1ul << 8)
 #define SSTATUS_VS (3ul << 9)
 #define SSTATUS_FS (3ul << 13)
@@ -87,7 +88,6 @@
 #define INTERRUPT_GUEST 12
 
 #define CAUSE_ILLEGAL 2
-
 #define CAUSE_FETCH_GUEST_PAGE 20
 #define CAUSE_VIRTUAL_INSTRUCTION 22
 #define CAUSE_STORE_GUEST_PAGE 23
@@ -95,9 +95,12 @@
 #define HSTATUS_SPV (1ul << 7)
 #define HSTATUS_SPVP (1ul << 8)
 #define HSTATUS_VGEIN_SHIFT 12
+#define HSTATUS_VTVM (1ul << 20)
 #define HSTATUS_VTW (1ul << 21)
 #define HSTATUS_VSXL_64 (2ul << 32)
 
+// Exceptions that a library OS takes by itself: misaligned fetch, illegal instruction, breakpoint, call of its program, page faults.
+#define HEDELEG_LIBRARY_OS (1ul << 0 | 1ul << 2 | 1ul << 3 | 1ul << 8 | 1ul << 12 | 1ul << 13 | 1ul << 15)
 #define HENVCFG_STCE (1ul << 63)
 #define HCOUNTEREN_CY_TM_IR 7ul
 #define HGATP_SV39X4 (8ul << 60)

@@ -2,7 +2,7 @@
 // KERNEL.md rule 3). All that is unusual goes to trap_slow with nothing changed, and from there to kernel/endpoint.c.
 //
 // What it may leave out: neither domain is queued, so the run queue and the hart's timer stay as they are; hvip is 0 on both
-// sides; vsie is what it was; sepc, scause, stval and siselect of a domain are dead across a call. Callee-saved registers
+// sides; vsie is what it was; sepc, scause, stval, siselect, scounteren and senvcfg of a domain are dead across a call. Callee-saved registers
 // are saved and loaded, the words of the message stay where they are, the temporaries are cleared.
 // sp = the running domain; t0 is saved in its frame.
 #include "kernel/riscv/frame.h"
@@ -10,6 +10,7 @@
 #define CSR_HGEIP 0xe12
 #define CSR_VSTIMECMP 0x24d
 
+#define COUNTERS 7
 #define BLOCKED_OPEN (DOMAIN_STATE_BLOCKED | 1 << 8 | 1 << 16) // state, open, receiving
 
 	.macro callee_saved op, base
@@ -46,6 +47,8 @@
 	or t2, t2, t4
 	csrw hstatus, t2
 	csrw vsatp, zero
+	csrwi scounteren, COUNTERS      // no VS copies, and nothing of a plain domain
+	csrwi senvcfg, 0
 	load hgatp, DOMAIN_HGATP
 	load vsstatus, DOMAIN_VSSTATUS
 	load vsie, DOMAIN_VSIE
@@ -94,8 +97,7 @@ endpoint_fast:
 	bne t2, t3, slow
 	bnez t0, receive
 
-	andi t0, a0, (1 << DOOR_PLACE_BITS) - 1
-	slli t0, t0, DOOR_SHIFT
+	andi t0, a0, DOOR_PLACES
 	add t0, t0, sp
 	ld t1, DOMAIN_DOORS + DOOR_MATCH(t0)
 	bne t1, a0, slow
@@ -108,8 +110,7 @@ endpoint_fast:
 	sb t2, DOMAIN_STATE(sp)
 	sd t1, DOMAIN_CALLEE(sp)
 	li t2, DOMAIN_STATE_RUNNING     // and neither open nor receiving
-	sh t2, DOMAIN_STATE(t1)
-	sb zero, DOMAIN_RECEIVING(t1)
+	sw t2, DOMAIN_STATE(t1)
 	sd sp, DOMAIN_REPLY_TO(t1)
 	lbu t2, DOMAIN_PRIORITY(sp)
 	sb t2, DOMAIN_PRIORITY(t1)
@@ -143,9 +144,7 @@ receive:
 	bnez t0, rung
 	sd t2, CORE_FILES_BLOCKED(t3)
 	li t2, BLOCKED_OPEN
-	sh t2, DOMAIN_STATE(sp)
-	srli t2, t2, 16
-	sb t2, DOMAIN_RECEIVING(sp)
+	sw t2, DOMAIN_STATE(sp)
 	sd zero, DOMAIN_REPLY_TO(sp)
 	li t2, DOMAIN_STATE_RUNNING
 	sb t2, DOMAIN_STATE(t1)

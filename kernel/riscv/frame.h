@@ -25,17 +25,18 @@
 #define DOMAIN_VSSCRATCH 624
 #define DOMAIN_VSTIMECMP 632
 #define DOMAIN_TIMER_TIME 640
-#define DOMAIN_STATE 672 // state, open, receiving, plain: one byte each
+#define DOMAIN_STATE 672 // state, open, receiving, received: one byte each, written at once
 #define DOMAIN_OPEN 673
 #define DOMAIN_RECEIVING 674
-#define DOMAIN_PLAIN 675
 #define DOMAIN_PRIORITY 676
+#define DOMAIN_PLAIN 677
 #define DOMAIN_DOORS 680
 #define DOOR_MATCH 0
 #define DOOR_SERVER 8
 #define DOOR_BADGE 16
 #define DOOR_SHIFT 5
 #define DOOR_PLACE_BITS 4
+#define DOOR_PLACES (15 << DOOR_SHIFT) // bits of a handle that are the place of its door, as an offset
 #define DOMAIN_STATE_RUNNING 3
 #define DOMAIN_STATE_BLOCKED 4
 #define DOMAIN_STATE_CALLING 5

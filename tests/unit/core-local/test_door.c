@@ -16,14 +16,14 @@ static int setup(void **state)
 // What the fast path does with a handle: it looks at the place of its low bits, and compares.
 static struct domain *fast(uint64_t handle)
 {
-	const struct door *door = &doors[handle % ENDPOINT_DOORS];
+	const struct door *door = &doors[DOOR_PLACE(handle)];
 	return door->match == handle ? door->server : 0;
 }
 
 static bool nothing_matches_without_a_server(void)
 {
 	for (unsigned i = 0; i < ENDPOINT_DOORS; i++)
-		if (doors[i].match % ENDPOINT_DOORS == i && !doors[i].server)
+		if (DOOR_PLACE(doors[i].match) == i && !doors[i].server)
 			return false;
 	return true;
 }
@@ -45,7 +45,7 @@ static void a_closed_handle_names_nothing(void **state)
 	(void)state;
 	uint64_t first = door_open(doors, server, 0), last = first;
 	for (unsigned i = 0; i < 1000; i++) {
-		door_close(door_find(doors, last), (unsigned)(last % ENDPOINT_DOORS));
+		door_close(door_find(doors, last), DOOR_PLACE(last));
 		assert_null(door_find(doors, last));
 		assert_null(fast(last));
 		last = door_open(doors, server, i);
@@ -68,10 +68,10 @@ static void a_limit_or_a_loss_is_for_the_slow_path(void **state)
 {
 	(void)state;
 	uint64_t a = door_open(doors, server, 1), b = door_open(doors, other, 2);
-	door_limit(door_find(doors, a), (unsigned)(a % ENDPOINT_DOORS), 5);
+	door_limit(door_find(doors, a), DOOR_PLACE(a), 5);
 	assert_null(fast(a));
 	assert_ptr_equal(door_find(doors, a)->server, server);
-	door_limit(door_find(doors, a), (unsigned)(a % ENDPOINT_DOORS), 0);
+	door_limit(door_find(doors, a), DOOR_PLACE(a), 0);
 	assert_ptr_equal(fast(a), server);
 	door_lose(doors, server);
 	assert_null(fast(a));
@@ -97,7 +97,7 @@ static void a_former_record_is_checked(void **state)
 {
 	(void)state;
 	uint64_t a = door_open(doors, server, 1);
-	unsigned place = (unsigned)(a % ENDPOINT_DOORS);
+	unsigned place = DOOR_PLACE(a);
 	for (unsigned i = 0; i < ENDPOINT_DOORS; i++)
 		assert_true(door_check(&doors[i], i));
 	doors[place].match ^= 1;

@@ -12,6 +12,7 @@ TEST_test_client := runtime/client_ring.c runtime/server_ring.c runtime/digest.c
 TEST_test_client_fibers := $(filter-out tests/unit/runtime/world_fiber.c,$(TEST_test_client)) runtime/fiber.c tests/unit/runtime/switch.c
 TEST_test_notification := runtime/server_quick.c runtime/channel_view.c runtime/channel_open.c runtime/server_ring.c runtime/digest.c \
 	runtime/server_runtime.c runtime/server_grant.c runtime/inject.c runtime/trace.c $(WORLD)
+TEST_test_user_table := runtime/user_table.c
 TEST_test_timer := runtime/timer.c $(WORLD)
 TEST_test_inject := runtime/inject.c runtime/trace.c $(WORLD)
 TEST_test_endpoint := runtime/endpoint.c

@@ -48,6 +48,9 @@ static void test_crash_sentences(void **state)
 	memcpy(c.claim, "runtime.loop", 13);
 	crash_expect(&c, "fs (core 2, domain 1, epoch 7) died: assertion failed at runtime/inject.c:101 (runtime.loop), pc 0x201234 "
 			 "write_block+0x1c");
+	c = crash_sample(FAULT_EXCEPTION);
+	c.in_program = true;
+	crash_expect(&c, "fs (core 2, domain 1, epoch 7) died: store to unmapped 0xdead0000, in a program of its own at pc 0x201234");
 	c = crash_sample(FAULT_HANG);
 	c.caller[0] = 0;
 	crash_expect(&c, "fs (core 2, domain 1, epoch 7) died: hang, no answer for 12.345 ms at pc 0x201234 "
@@ -72,7 +75,7 @@ static void test_crash_causes_have_words(void **state)
 		char line[512];
 		c.cause = cause;
 		crash_describe(&c, line, sizeof line);
-		bool known = cause <= 7 || cause == 12 || cause == 13 || cause == 15 || (cause >= 20 && cause <= 23);
+		bool known = cause <= 8 || cause == 12 || cause == 13 || cause == 15 || (cause >= 20 && cause <= 23);
 		assert_int_equal(strstr(line, "exception") == 0, known);
 	}
 }
