@@ -10,7 +10,7 @@
 #include "kernel/trace.h"
 #include <string.h>
 
-// Complaints about the supervisor that it took and lived on. By the first sound one it ends itself; who does not cannot any more.
+// Complaints about the supervisor that it lived on, taken or not. By the first sound one it ends itself; who does not cannot any more.
 #define SUPERVISOR_COMPLAINTS 3u
 
 const uint64_t call_nothing[6];
@@ -462,6 +462,11 @@ void call_notice_complaint(struct core *core, const uint64_t word[6])
 {
 	struct domain *d = supervisor_here(core);
 	struct complaint_record *place = 0;
+	bool itself = d && word[0] == ((uint64_t)core->id << 32 | d->index);
+	if (itself && d->ready && ++d->complaints == SUPERVISOR_COMPLAINTS) { // its next incarnation need not hear of it
+		domain_halt(d, FAULT_COMPLAINT, word[2], 0, 0);
+		return;
+	}
 	for (unsigned i = 0; i < COMPLAINT_RECORDS; i++) {
 		struct complaint_record *r = &core->complaints[i];
 		if (r->pending && r->subject == word[0] && r->reason == word[2])
@@ -471,11 +476,6 @@ void call_notice_complaint(struct core *core, const uint64_t word[6])
 	}
 	if (!d || !place) // the client complains again after its next deadline
 		return;
-	bool itself = word[0] == ((uint64_t)core->id << 32 | d->index);
-	if (itself && d->ready && ++d->complaints == SUPERVISOR_COMPLAINTS) { // its next incarnation need not hear of it
-		domain_halt(d, FAULT_COMPLAINT, word[2], 0, 0);
-		return;
-	}
 	*place = (struct complaint_record){word[0], (uint32_t)word[1], (uint32_t)word[2], true};
 	domain_ring(d, IDENTITY_EVENT);
 }

@@ -244,6 +244,8 @@ void domain_begin(struct domain *d, uint64_t entry, uint64_t sp)
 	d->event_ping = false;
 	if (!d->supervisor) // it reads its own to tell why it died
 		memset(&d->status, 0, sizeof(d->status));
+	else // about its former life, or who has cause says so again
+		memset(d->core->complaints, 0, sizeof(d->core->complaints));
 	instruction_fence(); // new text, written by this hart
 	trace(d->core, TRACE_BEGIN, d->index, d->epoch, 0, 0);
 	channel_adopt_all(d);

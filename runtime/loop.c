@@ -34,6 +34,7 @@ struct loop_nap loop_naps;
 static void (*event_handler)(unsigned kind, uint64_t a, uint64_t b, uint64_t c);
 static uint64_t doorbells;     // claims so far
 uint64_t (*loop_served)(void);
+void (*loop_pinged)(void);
 void (*loop_server_event)(unsigned kind, unsigned slot);
 
 void loop_enter(void)
@@ -195,6 +196,8 @@ static void event_dispatch(unsigned kind, const uint64_t argument[3])
 {
 	switch (kind) {
 	case EVENT_PING:
+		if (loop_pinged)
+			loop_pinged();
 		kcall(CALL_pong, argument[0], loop_naps.asleep, doorbells, loop_served ? loop_served() : 0);
 		break;
 	case EVENT_CHANNEL_REQUEST:

@@ -80,6 +80,7 @@ void loop_listener_add(struct loop_listener *listener);
 // Other kernel events of channels: kind, slot.
 extern void (*loop_server_event)(unsigned kind, unsigned slot);
 extern uint64_t (*loop_served)(void); // requests so far
+extern void (*loop_pinged)(void); // before a ping is answered, for who wants to earn that; 0: nobody
 
 // Timers (timer.c): calls those that are due; the earliest deadline, ~0 when there is none.
 void loop_alarm(uint64_t latest); // the domain hears the alarm (stimecmp) then, or for the first timer

@@ -13,6 +13,8 @@
 #define CHANNELS 12u
 #define MOVE_LOOKS 500u // for a supervisor that is being started on another core: some seconds
 #define MOVE_PAUSE_US 10000u
+#define WAIT_DOUBTS 6u // of one answer; the third is the end of whoever gave it
+#define WAIT_PAUSE_US 20000u
 
 static struct client *supervisor;
 
@@ -139,10 +141,37 @@ enum error supervision_spawn(const char *app, const char *arguments, uint64_t *j
 	return e;
 }
 
+// By what its kernel publishes. False also when its core has no kernel now.
+static bool job_runs(uint64_t job)
+{
+	static struct info_page page;
+	unsigned core = SUPERVISOR_JOB_CORE(job), domain = SUPERVISOR_JOB_DOMAIN(job);
+	if (job >> 32 || core >= CORE_MAX || domain >= DOMAIN_MAX || !info_read(core, &page) || page.state != CORE_ONLINE)
+		return false;
+	const struct info_domain *d = &page.domains[domain];
+	bool runs = d->state >= DOMAIN_READY && d->state <= DOMAIN_CALLING;
+	return runs && (d->epoch & 0xffff) == SUPERVISOR_JOB_EPOCH(job);
+}
+
+bool supervision_doubts_end(uint64_t job, enum error answer, unsigned *doubts)
+{
+	if ((answer != ERR_OK && answer != ERR_NOT_FOUND) || *doubts == WAIT_DOUBTS || !job_runs(job))
+		return false;
+	(*doubts)++;
+	(void)kcall(CALL_channel_complain, client_slot(supervisor), COMPLAINT_BAD_COMPLETION);
+	fiber_sleep_us(WAIT_PAUSE_US);
+	return true;
+}
+
 enum error supervision_wait(uint64_t job, uint64_t *code, uint64_t *fault_kind)
 {
-	struct client_request request = {.op = SUPERVISOR_OP_WAIT, .arg = {job}, .patient = true};
-	enum error e = ask(&request);
+	struct client_request request;
+	unsigned doubts = 0;
+	enum error e;
+	do {
+		request = (struct client_request){.op = SUPERVISOR_OP_WAIT, .arg = {job}, .patient = true};
+		e = ask(&request);
+	} while (supervision_doubts_end(job, e, &doubts));
 	*code = request.completion.result[0];
 	*fault_kind = request.completion.result[1];
 	return e;

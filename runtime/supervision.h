@@ -24,6 +24,10 @@ void supervision_served_name(const struct supervisor_service *service, char name
 enum error supervision_kill(const char *service);
 enum error supervision_restart(const char *service);
 enum error supervision_spawn(const char *app, const char *arguments, uint64_t *job);
+// Of an answer to WAIT. A job that its kernel shows running has not ended, whatever is said of it: that is complained about, and true says that
+// it is to be asked again. Three complaints of anybody are the end of a supervisor, and its next incarnation has the job from the kernels.
+// Who says so six times is believed. `doubts` is 0 at first.
+bool supervision_doubts_end(uint64_t job, enum error answer, unsigned *doubts);
 enum error supervision_wait(uint64_t job, uint64_t *code, uint64_t *fault_kind);
 enum error supervision_stop(uint64_t job);
 // The arguments that this domain was spawned with, NUL-terminated; "" when there are none.

@@ -26,6 +26,7 @@ static struct {
 		uint64_t since; // it was seen to be lost
 	} core[CORE_MAX];
 	struct timer ping;
+	uint64_t turns;
 	bool silent; // some core has missed its last ping
 	uint64_t begun;
 	struct fiber *waits; // for cores_settled, 0: nobody
@@ -53,6 +54,11 @@ bool cores_usable(unsigned core)
 uint32_t cores_reboots(unsigned core)
 {
 	return cores.core[core].incarnation ? cores.core[core].incarnation - 1 : 0;
+}
+
+uint64_t cores_turns(void)
+{
+	return cores.turns;
 }
 
 static void cores_lose(unsigned core, const char *why)
@@ -213,6 +219,7 @@ static void cores_judged(unsigned core, enum error error)
 
 static void cores_ping(struct timer *timer)
 {
+	cores.turns++;
 	for (unsigned core = 0; core < services_cores(); core++) {
 		if (cores.core[core].fenced) // it may have stopped since
 			kcall(CALL_core_reboot, core);

@@ -28,3 +28,4 @@ bool cores_usable(unsigned core); // its kernel answers
 bool cores_settled(void);
 void cores_await(void); // until then, on a fiber
 uint32_t cores_reboots(unsigned core);
+uint64_t cores_turns(void); // how often they were pinged

@@ -21,7 +21,7 @@ static struct {
 
 uint32_t jobs_number(unsigned core, unsigned domain, uint32_t epoch)
 {
-	return (uint32_t)core << 24 | (uint32_t)(domain & 255) << 16 | (epoch & 0xffff);
+	return SUPERVISOR_JOB(core, domain, epoch);
 }
 
 // Create, load, start; on failure the entry is free again.

@@ -7,8 +7,10 @@
 // in services.c, rebuilt at such a start.
 #include "abi/event.h"
 #include "runtime/fiber.h"
+#include "runtime/loop.h"
 #include "runtime/runtime.h"
 #include "runtime/server.h"
+#include "supervisor/audit.h"
 #include "supervisor/banner.h"
 #include "supervisor/cores.h"
 #include "supervisor/image.h"
@@ -130,6 +132,7 @@ int program_main(void)
 	for (unsigned core = 0; core < services_cores(); core++)
 		cores_event(core); // what came meanwhile was heard by nobody
 	supervisor_settle();
+	loop_pinged = audit_self;
 	cores_await(); // whoever asks about a job there would be told that there is none
 	return (int)server_run(&requests_server);
 }

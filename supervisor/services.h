@@ -63,6 +63,7 @@ struct service {
 	uint32_t hangs;
 	uint32_t complaints;
 	enum fault_kind last_fault;
+	unsigned overlooked; // by audit.c: looks at which it had stopped and nobody here knew
 	uint64_t restart_ticks_last;
 	uint64_t restart_ticks_max;
 	// jobs

@@ -163,7 +163,11 @@ int program_main(void)
 	test_say("kernel test: %u cores, %u guest files, sizes %lu thousand", test_cores,
 		 machine_info(0)->guest_files, (unsigned long)test_thousands);
 	if (!test_image_find() || test_self.epoch != 1) {
-		test_say("FAIL start: epoch %u, %u segments of kernel_partner", test_self.epoch, test_segment_count);
+		unsigned heard = 0; // of what was said about us before us
+		struct kernel_result event;
+		while ((event = kcall(CALL_event_next)).error == ERR_OK && event.value[0] != EVENT_NONE)
+			heard += event.value[0] == EVENT_COMPLAINT;
+		test_say("FAIL start: epoch %u, %u segments of kernel_partner, %u complaints", test_self.epoch, test_segment_count, heard);
 		test_say("kernel: 0 passed, 1 failed");
 		kcall(CALL_power, 0, 1, CALL_EARNEST);
 	}

@@ -37,28 +37,40 @@ static void waiter_wake(struct client_request *request)
 	fiber_wake(request->context);
 }
 
-// Waits for the job's end; ^C stops the job and goes on waiting for that.
-static enum error job_wait(uint64_t job, uint64_t *code, uint64_t *fault)
+// One answer; ^C stops the job and goes on waiting for that.
+static enum error job_ask(uint64_t job, struct client_request *request, bool *stopped)
 {
-	bool stopped = false;
-	struct client_request request = {
+	*request = (struct client_request){
 		.op = SUPERVISOR_OP_WAIT, .arg = {job}, .patient = true, .completed = waiter_wake, .context = fiber_self()};
-	enum error e = client_submit(supervision_client(), &request);
+	enum error e = client_submit(supervision_client(), request);
 	if (e != ERR_OK)
 		return e;
 	console_interrupt_wakes(fiber_self());
-	while (!request.done) {
-		if (console_interrupted() && !stopped) {
-			stopped = true;
+	while (!request->done) {
+		if (console_interrupted() && !*stopped) {
+			*stopped = true;
 			(void)supervision_stop(job);
 		} else {
 			fiber_park();
 		}
 	}
 	console_interrupt_wakes(0);
+	return (enum error)request->completion.status;
+}
+
+// Waits for the job's end.
+static enum error job_wait(uint64_t job, uint64_t *code, uint64_t *fault)
+{
+	struct client_request request;
+	bool stopped = false;
+	unsigned doubts = 0;
+	enum error e;
+	do {
+		e = job_ask(job, &request, &stopped);
+	} while (supervision_doubts_end(job, e, &doubts));
 	*code = request.completion.result[0];
 	*fault = request.completion.result[1];
-	return (enum error)request.completion.status;
+	return e;
 }
 
 static int job_run(const char *app, int argc, char **argv)

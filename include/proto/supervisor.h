@@ -32,6 +32,12 @@ enum supervisor_op {
 	SUPERVISOR_OPS
 };
 
+// A job's number says which domain it is, and in which epoch: whoever waits for it can look at its core's info page.
+#define SUPERVISOR_JOB(core, domain, epoch) ((uint32_t)(core) << 24 | (uint32_t)((domain) & 255) << 16 | ((epoch) & 0xffff))
+#define SUPERVISOR_JOB_CORE(job) ((unsigned)((job) >> 24))
+#define SUPERVISOR_JOB_DOMAIN(job) ((unsigned)((job) >> 16 & 255))
+#define SUPERVISOR_JOB_EPOCH(job) ((uint32_t)((job) & 0xffff))
+
 struct supervisor_service {
 	char name[NAME_SIZE];
 	char image[NAME_SIZE];

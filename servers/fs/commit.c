@@ -372,6 +372,14 @@ static void copy_blocks(struct commit_log *log, const struct layout *l, struct b
 	}
 }
 
+// The journal has no room; or it holds what an incarnation before us wrote, which may have died because it was damaged. All of that is in
+// place: nobody need ever read it again, and nobody shall.
+static bool older_are_dropped(const struct commit_log *log, uint32_t blocks)
+{
+	const struct journal_area *area = log->journal.area;
+	return blocks > journal_room(area) || (RECOVERABLE && log->commits == 0 && area->tail != area->head);
+}
+
 // All but its descriptors and what they describe.
 static void make_transaction(struct commit_log *log, const struct layout *l, uint64_t now)
 {
@@ -380,7 +388,7 @@ static void make_transaction(struct commit_log *log, const struct layout *l, uin
 	uint32_t blocks = l->count - l->in_place;
 	h->start = area->head;
 	h->transaction = area->sequence;
-	h->move_tail = blocks > journal_room(area);
+	h->move_tail = older_are_dropped(log, blocks);
 	h->tail = h->move_tail ? h->start : area->tail;
 	make_revokes(log, l, h->transaction);
 	journal_commit_make(area, h->transaction, now, staged(log, l->count - 1));
@@ -538,7 +546,7 @@ static enum error write_journal(struct disk *disk, const struct journal_area *ar
 	return error;
 }
 
-// The journal has no room: all transactions before this one are in place, and after a flush nobody needs them.
+// All transactions before this one are in place, and after a flush nobody needs them.
 static enum error move_tail(struct disk *disk, struct journal_area *area)
 {
 	const struct commit_header *h = header_of(disk);

@@ -60,7 +60,7 @@ struct commit_header {
 	uint32_t in_place; // blocks before the transaction
 	uint32_t start;    // of the transaction, in the journal
 	uint32_t transaction; // its sequence number
-	uint32_t move_tail; // 1: the journal has no room, older transactions are dropped first
+	uint32_t move_tail; // 1: older transactions are dropped first
 	uint32_t journal_bytes; // of the journal's part at the end of the log area; 0: no journal
 	uint32_t tail; // of the journal, when this is finished
 	// Facts that outlive a commit, each with its check word.

@@ -1,5 +1,7 @@
 """The supervisor itself dies, and what a restart rule does when it is used up: alternative image, hold, and back."""
 import re
+import struct
+import subprocess
 
 from campaign import begin, finish, storm
 from framework import FULL, ROOT, case
@@ -37,6 +39,70 @@ def storm_with_the_supervisor(t):
     t.check(figures["injected"] > 0, "nothing was injected")
     t.check(t.services(campaign.machine)["supervisor"]["epoch"] > 1, "the supervisor was never killed")
     finish(t, image, campaign)
+
+
+C_RET = 0x8082
+
+
+def text_at(elf, address):
+    """The 16 bits of an image's text at an address."""
+    data = elf.read_bytes()
+    at, size, count = *struct.unpack_from("<Q", data, 32), *struct.unpack_from("<HH", data, 54)
+    for i in range(count):
+        _, _, offset, gpa, _, length = struct.unpack_from("<IIQQQQ", data, at + i * size)
+        if gpa <= address < gpa + length:
+            return struct.unpack_from("<H", data, offset + address - gpa)[0]
+    raise ValueError(f"{elf}: nothing lies at 0x{address:x}")
+
+
+def lame(t, machine, function):
+    """That function of the running supervisor returns at once from now on."""
+    elf = ROOT / "build/images/supervisor.elf"
+    names = subprocess.run(["riscv64-unknown-elf-nm", str(elf)], capture_output=True, text=True, check=True).stdout
+    address = int(re.search(rf"^([0-9a-f]+) [tT] {function}$", names, re.M)[1], 16)
+    mask = (text_at(elf, address) ^ C_RET) << address % 8 * 8
+    t.run(machine, f"flip supervisor 0x{address - address % 8:x} 0x{mask:x}")
+
+
+def replaced(t, machine, before, words):
+    """The supervisor has died of itself for that reason; the next one has mended what was left undone."""
+    after = t.services(machine)
+    t.equal(after["supervisor"]["epoch"], before["supervisor"]["epoch"] + 1, "epoch of the supervisor")
+    t.check(re.search(words, t.run(machine, "log")), f"no line of the log says {words}")
+    t.equal({s["state"] for s in after.values()}, {"up"}, "states")
+
+
+@case(patched=["watch_check"])
+@case(full=True, patched=["supervisor_event"])
+def audit_finds_what_is_overlooked(t, patched):
+    """A supervisor that answers pings and does nothing about events finds out by itself."""
+    machine = t.boot()
+    before = t.services(machine)
+    lame(t, machine, patched)
+    t.run(machine, "crash fs illegal")  # it comes back, but not from this supervisor
+    replaced(t, machine, before, r"supervisor \(.*\) died: assertion failed, pc 0x\w+ audit_")
+    t.equal(t.services(machine)["fs"]["epoch"], before["fs"]["epoch"] + 1, "epoch of fs")
+
+
+@case(patched=["policy_decide"])
+@case(full=True, patched=["services_by_name", "cores_ping"])
+def audit_asks_what_is_known(t, patched):
+    """One that would answer wrongly finds out before anybody asks."""
+    machine = t.boot()
+    before = t.services(machine)
+    lame(t, machine, patched)
+    machine.expect(r"supervisor is back as epoch 2", 60, "the end of the supervisor")
+    replaced(t, machine, before, r"died: assertion failed, pc 0x\w+ audit_")
+
+
+@case
+def answer_against_the_kernels_is_doubted(t):
+    """A supervisor says of a job that runs that there is none: it is complained about until it ends, and the next one says the truth."""
+    machine = t.boot()
+    before = t.services(machine)
+    lame(t, machine, "jobs_result")
+    t.check("STORM" in t.run(machine, "storm 1 --rate 0 --quiet"), "the job was not waited for")
+    replaced(t, machine, before, r"supervisor \(.*\) died: (complaint|exit with code 76)")
 
 
 def system_with(service, change):

@@ -46,6 +46,14 @@ def kernel_ends_who_ignores_complaints(t, cores):
 
 
 @case(cores=[1, 2])
+def kernel_ends_who_hears_no_complaints(t, cores):
+    """The same for one that takes no events at all, though it lives. Its next incarnation does not hear of it."""
+    machine = supervisor_ends(t, "alone.unheard", "kind 6, cause 2,", cores)
+    machine.wait_end()
+    t.check(cores > 1 or " 0 complaints" in machine.text, "a complaint about the former one reached the next")  # beside it they go on
+
+
+@case(cores=[1, 2])
 def kernel_outlives_a_ring_of_the_dead(t, cores):
     """A supervisor is ended by a call of its own ring, with others under way and behind it."""
     machine = supervisor_ends(t, "alone.ring", "kind 5,", cores)

@@ -228,8 +228,11 @@ static void damaged_past_is_no_loss(void **state)
 	model_make(&m, &h);
 	for (unsigned i = 0; i < (getenv("FULL") ? 1000u : 60u); i++) {
 		die_after(0);
-		for (unsigned op = 0; op < 20; op++)
+		for (unsigned op = 0; op < 20; op++) {
 			assert_true(model_step(&m, &h));
+			if (op == 9)
+				assert_int_equal(host_commit(&h), ERR_OK); // the first one drops the past
+		}
 		die_after(1 + fixture_random() % 20);
 		if (commit_may_die(&h))
 			continue;
@@ -253,6 +256,36 @@ static void damaged_past_is_no_loss(void **state)
 	assert_true(damaged > 20);
 	check(&m, &h, true);
 	model_free(&m);
+	host_free(&h);
+	fixture_quiet = false;
+}
+
+// What an incarnation wrote into the journal before it died, perhaps with wrong sums, is dropped by the next one's first commit.
+static void journal_of_the_dead_is_dropped(void **state)
+{
+	struct host h;
+	uint32_t run;
+	(void)state;
+	fixture_quiet = true;
+	host_make(&h, "-t ext4 -b 1024 -J size=1", 8000, 0, 1 << 20, 256 << 10);
+	assert_int_equal(host_mount(&h), ERR_OK);
+	for (unsigned i = 0; i < 20; i++) {
+		const struct journal_area *area = h.volume->log.journal.area;
+		for (unsigned n = 0; n < 4; n++) {
+			assert_int_equal(host_call(&h, FS_OP_CHMOD, host_root(&h), 0700 | (i + n) % 8, 0, 0, 0, 0), ERR_OK);
+			assert_int_equal(host_commit(&h), ERR_OK);
+			assert_int_equal(h.volume->log.header->move_tail, i && n == 0);
+		}
+		uint32_t index = journal_next(area, area->tail, i % 4);
+		h.image.bytes[(size_t)journal_block(area, index, &run) * 1024 + 12 + 50 * i] ^= 2;
+		assert_true(host_start(&h, true));
+		assert_int_equal(host_call(&h, FS_OP_CHMOD, host_root(&h), 0700 | i % 8, 0, 0, 0, 0), ERR_OK);
+		assert_int_equal(host_commit(&h), ERR_OK);
+		assert_true(host_clean(&h));
+		assert_true(host_start(&h, true));
+	}
+	memset(h.image.log, 0, h.image.disk.log_bytes);
+	assert_int_equal(host_mount(&h), ERR_OK);
 	host_free(&h);
 	fixture_quiet = false;
 }
@@ -445,6 +478,7 @@ int main(void)
 		cmocka_unit_test(commit_is_repeated_after_disk_errors),
 		cmocka_unit_test(damaged_record_is_refused),
 		cmocka_unit_test(damaged_log_is_no_loss), cmocka_unit_test(damaged_past_is_no_loss),
+		cmocka_unit_test(journal_of_the_dead_is_dropped),
 		cmocka_unit_test(noted_mark_is_never_torn),
 		cmocka_unit_test(old_metadata_stays_out_of_files),
 		cmocka_unit_test(filter_is_renewed_again),

@@ -3,6 +3,7 @@
 #include "build.h"
 #include "fake_kernel.h"
 #include "runtime/runtime.h"
+#include "supervisor/audit.h"
 #include "supervisor/cores.h"
 #include "supervisor/crash_log.h"
 #include "supervisor/jobs.h"
@@ -1133,6 +1134,92 @@ static void test_adopt_does_not_start_apps_again(void **state)
 
 // ---- jobs
 
+// ---- audit
+
+static jmp_buf audit_end;
+static const char *audit_claim;
+
+_Noreturn void domain_panic(const char *file, int line, const char *claim)
+{
+	(void)file, (void)line;
+	audit_claim = claim;
+	longjmp(audit_end, 1);
+}
+
+// So many looks, a second apart. How many it survives.
+static unsigned audited(unsigned looks, uint64_t apart_ms)
+{
+	static unsigned n;
+	audit_claim = "";
+	if (setjmp(audit_end))
+		return n;
+	for (n = 0; n < looks; n++) {
+		fake_advance_ms(apart_ms);
+		audit_self();
+	}
+	return looks;
+}
+
+static void test_audit_finds_nothing_in_a_sound_one(void **state)
+{
+	(void)state;
+	uint32_t job;
+	boot_default();
+	assert_int_equal(audited(10, 1000), 10);
+	assert_int_equal(jobs_start(services_app("hello", 5), "", 0, &job), ERR_OK);
+	assert_int_equal(audited(10, 1000), 10);
+	for (unsigned i = 0; i < 30; i++) { // until it is held
+		if (fake_find("blk")->state == DOMAIN_RUNNING)
+			fake_crash(fake_find("blk"), FAULT_EXCEPTION, 2);
+		assert_int_equal(audited(1, 1000), 1);
+		boot_event("blk");
+		assert_int_equal(audited(1, 1000), 1);
+	}
+	fake_lost[2] = true;
+	cores_event(2);
+	assert_int_equal(audited(10, 1000), 10);
+	fake_reborn(2, false);
+	cores_event(2);
+	assert_int_equal(audited(10, 1000), 10);
+}
+
+static void test_audit_finds_what_is_overlooked(void **state)
+{
+	(void)state;
+	uint32_t job;
+	boot_default();
+	fake_crash(fake_find("fs"), FAULT_EXCEPTION, 2);
+	assert_int_equal(audited(2, 1000), 2); // it may be late
+	boot_event("fs");
+	assert_int_equal(audited(10, 1000), 10);
+	boot_is_ready("fs");
+	assert_int_equal(jobs_start(services_app("hello", 5), "", 0, &job), ERR_OK);
+	fake_crash(fake_find("hello"), FAULT_EXIT, 0);
+	assert_int_equal(audited(10, 1000), 2);
+	assert_string_equal(audit_claim, "s->overlooked < AUDIT_LOOKS");
+}
+
+static void test_audit_finds_that_no_timer_runs(void **state)
+{
+	(void)state;
+	boot_default();
+	assert_int_equal(audited(2, 1000), 2);
+	assert_int_equal(audited(10, 0), 2);
+	assert_string_equal(audit_claim, "audit.untimely < AUDIT_LOOKS");
+}
+
+// An entry of the table that is not found any more, by what was overwritten.
+static void test_audit_finds_a_damaged_table(void **state)
+{
+	(void)state;
+	boot_default();
+	struct service *fs = boot_service("fs"), was = *fs;
+	fs->record = boot_service("blk")->record;
+	assert_int_equal(audited(2, 1000), 0);
+	*fs = was;
+	assert_int_equal(audited(2, 1000), 2);
+}
+
 static void test_jobs(void **state)
 {
 	(void)state;
@@ -1235,6 +1322,10 @@ int main(void)
 		cmocka_unit_test_setup(test_adopt_does_not_start_apps_again, boot_setup),
 		cmocka_unit_test_setup(test_placed_beside, boot_setup),
 		cmocka_unit_test_setup(test_jobs, boot_setup),
+		cmocka_unit_test_setup(test_audit_finds_nothing_in_a_sound_one, boot_setup),
+		cmocka_unit_test_setup(test_audit_finds_what_is_overlooked, boot_setup),
+		cmocka_unit_test_setup(test_audit_finds_that_no_timer_runs, boot_setup),
+		cmocka_unit_test_setup(test_audit_finds_a_damaged_table, boot_setup),
 		cmocka_unit_test_setup(test_jobs_spread_and_end, boot_setup),
 	};
 	int failed = cmocka_run_group_tests(tests, 0, 0);
