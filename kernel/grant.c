@@ -38,9 +38,8 @@ static bool hear(struct invocation *c, const struct channel_end *e)
 {
 	struct domain *d = c->caller;
 	unsigned index = d->index;
-	uint32_t generation = d->generation;
 	mesh_take_from(c->core, e->peer_core);
-	c->deferred = c->core->domains[index] != d || d->generation != generation || d->state != DOMAIN_RUNNING;
+	c->deferred = c->core->domains[index] != d || (d->state != DOMAIN_RUNNING && d->state != DOMAIN_READY); // READY: unloaded
 	c->core->serving = c->deferred ? 0 : d;
 	return !c->deferred;
 }

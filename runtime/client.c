@@ -488,16 +488,16 @@ static enum error request_refuse(struct client_request *request, enum error e)
 // Before anything can be seen of the request: it names the grant. A place whose grant was ended is free as soon as the answer is here.
 static __attribute__((noinline)) enum error request_lend(struct client *client, const struct client_request *request, unsigned slot)
 {
-	struct kernel_result r = {.error = ERR_STATE};
+	struct kernel_short r = {.error = ERR_STATE};
 	uint64_t how = (uint64_t)(request->lend_bytes / PAGE_SIZE) << 8 | PROT_READ | (request->lend_writable ? PROT_WRITE : 0);
 	if (request->lend_bytes % PAGE_SIZE)
 		return ERR_INVALID;
 	for (unsigned i = 0; i < GRANT_PLACES && r.error == ERR_STATE; i++) {
 		uint64_t place = client->lent++ % GRANT_PLACES;
-		r = kcall(CALL_grant_lend, client->ring.view.slot | place << 32, (uintptr_t)request->lend, how);
+		r = kernel_call_short(CALL_grant_lend, client->ring.view.slot | place << 32, (uintptr_t)request->lend, how);
 	}
-	client_ring_request(&client->ring, slot)->grant = (uint32_t)r.value[0];
-	return r.error;
+	client_ring_request(&client->ring, slot)->grant = (uint32_t)r.value;
+	return (enum error)r.error;
 }
 
 // With `plain` nothing is to be copied, and nothing is lent.

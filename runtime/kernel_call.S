@@ -25,3 +25,15 @@ kernel_call:
 	mv a0, t0
 	ret
 	.size kernel_call, . - kernel_call
+
+// kernel_call_short: the same with three arguments at most and one result: both come back in registers.
+	.globl kernel_call_short
+	.type kernel_call_short, @function
+kernel_call_short:
+	mv a7, a0
+	mv a0, a1
+	mv a1, a2
+	mv a2, a3
+	ecall
+	ret
+	.size kernel_call_short, . - kernel_call_short

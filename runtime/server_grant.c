@@ -49,7 +49,7 @@ void server_grant_end(struct server_channel *channel, const struct server_reques
 	if (*taker && *taker != request)
 		return;
 	*taker = 0;
-	kcall(CALL_grant_end, channel->ring.view.slot, request->copy.grant); // HANDLE: a number of the client's own
+	kernel_call_short(CALL_grant_end, channel->ring.view.slot, request->copy.grant, 0); // HANDLE: a number of the client's own
 }
 
 void server_grants_look(struct server_channel *channel, void (*recalled)(struct server_request *request))

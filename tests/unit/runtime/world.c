@@ -200,6 +200,12 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 	return r;
 }
 
+struct kernel_short kernel_call_short(enum call number, uint64_t a0, uint64_t a1, uint64_t a2)
+{
+	struct kernel_result r = kernel_call(number, a0, a1, a2, 0, 0, 0);
+	return (struct kernel_short){r.error, r.value[0]};
+}
+
 enum error endpoint_open(struct endpoint *endpoint, const char *service)
 {
 	assert_string_equal(service, world.name);
