@@ -5,6 +5,7 @@
 #include "runtime/channel_open.h"
 #include "abi/channel.h"
 #include "runtime/fiber.h"
+#include "runtime/machine.h"
 #include "runtime/runtime.h"
 #include <string.h>
 
@@ -31,14 +32,19 @@ static bool former_fits(unsigned slot, const uint64_t name[2])
 	return found.error == ERR_OK && found.value[0] == name[0] && found.value[1] == name[1];
 }
 
+static bool former_kind_fits(const struct kernel_result *info, const struct channel_wish *wish)
+{
+	bool notifies = CHANNEL_INFO_SLOTS(info->value[1]) == 0, vault = info->value[3] == 0;
+	return CHANNEL_INFO_ROLE(info->value[0]) == CHANNEL_ROLE_CLIENT && notifies == (wish->slots == 0) &&
+	       vault == (wish->in_bytes == 0);
+}
+
 // The slot of an end to that service which a former incarnation opened; -1: none.
 static int former_slot(const uint64_t name[2], const struct channel_wish *wish)
 {
 	for (unsigned slot = 0; slot < CHANNEL_MAX; slot++) {
 		struct kernel_result info = kcall(CALL_channel_info, slot);
-		bool notifies = CHANNEL_INFO_SLOTS(info.value[1]) == 0;
-		if (info.error != ERR_OK || CHANNEL_INFO_ROLE(info.value[0]) != CHANNEL_ROLE_CLIENT ||
-		    notifies != (wish->slots == 0) || wish->taken(slot))
+		if (info.error != ERR_OK || !former_kind_fits(&info, wish) || wish->taken(slot))
 			continue;
 		unsigned state = CHANNEL_INFO_STATE(info.value[0]);
 		if (state == CHANNEL_LOST)
@@ -95,4 +101,51 @@ enum error channel_end_open(const char *service, const struct channel_wish *wish
 	*resumed = former >= 0;
 	*slot = (unsigned)former;
 	return *resumed ? ERR_OK : new_slot_wait(service, name, wish, slot);
+}
+
+// --- vaults
+
+#define VAULT_KEEPER "supervisor" // is in every system; knows only that it has one client more
+#define VAULT_SLOTS 2u            // the fewest that there can be
+
+static uint64_t vaults_taken; // by this incarnation: a bit for each slot
+_Static_assert(CHANNEL_MAX <= 64, "a bit for each slot");
+
+static char *vault_label(unsigned slot)
+{
+	return (char *)((struct channel_client_page *)(void *)machine_channel(slot))->session;
+}
+
+// Ours: of that label, or of none, if we died before it was written. What state its channel is in is nothing to us.
+static int vault_former(const char *label)
+{
+	const struct channel_wish kind = {.slots = VAULT_SLOTS};
+	for (unsigned slot = 0; slot < CHANNEL_MAX; slot++) {
+		struct kernel_result info = kcall(CALL_channel_info, slot);
+		if (info.error == ERR_OK && former_kind_fits(&info, &kind) && !(vaults_taken >> slot & 1) &&
+		    (!vault_label(slot)[0] || !strncmp(vault_label(slot), label, NAME_SIZE)))
+			return (int)slot;
+	}
+	return -1;
+}
+
+enum error channel_vault_open(const char *label, uint64_t bytes, unsigned *slot, bool *resumed)
+{
+	uint64_t name[2] = {0};
+	const struct channel_wish wish = {.slots = VAULT_SLOTS, .out_bytes = bytes};
+	memcpy(name, VAULT_KEEPER, strlen(VAULT_KEEPER));
+	int former = vault_former(label);
+	*resumed = former >= 0;
+	*slot = (unsigned)former;
+	enum error e = *resumed ? ERR_OK : new_slot_wait(VAULT_KEEPER, name, &wish, slot);
+	if (e == ERR_OK) {
+		strncpy(vault_label(*slot), label, NAME_SIZE);
+		vaults_taken |= 1ull << *slot;
+	}
+	return e;
+}
+
+void channel_vault_leave(unsigned slot)
+{
+	vaults_taken &= ~(1ull << slot);
 }

@@ -10,6 +10,7 @@
 #include "runtime/endpoint.h"
 #include "runtime/fiber.h"
 #include "runtime/inject.h"
+#include "runtime/local.h"
 #include "runtime/loop.h"
 #include <stdlib.h>
 #include <string.h>
@@ -341,9 +342,8 @@ static void rooms_make(struct client *client, unsigned small, bool raw)
 	client->in_room = raw ? (uint32_t)g->in_bytes : slot_room(g->in_bytes, g->slots, small);
 }
 
-static void client_attach(struct client *client, const char *service, const struct client_options *options)
+static void client_attach(struct client *client, const struct client_options *options)
 {
-	strncpy(client->name, service, NAME_SIZE - 1);
 	client->watch.expired = watch_expired;
 	client->epoch_time = time_now();
 	client->loop = (struct loop_ring){.look = client_loop_look,
@@ -405,14 +405,20 @@ enum error client_open(struct client **result, const char *service, const struct
 	struct client *client = calloc(1, sizeof(*client));
 	if (!client)
 		return ERR_NO_MEMORY;
-	enum error e = client_slot_open(client, service, options, &slot);
-	if (e == ERR_OK)
+	strncpy(client->name, service, NAME_SIZE - 1);
+	const struct component *mate = component_serving(service);
+	enum error e = mate ? local_open(client, mate, options) : client_slot_open(client, service, options, &slot);
+	if (e == ERR_OK && !mate)
 		e = channel_view_load(&client->ring.view, slot);
 	if (e != ERR_OK) {
 		free(client);
 		return e;
 	}
-	client_attach(client, service, options);
+	if (mate) {
+		*result = client;
+		return ERR_OK;
+	}
+	client_attach(client, options);
 	e = client_drain(client);
 	if (e == ERR_OK)
 		*result = client;
@@ -429,6 +435,11 @@ bool client_lost(const struct client *client)
 void client_close(struct client *client)
 {
 	unsigned slot = client->ring.view.slot;
+	if (client->local) {
+		local_close(client);
+		free(client);
+		return;
+	}
 	client_lose(client);
 	client_detach(client);
 	kcall(CALL_channel_close, slot);
@@ -562,6 +573,8 @@ static __attribute__((noinline)) enum error submit_slowly(struct client *client,
 	int slot = -1;
 	if (!request_fits(client, request))
 		return request_refuse(request, ERR_INVALID);
+	if (client->local && !client->lost)
+		return local_submit(client, request, false);
 	enum error e = client->lost ? ERR_PEER_LOST : slot_wait(client, request, &slot);
 	return e == ERR_OK ? request_submit(client, request, (unsigned)slot) : request_refuse(request, e);
 }
@@ -604,7 +617,7 @@ enum error client_wait(struct client *client, struct client_request *request)
 	if (++client->waits % CLIENT_WAITS_PER_POLL == 0)
 		loop_poll();
 	while (!request->done) {
-		if (client_look(client) || client_spin(client))
+		if (!client->local && (client_look(client) || client_spin(client)))
 			continue;
 		request->waiter = fiber_self();
 		fiber_park();
@@ -632,8 +645,20 @@ static enum error call_near(struct client *client, struct client_request *reques
 	return client_wait(client, request);
 }
 
+static __attribute__((noinline)) enum error call_mate(struct client *client, struct client_request *request)
+{
+	request->done = false;
+	request->waiter = 0;
+	if (!request_fits(client, request))
+		return request_refuse(request, ERR_INVALID);
+	enum error e = local_submit(client, request, true);
+	return e == ERR_OK ? client_wait(client, request) : e;
+}
+
 enum error client_call(struct client *client, struct client_request *request)
 {
+	if (__builtin_expect(client->local != 0, 0))
+		return call_mate(client, request);
 	if (client->near.door && client->ring.free_count > 0 && !fiber_any_ready())
 		return call_near(client, request);
 	enum error e = client_submit(client, request);

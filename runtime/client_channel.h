@@ -8,6 +8,7 @@
 #include "runtime/spin.h"
 
 struct client {
+	struct local *local; // the server is a component of our own domain (local.h), and the ring is nothing but a view; else 0
 	bool raw;
 	bool resumed;
 	bool lost; // the service will not come back

@@ -6,13 +6,14 @@
 // checked as in client_ring_take (whatever is odd is left to it), and because each nap is given up when it was not this
 // channel that rang. If the server dies, its kernel's event ends the nap; if this domain dies, the request stands in the channel like any.
 #include "runtime/client_gather.h"
+#include "runtime/local.h"
 
 #define LANE_CALLS 512u // until the loop has a turn at the latest: pings and timers wait that long
 
 bool client_lane_possible(const struct client *client)
 {
 	const struct client_ring *ring = &client->ring;
-	return !client->lost && !client->near.door && ring->view.doorbell && !ring->held && ring->rescan >= ring->view.geometry.slots;
+	return !client->local && !client->lost && !client->near.door && ring->view.doorbell && !ring->held && ring->rescan >= ring->view.geometry.slots;
 }
 
 // One slot, and what is decided beforehand for the next LANE_CALLS calls at most.
@@ -52,6 +53,8 @@ static void lane_drop(struct client_ring *ring)
 static __attribute__((noinline)) quick_answer_t quick_begin(struct client *client, unsigned op, uint64_t a, uint64_t b,
 								 uint64_t c)
 {
+	if (client->local)
+		return local_quick(client, op, a, b, c);
 	if (client->gather)
 		return client_gather_call(client, op, a, b, c);
 	if (client->ring.lane.request)

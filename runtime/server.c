@@ -11,6 +11,7 @@
 #include "runtime/fiber.h"
 #include "runtime/inject.h"
 #include "runtime/inject_list.h"
+#include "runtime/local.h"
 #include "runtime/loop.h"
 #include "runtime/notification.h"
 #include "runtime/server_channel.h"
@@ -159,6 +160,10 @@ static void once_record(struct server_request *request, enum error status, const
 void server_complete(struct server_request *request, enum error status, const uint64_t result[5])
 {
 	struct server_channel *channel = request->channel;
+	if (__builtin_expect(channel->local != 0, 0)) {
+		local_complete(request, status, result);
+		return;
+	}
 	invariant(request->owned);
 	invariant(status != ERR_INJECTED); // no answer: an error that nobody expected. The next incarnation performs it again
 	inject_as("runtime.complete", TRACE_COMPLETE, channel->ring.view.slot, request->copy.seq,
@@ -501,6 +506,10 @@ static void channel_free(struct server_channel *channel)
 
 void server_release(struct server_channel *channel)
 {
+	if (channel->local) {
+		local_release(channel);
+		return;
+	}
 	channel->released = true;
 	this.reap_due = true;
 }
@@ -910,6 +919,8 @@ enum error server_run(const struct server *server)
 uint64_t server_out_physical(const struct server_request *request)
 {
 	const struct server_channel *channel = request->channel;
+	if (channel->local)
+		return local_out_physical(request);
 	if (!channel->ring.view.physical)
 		return 0;
 	return channel->ring.view.physical + (uint64_t)(request->out - (const uint8_t *)channel->ring.view.client);
@@ -918,6 +929,8 @@ uint64_t server_out_physical(const struct server_request *request)
 uint64_t server_in_physical(const struct server_request *request)
 {
 	const struct server_channel *channel = request->channel;
+	if (channel->local)
+		return local_in_physical(request);
 	if (!channel->ring.view.physical)
 		return 0;
 	return channel->ring.view.physical + (uint64_t)(request->in - (const uint8_t *)channel->ring.view.client);

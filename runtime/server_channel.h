@@ -29,6 +29,7 @@ struct server_channel {
 	bool released;
 	struct server_channel *next;
 	void *context;
+	struct local *local; // of a client in our own domain (local.h): what follows is not used then, but for the view; else 0
 	struct loop_ring loop;
 	struct server_request *taker[GRANT_PLACES]; // who has taken the grant of that place
 	struct server_ring ring;

@@ -5,6 +5,7 @@
 // again what the request in the ring names; one whose answer is recorded it ends. The client's kernel keeps the pages until then.
 #include "runtime/inject.h"
 #include "runtime/kernel_call.h"
+#include "runtime/local.h"
 #include "runtime/server_channel.h"
 #include <string.h>
 
@@ -13,7 +14,7 @@ enum error server_lent(struct server_request *request, unsigned prot, void **at,
 	struct server_channel *channel = request->channel;
 	struct server_request **taker = &channel->taker[request->copy.grant % GRANT_PLACES];
 	if (request->copy.grant == 0)
-		return ERR_NOT_FOUND;
+		return channel->local ? local_lent(request, prot, at, bytes) : ERR_NOT_FOUND;
 	if (request->once) // a replay would need what the record's digest does not cover
 		return ERR_UNSUPPORTED;
 	if (*taker)

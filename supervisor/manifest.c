@@ -65,6 +65,26 @@ static bool manifest_uses_any(const struct manifest_service *record, unsigned i)
 	return record->uses[i][0] == '*' && record->uses[i][1] == 0;
 }
 
+// The components of its image that serve names within the domain.
+static enum error manifest_check_mates(struct manifest_check *check)
+{
+	const struct manifest_service *r = check->record;
+	unsigned parts = 1;
+	for (unsigned i = 0; i < NAME_SIZE; i++)
+		parts += r->image[i] == '.';
+	if (r->mates_count > MANIFEST_MATES_MAX)
+		return manifest_bad(check, "its components serve it %u names, at most %u are possible", r->mates_count,
+				    MANIFEST_MATES_MAX);
+	for (unsigned i = 0; i < r->mates_count; i++) {
+		if (!r->mates[i][0] || !manifest_name_well_formed(r->mates[i]))
+			return manifest_bad(check, "name %u that a component serves it is malformed", i);
+		if (r->mate_component[i] >= parts)
+			return manifest_bad(check, "\"%.16s\" is served by component %u of %u", r->mates[i],
+					    r->mate_component[i] + 1u, parts);
+	}
+	return ERR_OK;
+}
+
 static enum error manifest_check_names(struct manifest_check *check)
 {
 	const struct manifest_service *r = check->record;
@@ -145,6 +165,8 @@ static enum error manifest_check_record(struct manifest_check *check, unsigned i
 		return manifest_bad(check, "the name of service %u is malformed", index);
 	}
 	enum error error = manifest_check_names(check);
+	if (!error)
+		error = manifest_check_mates(check);
 	if (!error)
 		error = manifest_check_numbers(check);
 	return error ? error : manifest_check_times(check);

@@ -31,3 +31,8 @@ $(LINUX_FOLDER)/programs/%: bench/linux/%.c bench/linux/figures.c bench/linux/dr
 	@mkdir -p $(@D)
 	$(call say,CC,$< (Linux))
 	$(Q)$(LINUX_CC) $(LINUX_FLAGS) $< bench/linux/figures.c bench/linux/driver.c -o $@
+
+##placement: fs and its driver on two cores, on one core, in one domain: instructions, times, memory, recovery; ROUNDS=3, COUNTS=3 (docs/placement.md)
+.PHONY: placement
+placement: all $(B)/boot-one-domain.img
+	$(Q)python3 tools/placement.py --rounds $(or $(ROUNDS),3) --counts $(or $(COUNTS),3) --cores $(CORES)

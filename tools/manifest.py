@@ -2,6 +2,7 @@
 """Checks a system's TOML and makes the manifest blob of include/abi/manifest.h. docs/manifest.md describes the keys.
 
 usage: manifest.py SYSTEM.toml [-o BLOB] [--images 'name ...']
+       manifest.py --composed SYSTEM.toml ...    prints SYSTEM:IMAGE for each image of several components
 Every error is one sentence with names and values; tests/manifest/ holds one tiny bad file for each.
 """
 import argparse
@@ -36,7 +37,11 @@ SERVICE_KEYS = ("name", "image", "alternative", "first", "app", "autostart", "co
 RESTART_KEYS = ("burst", "window_ms", "delay_ms", "delay_max_ms", "then")
 WATCH_KEYS = ("hang_ms", "request_ms")
 BUDGET_KEYS = ("us", "period_us")
-PLACE_KEYS = ("core", "same_core")
+PLACE_KEYS = ("core", "same_core", "same_domain")
+# What a domain has once: said by the service whose domain it is, not by one that is placed in it.
+DOMAIN_KEYS = ("alternative", "first", "app", "autostart", "core", "priority", "stack", "guest_file", "restart", "watch",
+               "budget")
+SERVERS = Path(__file__).resolve().parent.parent / "servers"
 
 # What a service gets that does not say it. Burst: more than one restart in 5 s is no accident; hang: a server answers
 # within microseconds, 100 ms is a busy host; request: a disk may take seconds.
@@ -107,14 +112,15 @@ def read_core(where, value):
 
 
 def read_place(where, table):
-    """(core, name of the service on whose core it goes or None); `core` alone is short for place = { core = }."""
+    """{core, beside_name, host_name}: on whose core, in whose domain; `core` alone is short for place = { core = }."""
     place = check_type(where, "place", table.get("place", {}), dict, "a table")
     check_keys(f"{where}: place", place, PLACE_KEYS)
     if len(place) + ("core" in table) > 1:
         fail(f"{where} is placed twice: {', '.join([f'place.{key}' for key in place] + ['core'] * ('core' in table))}")
-    if "same_core" in place:
-        return ABI["CORE_ANY"], check_name(f"{where}: place.same_core", place["same_core"])
-    return read_core(where, place.get("core", table.get("core", "any"))), None
+    other = {key: check_name(f"{where}: place.{key}", place[key]) if key in place else None
+             for key in ("same_core", "same_domain")}
+    return {"core": read_core(where, place.get("core", table.get("core", "any"))), "beside_name": other["same_core"],
+            "host_name": other["same_domain"]}
 
 
 def read_device(where, text):
@@ -209,7 +215,11 @@ def read_service(number, table, images):
     service["image"] = check_image(where, "image", table.get("image", name), images)
     service["alternative"] = check_image(where, "alternative", table["alternative"], images) \
         if "alternative" in table else ""
-    service["core"], service["beside_name"] = read_place(where, table)
+    service.update(read_place(where, table))
+    service["mates"], service["mate_component"] = [], []
+    if service["host_name"] is not None:
+        for key in [key for key in DOMAIN_KEYS if key in table]:
+            fail(f"{where} is placed in the domain of '{service['host_name']}', which alone says '{key}'")
     service["priority"] = check_number(where, "priority", table.get("priority", 4), 0, PRIORITY_MAX)
     service["memory_pages"] = read_size(where, "memory", table.get("memory", "4M"), MEMORY_MAX)
     service["stack_pages"] = read_size(where, "stack", table.get("stack", "64K"), STACK_MAX)
@@ -284,6 +294,91 @@ def check_cycles(services, served):
         visit(service["name"], [])
 
 
+def check_mates(services, served):
+    """What a service serves that is placed in another's domain is there for that domain alone."""
+    by_name = {service["name"]: service for service in services}
+
+    def host_of(service):
+        path = [service["name"]]
+        while service["host_name"] is not None:
+            if service["host_name"] not in by_name:
+                near = difflib.get_close_matches(service["host_name"], by_name, 1, 0.5)
+                fail(f"service '{service['name']}' is placed in the domain of '{service['host_name']}', which is no service"
+                     + (f"; did you mean '{near[0]}'?" if near else ""))
+            service = by_name[service["host_name"]]
+            if service["name"] in path:
+                fail("these services are placed in each other's domains in a circle: "
+                     + " -> ".join(path + [service["name"]]))
+            path.append(service["name"])
+        return service["name"]
+
+    hosts = {service["name"]: host_of(service) for service in services}
+    for service in services:
+        for name in service["uses"]:
+            owner = by_name[served[name]] if name != ANY else service
+            if owner["host_name"] is not None and hosts[owner["name"]] != hosts[service["name"]]:
+                fail(f"service '{service['name']}' uses '{name}', which '{owner['name']}' serves within the domain of "
+                     f"'{hosts[owner['name']]}' only")
+    return hosts
+
+
+def join_image(host, mate):
+    """"fs" and "blk" become "fs.blk", which the build makes of the sources of both."""
+    joined = f"{host['image']}.{mate['image']}"
+    if not (SERVERS / mate["image"]).is_dir():
+        fail(f"service '{mate['name']}': image '{mate['image']}' is no server in servers/, so it cannot be placed in the "
+             f"domain of '{host['name']}'")
+    if mate["image"] in host["image"].split("."):
+        fail(f"service '{mate['name']}': the domain of '{host['name']}' has a component '{mate['image']}' already")
+    if len(joined) > NAME_MAX:
+        fail(f"service '{mate['name']}': the image '{joined}' has {len(joined)} bytes; at most {NAME_MAX} are allowed")
+    return joined
+
+
+def add_mate(host, mate):
+    """What the mate has becomes its host's; what it serves is for the domain alone."""
+    where = f"service '{mate['name']}'"
+    host["image"] = join_image(host, mate)
+    if not mate["serves"]:
+        fail(f"{where} serves nothing, so nobody in the domain of '{host['name']}' could call it")
+    if host["alternative"]:
+        fail(f"{where} cannot be placed in the domain of '{host['name']}', whose alternative image holds it not")
+    if "device" in mate:
+        if "device" in host:
+            fail(f"{where} has the device '{mate['device_text']}', but the domain of '{host['name']}' has "
+                 f"'{host['device_text']}' already; it can have one")
+        host.update({key: mate[key] for key in ("device", "device_index", "device_text")})
+    host["flags"] |= mate["flags"] & ABI["SERVICE_FLAG_DMA"]
+    host["memory_pages"] += mate["memory_pages"]
+    host["argument"] = " ".join(filter(None, (host["argument"], mate["argument"])))
+    host["uses"] += [name for name in mate["uses"] if name not in host["uses"]]
+    host["mate_component"] += [host["image"].count(".")] * len(mate["serves"])
+    host["mates"] += mate["serves"]
+    for value, most, what in ((host["memory_pages"] * PAGE, MEMORY_MAX, "bytes of memory"),
+                              (len(host["argument"].encode()), ABI["MANIFEST_ARGUMENT_SIZE"] - 1, "bytes of argument"),
+                              (len(host["mates"]), ABI["MANIFEST_MATES_MAX"], "names that it serves itself")):
+        if value > most:
+            fail(f"{where}: the domain of '{host['name']}' then has {value} {what}; at most {most} are allowed")
+
+
+def merge_mates(services, hosts, images):
+    """The services that have a domain, with what those have that are placed in it."""
+    domains = {service["name"]: service for service in services if service["host_name"] is None}
+    for service in services:
+        if service["host_name"] is not None:
+            add_mate(domains[hosts[service["name"]]], service)
+    for host in domains.values():
+        host["uses"] = [name for name in host["uses"] if name not in host["mates"]]
+        if len(host["uses"]) > ABI["MANIFEST_USES_MAX"]:
+            fail(f"the domain of '{host['name']}' uses {len(host['uses'])} names; at most {ABI['MANIFEST_USES_MAX']} are "
+                 "allowed")
+        if host["mates"] and images is not None and host["image"] not in images:
+            fail(f"service '{host['name']}': image '{host['image']}' is not built")
+        if host["beside_name"] is not None:
+            host["beside_name"] = hosts.get(host["beside_name"], host["beside_name"])
+    return list(domains.values())
+
+
 def check_beside(services):
     """Numbers for the names of place.same_core: a chain of them ends."""
     numbers = {service["name"]: number for number, service in enumerate(services, 1)}
@@ -334,10 +429,11 @@ def read_system(path, images=None):
         fail(f"the system has {len(tables)} services; at most {ABI['MANIFEST_SERVICE_MAX']} are allowed")
     services = [read_service(n, table, images) for n, table in enumerate(tables, 1)]
     served = check_unique(services)
-    check_beside(services)
     check_first(services)
     check_uses(services, served)
     check_cycles(services, served)
+    services = merge_mates(services, check_mates(services, served), images)
+    check_beside(services)
     return {"name": name, "core_weights": weights, "services": services}
 
 
@@ -345,15 +441,31 @@ def make_blob(system):
     records = b""
     for service in system["services"]:
         fields = {key: value for key, value in service.items() if key in RECORD.fields}
-        records += RECORD.pack(**fields, serves_count=len(service["serves"]), uses_count=len(service["uses"]))
+        records += RECORD.pack(**fields, serves_count=len(service["serves"]), uses_count=len(service["uses"]),
+                               mates_count=len(service["mates"]))
     header = HEADER.pack(magic=ABI["MANIFEST_MAGIC"], version=ABI["MANIFEST_VERSION"],
                          bytes=HEADER.size + len(records), service_count=len(system["services"]),
                          system=system["name"])
     return header + records
 
 
+def print_composed(paths):
+    """For the build, which has nothing to say about what is wrong: whoever makes the boot image has."""
+    for path in paths:
+        try:
+            services = read_system(path)["services"]
+        except ManifestError:
+            continue
+        for service in services:
+            if service["mates"]:
+                print(f"{Path(path).stem}:{service['image']}")
+
+
 def main():
     parser = argparse.ArgumentParser()
+    if sys.argv[1:2] == ["--composed"]:
+        print_composed(sys.argv[2:])
+        return 0
     parser.add_argument("system")
     parser.add_argument("-o", "--output")
     parser.add_argument("--images", help="names of the images that are built; without it images are not checked")

@@ -51,6 +51,11 @@ IMAGES := $(sort $(if $(wildcard supervisor/*.c),supervisor) \
 	$(patsubst servers/%/,%,$(dir $(wildcard servers/*/*.c))) \
 	$(patsubst apps/%/,%,$(dir $(wildcard apps/*/*.c))) \
 	$(patsubst apps/%.c,%,$(wildcard apps/*.c)))
+# Of several components: "fs.blk" is made of what fs and blk are made of. SYSTEM:IMAGE for each that a manifest's same_domain asks for.
+COMPOSED := $(if $(shell grep -ls same_domain systems/*.toml),$(shell python3 tools/manifest.py --composed \
+	$(shell grep -ls same_domain systems/*.toml) 2>/dev/null))
+composed_of = $(patsubst $(1):%,%,$(filter $(1):%,$(COMPOSED)))
+COMPOSED_IMAGES := $(sort $(foreach c,$(COMPOSED),$(lastword $(subst :, ,$(c)))))
 image_sources = $(sort $(if $(filter supervisor,$(1)),$(wildcard supervisor/*.[cS])) \
 	$(wildcard servers/$(1)/*.[cS] apps/$(1)/*.[cS] apps/$(1).c))
 
@@ -88,14 +93,14 @@ $(RUNTIME_LIBRARY): $(RUNTIME_SOURCES:%=$(B)/obj/%.o)
 	$(Q)rm -f $@ && $(CROSS)ar rcs $@ $^
 
 define image_rule
-$(B)/images/$(1).elf: $(patsubst %,$(B)/obj/%.o,$(call image_sources,$(1))) $(RUNTIME_LIBRARY) $(DOMAIN_LIBFDT) runtime/domain.ld
+$(B)/images/$(1).elf: $(foreach i,$(subst ., ,$(1)),$(patsubst %,$(B)/obj/%.o,$(call image_sources,$(i)))) $(RUNTIME_LIBRARY) $(DOMAIN_LIBFDT) runtime/domain.ld
 	@mkdir -p $$(@D)
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC_TARGET) $$(DOMAIN_LINK_ARCH) --specs=picolibc.specs -mcmodel=medany -nostartfiles -static \
 		-T runtime/domain.ld $(call image_base,$(1)) -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments -Wl,-Map,$$(@:.elf=.map) \
 		$$(filter %.o,$$^) $(RUNTIME_LIBRARY) $(DOMAIN_LIBFDT) -o $$@
 endef
-$(foreach i,$(IMAGES),$(eval $(call image_rule,$(i))))
+$(foreach i,$(IMAGES) $(COMPOSED_IMAGES),$(eval $(call image_rule,$(i))))
 
 .PRECIOUS: $(B)/stripped/%.elf
 # What goes into the boot image keeps its symbol table: crash lines name function and offset.
@@ -105,16 +110,18 @@ $(B)/stripped/%.elf: $(B)/images/%.elf
 
 ##images: all domain images, build/images/NAME.elf
 .PHONY: images
-images: $(IMAGES:%=$(B)/images/%.elf)
+images: $(patsubst %,$(B)/images/%.elf,$(IMAGES) $(COMPOSED_IMAGES))
 
 # ---- boot image
 
 FALLBACK := $(shell find systems/fallback -type f 2>/dev/null)
 
+$(foreach s,$(sort $(foreach c,$(COMPOSED),$(firstword $(subst :, ,$(c))))),$(eval \
+	$(B)/boot-$(s).img: $(patsubst %,$(B)/stripped/%.elf,$(call composed_of,$(s)))))
 $(B)/boot-%.img: systems/%.toml $(IMAGES:%=$(B)/stripped/%.elf) tools/boot_image.py tools/manifest.py tools/abi.py \
 		include/abi/manifest.h include/abi/boot_image.h $(FALLBACK)
 	@mkdir -p $(@D)
 	$(call say,BOOT,$@)
-	$(Q)python3 tools/boot_image.py $< -o $@ --fallback systems/fallback $(IMAGES:%=$(B)/stripped/%.elf)
+	$(Q)python3 tools/boot_image.py $< -o $@ --fallback systems/fallback $(filter %.elf,$^)
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

@@ -105,6 +105,7 @@ int bench_endpoint(void);
 int bench_fault(void);
 int bench_batch(void);
 int bench_recovery(void);
+int bench_echo(void);
 int bench_files(void);
 int bench_sizes(void);
 int bench_memory(void);

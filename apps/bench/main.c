@@ -24,7 +24,7 @@ static const struct topic {
 	{"fault", bench_fault},
 	{"batch", bench_batch},       {"files", bench_files},
 	{"sizes", bench_sizes},       {"memory", bench_memory},     {"start", bench_start},
-	{"crash", bench_recovery},
+	{"crash", bench_recovery},   {"echo", bench_echo},
 };
 #define TOPICS (sizeof(topics) / sizeof(topics[0]))
 

@@ -104,6 +104,10 @@ static int measure_service(const char *name)
 	struct supervisor_service service;
 	uint64_t cursor;
 	enum error e = crashes_find(name, &service, &cursor);
+	if (e == ERR_NOT_FOUND) { // it may be a component of another one's domain
+		printf("crash.%s: no service of this system\n", name);
+		return 0;
+	}
 	crashes_begin(&names, name);
 	for (unsigned i = 0; i < CRASHES && e == ERR_OK; i++)
 		e = crash_once(&service, name, &cursor);

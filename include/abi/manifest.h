@@ -5,10 +5,11 @@
 #include <stdint.h>
 
 #define MANIFEST_MAGIC 0x46494e4du // "MNIF"
-#define MANIFEST_VERSION 1u
+#define MANIFEST_VERSION 2u
 #define MANIFEST_SERVICE_MAX 48
 #define MANIFEST_SERVES_MAX 4
 #define MANIFEST_USES_MAX 8
+#define MANIFEST_MATES_MAX 4
 #define MANIFEST_ARGUMENT_SIZE 128
 #define CORE_ANY 255u
 
@@ -35,7 +36,7 @@ _Static_assert(sizeof(struct manifest_header) == 64, "the manifest header is 64 
 
 struct manifest_service {
 	char name[NAME_SIZE];
-	char image[NAME_SIZE];       // cpio entry
+	char image[NAME_SIZE];       // cpio entry; of several components: their names with dots between
 	char alternative[NAME_SIZE]; // image tried when the rule is exhausted; empty: none
 	uint8_t core;                // modulo the number of cores; CORE_ANY: the least loaded
 	uint8_t priority;            // 0 (first) .. 7 of the domain
@@ -59,6 +60,10 @@ struct manifest_service {
 	char argument[MANIFEST_ARGUMENT_SIZE];
 	uint32_t budget_us;        // of its core in each period while others want it; 0: no limit
 	uint32_t budget_period_us;
-	uint8_t padding[512 - 420];
+	// Names that components of this domain serve for it alone, and which part of the image's name ("fs.blk") each of them is.
+	char mates[MANIFEST_MATES_MAX][NAME_SIZE];
+	uint8_t mate_component[MANIFEST_MATES_MAX];
+	uint8_t mates_count;
+	uint8_t padding[512 - 489];
 };
 _Static_assert(sizeof(struct manifest_service) == 512, "a manifest record is 512 bytes");

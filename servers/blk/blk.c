@@ -7,10 +7,10 @@
 // next incarnation finds in the channels what was not completed and submits it again. A device that breaks the
 // rules of the ring ends the driver by exit, which is the same road. The supervisor notices; clients see time.
 #include "proto/block.h"
+#include "runtime/component.h"
 #include "runtime/device.h"
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
-#include "runtime/server.h"
 #include "servers/blk/transfer.h"
 #include "servers/blk/virtio_blk.h"
 #include "servers/blk/virtqueue.h"
@@ -294,13 +294,10 @@ static enum error blk_start(uint64_t *mark)
 	return interrupt_listen();
 }
 
-int program_main(void)
-{
-	static const struct server server = {
-		.protocol = &block_protocol,
-		.start = blk_start,
-		.request = blk_request,
-	};
+static const struct server blk_server = {
+	.protocol = &block_protocol,
+	.start = blk_start,
+	.request = blk_request,
+};
 
-	return (int)server_run(&server);
-}
+COMPONENT(blk, &blk_server);

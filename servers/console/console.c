@@ -8,10 +8,10 @@
 // beginning, so text may appear twice; input that was typed ahead is lost. The focus is found again from the newest READ
 // that waits. The supervisor notices; clients see time.
 #include "proto/console.h"
+#include "runtime/component.h"
 #include "runtime/fiber.h"
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
-#include "runtime/server.h"
 #include "servers/console/uart.h"
 #include <string.h>
 
@@ -345,16 +345,13 @@ static enum error console_start(uint64_t *mark)
 	return ERR_OK;
 }
 
-int program_main(void)
-{
-	static const struct server server = {
-		.protocol = &console_protocol,
-		.start = console_start,
-		.request = console_request,
-		.closing = console_closing,
-		.closed = console_closed,
-		.commit_wanted = console_commit_wanted,
-	};
+static const struct server console_server = {
+	.protocol = &console_protocol,
+	.start = console_start,
+	.request = console_request,
+	.closing = console_closing,
+	.closed = console_closed,
+	.commit_wanted = console_commit_wanted,
+};
 
-	return (int)server_run(&server);
-}
+COMPONENT(console, &console_server);

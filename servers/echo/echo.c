@@ -3,9 +3,9 @@
 // Owns nothing: a request is answered from its own bytes, so a restart has nothing to restore. If it dies in the middle,
 // the request stands in the client's ring and the next incarnation answers it; the supervisor notices.
 #include "proto/echo.h"
+#include "runtime/component.h"
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
-#include "runtime/server.h"
 #include <string.h>
 
 // Fresh start and restart alike. No serials here, so the mark is 0.
@@ -39,11 +39,9 @@ static const struct op_description echo_ops[ECHO_OPS] = {
 
 static const struct protocol echo_protocol = {"echo", echo_ops, ECHO_OPS};
 
-int program_main(void)
-{
-	static const struct server server = {.protocol = &echo_protocol,
-					     .start = echo_start,
-					     .request = echo_request,
-					     .closed = echo_closed};
-	return (int)server_run(&server);
-}
+static const struct server echo_server = {.protocol = &echo_protocol,
+					  .start = echo_start,
+					  .request = echo_request,
+					  .closed = echo_closed};
+
+COMPONENT(echo, &echo_server); // the main program is the runtime's: server_run

@@ -4,8 +4,8 @@
 // system only if the log area says that this boot began so; a driver that is down for a moment is waited for.
 // Arguments (manifest): "cache=KIB", "log=KIB", "commit=MS", "nofallback", any of them, with spaces between.
 #include "proto/fs.h"
+#include "runtime/component.h"
 #include "runtime/runtime.h"
-#include "runtime/server.h"
 #include "servers/fs/block.h"
 #include "servers/fs/ops.h"
 #include "servers/fs/serve.h"
@@ -191,17 +191,15 @@ static enum error fs_start(uint64_t *mark)
 	return serve_start(&volume, base, mark, argument_number("commit=", COMMIT_MS));
 }
 
-int program_main(void)
-{
-	static const struct server server = {
-		.protocol = &fs_protocol,
-		.start = fs_start,
-		.request = serve_request,
-		.lost = serve_lost,
-		.replayed = serve_replayed,
-		.closed = serve_closed,
-		.commit_wanted = serve_commit_wanted,
-		.fibers = WORKERS,
-	};
-	return (int)server_run(&server);
-}
+static const struct server fs_server = {
+	.protocol = &fs_protocol,
+	.start = fs_start,
+	.request = serve_request,
+	.lost = serve_lost,
+	.replayed = serve_replayed,
+	.closed = serve_closed,
+	.commit_wanted = serve_commit_wanted,
+	.fibers = WORKERS,
+};
+
+COMPONENT(fs, &fs_server);

@@ -103,7 +103,7 @@ class Client:
 class System:
     """A machine whose disk holds the scripts, and the folder /w that they work in."""
 
-    def __init__(self, t, kind, clients, files=(), services=""):
+    def __init__(self, t, kind, clients, files=(), services="", system="default"):
         self.t, self.clients = t, clients
         tree = t.folder / "tree"
         (tree / "w").mkdir(parents=True)
@@ -115,7 +115,7 @@ class System:
         # A busy host is no hang: who dies here dies on purpose, and each death is counted. The others are pinged once a second, for
         # QEMU can lose the wake-up of a domain that shares its core (CAVEATS.md): the kernel finds it when it is entered.
         text = re.sub("hang_ms = [0-9]+, request_ms = [0-9]+", "hang_ms = 4000, request_ms = 0",
-                      (ROOT / "systems/default.toml").read_text())
+                      (ROOT / f"systems/{system}.toml").read_text())
         text = re.sub('(name = "fs"\n(?:.+\n)*?watch = {) hang_ms = 4000', r"\1 hang_ms = 0", text)
         text = text.replace('name = "fs"\n', 'name = "fs"\nargument = "commit=600000"\n', 1)
         self.machine = t.boot(disk=self.image, boot=str(t.image(text + services)))
@@ -277,11 +277,21 @@ def rounds(client, chains, dice, depths):
 @case(kind=["ext4", "ext2"], seed=range(1, 9) if FULL else [1])
 def replay_deaths_in_recovery(t, kind, seed):
     """One, two and three deaths, at each point that a recovery passes and at those of the commit after it."""
+    deaths_in_recovery(t, kind, seed, [3, 3, 2, 3, 1, 3] * (4 if FULL else 2), "default")
+
+
+@case(kind=["ext4", "ext2"], seed=range(1, 5) if FULL else [1])
+def replay_in_one_domain(t, kind, seed):
+    """The same where fs takes its driver along, and its log lies in a vault (docs/placement.md)."""
+    deaths_in_recovery(t, kind, seed, [3, 3, 2, 3, 1, 3] * (4 if FULL else 1), "one-domain")
+
+
+def deaths_in_recovery(t, kind, seed, depths, system):
     model, dice = Tree(), random.Random(f"replay {seed}")
     client = Client("s0", model)
     client.line("settle")
-    ends = rounds(client, Chains(client, dice), dice, [3, 3, 2, 3, 1, 3] * (4 if FULL else 2))
-    system = System(t, kind, [client])
+    ends = rounds(client, Chains(client, dice), dice, depths)
+    system = System(t, kind, [client], system=system)
     acks = client.judge(t, system.perform())
     epoch, replays, silent = int(acks[1].split()[0]), 0, []
     for line, specs in ends:

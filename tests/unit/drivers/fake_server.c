@@ -1,6 +1,7 @@
 // See fake_server.h.
 #include "fake_server.h"
 #include "fake_host.h"
+#include "runtime/component.h"
 #include "runtime/fiber.h"
 
 struct server fake_server;
@@ -25,6 +26,13 @@ enum error server_run(const struct server *server)
 	fake_server = *server;
 	fake_server_error = server->start(&mark);
 	return fake_server_error;
+}
+
+extern const struct component *const __start_components[]; // the linker's: of the only server in the test
+
+int program_main(void)
+{
+	return (int)server_run(__start_components[0]->server);
 }
 
 void server_complete(struct server_request *request, enum error status, const uint64_t result[5])

@@ -142,7 +142,7 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 		return channel_info(a0);
 	case CALL_channel_name:
 		memcpy(r.value, world.name, NAME_SIZE);
-		r.value[2] = 0x80000000;
+		r.value[2] = WORLD_MEMORY;
 		r.value[3] = WORLD_KEY;
 		r.value[4] = a0 == WORLD_SERVER ? WORLD_SECRET : 0;
 		break;
@@ -193,6 +193,17 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 		break;
 	case CALL_ready:
 		world.ready++;
+		break;
+	case CALL_memory_alloc:
+		r.value[0] = (uintptr_t)aligned_alloc(PAGE_SIZE, a0 * PAGE_SIZE);
+		world.heap_blocks++;
+		break;
+	case CALL_memory_physical:
+		r.value[0] = a0 + WORLD_PHYSICAL;
+		break;
+	case CALL_memory_free:
+		free((void *)(uintptr_t)a0);
+		world.heap_blocks--;
 		break;
 	default:
 		fail_msg("kernel call %d is not faked", (int)number);
@@ -283,6 +294,11 @@ uint64_t time_us_from_ticks(uint64_t ticks)
 unsigned self_core(void)
 {
 	return 0;
+}
+
+unsigned self_domain(void)
+{
+	return 9;
 }
 
 uint32_t self_epoch(void)

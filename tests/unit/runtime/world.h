@@ -21,6 +21,8 @@
 #define WORLD_SERVER 3u
 #define WORLD_KEY 0x1234567890abcdefull
 #define WORLD_SECRET 0xfedcba0987654321ull
+#define WORLD_MEMORY 0x80000000ull // physical address of the channel
+#define WORLD_PHYSICAL (1ull << 56) // and of a page of the heap, above its own
 
 enum world_grant_state { WORLD_GRANT_NONE, WORLD_GRANT_LENT, WORLD_GRANT_TAKEN, WORLD_GRANT_RETURNED };
 struct world_grant { // as both kernels know it
@@ -47,6 +49,7 @@ struct world {
 	unsigned wakes;         // of the fiber
 	unsigned claim;     // what a nap claims
 	unsigned nap_ended; // what one claimed that was not awaited
+	unsigned heap_blocks; // of CALL_memory_alloc
 	unsigned opened, accepted, refused, closed_client, closed_server, ready;
 	enum error open_error;
 	bool near;             // the peer is on our core

@@ -175,6 +175,28 @@ static void test_manifest_refuses_relations(void **state)
 	assert_string_equal(manifest_why, "service \"fs\": its argument does not end within 128 bytes");
 }
 
+static void test_manifest_refuses_mates(void **state)
+{
+	(void)state;
+	struct manifest_service s[3];
+	struct manifest m;
+	manifest_sound(s);
+	memcpy(s[2].image, "fs.blk", 7);
+	memcpy(s[2].mates[0], "block1", 7);
+	s[2].mate_component[0] = s[2].mates_count = 1;
+	assert_int_equal(manifest_try(s, 3, &m), ERR_OK);
+	s[2].mate_component[0] = 2;
+	assert_int_equal(manifest_try(s, 3, &m), ERR_CORRUPT);
+	assert_string_equal(manifest_why, "service \"fs\": \"block1\" is served by component 3 of 2");
+	s[2].mates_count = 2;
+	s[2].mate_component[0] = 1;
+	assert_int_equal(manifest_try(s, 3, &m), ERR_CORRUPT);
+	assert_string_equal(manifest_why, "service \"fs\": name 1 that a component serves it is malformed");
+	s[2].mates_count = 5;
+	assert_int_equal(manifest_try(s, 3, &m), ERR_CORRUPT);
+	assert_string_equal(manifest_why, "service \"fs\": its components serve it 5 names, at most 4 are possible");
+}
+
 static void test_manifest_app_uses_anything(void **state)
 {
 	(void)state;
@@ -201,7 +223,7 @@ static void test_manifest_refuses_headers(void **state)
 	(void)state;
 	static const struct manifest_header_case cases[] = {
 		{0, 1, ERR_CORRUPT, "the manifest's magic number is 0x00000001, not 0x46494e4d"},
-		{4, 2, ERR_UNSUPPORTED, "the manifest is of version 2, this supervisor reads version 1"},
+		{4, 1, ERR_UNSUPPORTED, "the manifest is of version 1, this supervisor reads version 2"},
 		{8, 1, ERR_CORRUPT, "the manifest says 1 bytes and has 1600, 3 services need 1600"},
 		{12, 0, ERR_CORRUPT, "the manifest names 0 services, 1 to 48 are possible"},
 		{12, 49, ERR_CORRUPT, "the manifest names 49 services, 1 to 48 are possible"},
@@ -243,7 +265,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_manifest_reads),          cmocka_unit_test(test_manifest_orders_backwards),
 		cmocka_unit_test(test_manifest_names_circles),  cmocka_unit_test(test_manifest_refuses),
-		cmocka_unit_test(test_manifest_refuses_relations), cmocka_unit_test(test_manifest_app_uses_anything),
+		cmocka_unit_test(test_manifest_refuses_relations), cmocka_unit_test(test_manifest_refuses_mates), cmocka_unit_test(test_manifest_app_uses_anything),
 		cmocka_unit_test(test_manifest_refuses_headers), cmocka_unit_test(test_manifest_name),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);

@@ -1,0 +1,28 @@
+// A channel between two components of one domain, behind the functions of client.h and server.h. Private to client.c and server.c.
+//
+// A call is a call: the server's `request` runs on the caller's stack, payload is where the client has it. No ring, no doorbell, no
+// record: the restart of the domain takes both sides, so nobody is left who could ask again. Hence protocols with operations that are
+// ONCE are refused: their log would die with the client.
+#pragma once
+#include "runtime/client.h"
+#include "runtime/component.h"
+
+struct local;
+
+// Fills in a client that is empty but for its name; starts the server, if nobody has yet. ERR_UNSUPPORTED: the protocol has operations
+// that must be logged; ERR_INVALID; ERR_REFUSED; ERR_NO_MEMORY, ERR_QUOTA; for a raw client those of channel_vault_open.
+enum error local_open(struct client *client, const struct component *component, const struct client_options *options);
+// The client is gone; requests that its server still has end unseen. Frees all but the struct client.
+void local_close(struct client *client);
+// The request fits. `waits`: the caller does nothing else until it is done, so `out` stays. An error is the request's status too.
+enum error local_submit(struct client *client, struct client_request *request, bool waits);
+// client_quick: the server's own function, when it has one.
+quick_answer_t local_quick(struct client *client, unsigned op, uint64_t a, uint64_t b, uint64_t c);
+
+// The server's side, of a channel whose `local` is not 0.
+void local_complete(struct server_request *request, enum error status, const uint64_t result[5]);
+enum error local_lent(const struct server_request *request, unsigned prot, void **at, uint64_t *bytes);
+void local_release(struct server_channel *channel);
+// As server_out_physical and server_in_physical: afterwards the request's `out` or `in` is there.
+uint64_t local_out_physical(const struct server_request *request);
+uint64_t local_in_physical(const struct server_request *request);
