@@ -13,14 +13,14 @@
 
 static void slot_give(struct local *local, struct server_request *request)
 {
-	struct slot_waiter *waiter = local->waiting_first;
+	struct client_request *waiting = local->waiting_first;
 	request->next = local->free;
 	local->free = request;
-	if (!waiter)
+	if (!waiting)
 		return;
-	local->waiting_first = waiter->next;
-	fiber_wake(waiter->fiber);
-	waiter->fiber = 0; // woken
+	local->waiting_first = waiting->next;
+	fiber_wake(waiting->waiter);
+	waiting->waiter = 0; // woken
 }
 
 static void ended_add(struct local *local, struct client_request *request)
@@ -142,24 +142,19 @@ static enum error payload_lay(struct local *local, const struct client_request *
 	return e;
 }
 
-// Out of line: the compiler cannot know that the waiter leaves the list before its stack frame goes.
-static __attribute__((noinline)) void waiter_add(struct local *local, struct slot_waiter *waiter)
-{
-	if (local->waiting_first)
-		local->waiting_last->next = waiter;
-	else
-		local->waiting_first = waiter;
-	local->waiting_last = waiter;
-}
-
-static enum error slot_await(struct local *local)
+static enum error slot_await(struct local *local, struct client_request *request)
 {
 	while (!local->free) {
 		if (loop_running())
 			return ERR_AGAIN;
-		struct slot_waiter waiter = {.fiber = fiber_self()};
-		waiter_add(local, &waiter);
-		while (waiter.fiber)
+		request->waiter = fiber_self();
+		request->next = 0;
+		if (local->waiting_first)
+			local->waiting_last->next = request;
+		else
+			local->waiting_first = request;
+		local->waiting_last = request;
+		while (request->waiter)
 			fiber_park();
 	}
 	return ERR_OK;
@@ -178,7 +173,7 @@ static enum error request_prepare(struct local *local, struct client_request *fr
 		return ERR_UNKNOWN_CALL;
 	if (from->lend && (from->lend_bytes == 0 || from->lend_bytes % PAGE_SIZE))
 		return ERR_INVALID;
-	enum error e = slot_await(local);
+	enum error e = slot_await(local, from);
 	if (e != ERR_OK)
 		return e;
 	struct server_request *request = local->free;
@@ -210,7 +205,6 @@ enum error local_submit(struct client *client, struct client_request *from, bool
 	local->free = request->next;
 	local->asked[request->slot] = from;
 	from->slot = request->slot;
-	from->submitted = request->copy.time;
 	request->owned = true;
 	local->channel->owned++;
 	if (loop_running())

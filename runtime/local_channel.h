@@ -23,7 +23,7 @@ struct local {
 	struct server_request *free;
 	struct client_request **asked; // of each slot; 0: nobody's
 	struct client_request *ended_first, *ended_last; // their callbacks are due
-	struct slot_waiter *waiting_first, *waiting_last;
+	struct client_request *waiting_first, *waiting_last; // for a slot
 	unsigned slots;
 	uint32_t seq;
 	uint32_t wants_doorbell; // of nobody: the loop raises it

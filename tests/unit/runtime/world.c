@@ -187,15 +187,12 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 	case CALL_grant_end:
 		assert_int_equal(a0, WORLD_SERVER);
 		return grant_change(number == CALL_grant_take, a1);
-	case CALL_memory_alloc:
-		world.block = aligned_alloc(PAGE_SIZE, a0 * PAGE_SIZE);
-		r.value[0] = (uintptr_t)world.block;
-		break;
 	case CALL_ready:
 		world.ready++;
 		break;
 	case CALL_memory_alloc:
-		r.value[0] = (uintptr_t)aligned_alloc(PAGE_SIZE, a0 * PAGE_SIZE);
+		world.block = aligned_alloc(PAGE_SIZE, a0 * PAGE_SIZE);
+		r.value[0] = (uintptr_t)world.block;
 		world.heap_blocks++;
 		break;
 	case CALL_memory_physical:
