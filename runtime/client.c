@@ -672,6 +672,8 @@ enum error client_take_back(struct client *client, struct client_request *reques
 	enum error e = ERR_AGAIN;
 	if (request->done)
 		return ERR_OK;
+	if (client->local)
+		return local_take_back(client, request);
 	shared->flags = 0;
 	client->ring.slots[request->slot].submitted = time_now();
 	while (!request->done && (e = kcall(CALL_grant_recall, client->ring.view.slot, shared->grant).error) == ERR_AGAIN)

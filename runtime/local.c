@@ -216,6 +216,23 @@ enum error local_submit(struct client *client, struct client_request *from, bool
 	return ERR_OK;
 }
 
+enum error local_take_back(struct client *client, struct client_request *request)
+{
+	struct local *local = client->local;
+	struct server_request *shared = &local->channel->requests[request->slot];
+	if (!request->lend)
+		return ERR_HANDLE;
+	shared->copy.flags = 0;
+	shared->copy.time = time_now(); // from now on it is owed an answer
+	if (local->server->recalled) {
+		loop_enter();
+		local->server->recalled(shared);
+		loop_leave();
+	}
+	(void)client_wait(client, request);
+	return ERR_OK;
+}
+
 quick_answer_t local_quick(struct client *client, unsigned op, uint64_t a, uint64_t b, uint64_t c)
 {
 	const struct server *server = client->local->server;

@@ -16,6 +16,8 @@ enum error local_open(struct client *client, const struct component *component, 
 void local_close(struct client *client);
 // The request fits. `waits`: the caller does nothing else until it is done, so `out` stays. An error is the request's status too.
 enum error local_submit(struct client *client, struct client_request *request, bool waits);
+// client_take_back: the server is told, and waited for; nothing is taken from it by force.
+enum error local_take_back(struct client *client, struct client_request *request);
 // client_quick: the server's own function, when it has one.
 quick_answer_t local_quick(struct client *client, unsigned op, uint64_t a, uint64_t b, uint64_t c);
 

@@ -28,6 +28,13 @@ enum error local_submit(struct client *client, struct client_request *request, b
 	return ERR_STATE;
 }
 
+enum error local_take_back(struct client *client, struct client_request *request)
+{
+	(void)client, (void)request;
+	fail();
+	return ERR_STATE;
+}
+
 quick_answer_t local_quick(struct client *client, unsigned op, uint64_t a, uint64_t b, uint64_t c)
 {
 	(void)client, (void)op, (void)a, (void)b, (void)c;

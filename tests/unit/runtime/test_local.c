@@ -70,6 +70,15 @@ static bool mate_accepts(struct server_channel *channel)
 	return !refuses;
 }
 
+static unsigned recalls;
+
+static void mate_recalled(struct server_request *request)
+{
+	assert_ptr_equal(request, parked[0]);
+	recalls++;
+	server_complete(parked[--parked_count], ERR_OK, 0);
+}
+
 static void mate_closing(struct server_channel *channel)
 {
 	(void)channel;
@@ -91,6 +100,7 @@ static const struct server mate_server = {.protocol = &protocol,
 					  .quick_from = OP_QUICK,
 					  .quick = mate_quick_answer,
 					  .accept = mate_accepts,
+					  .recalled = mate_recalled,
 					  .closing = mate_closing,
 					  .closed = mate_closed};
 static const struct server failing_server = {.protocol = &protocol, .start = mate_begins, .request = mate_request};
@@ -381,6 +391,13 @@ static void lent_pages_are_the_clients(void **state)
 	assert_int_equal(client_call(client, &r), ERR_INVALID);
 	r.lend = 0;
 	assert_int_equal(client_call(client, &r), ERR_NOT_FOUND);
+	struct client_request share = {.op = OP_PARK, .lend = page, .lend_bytes = PAGE_SIZE, .patient = true}, plain = {.op = OP_PARK};
+	assert_int_equal(client_submit(client, &share), ERR_OK);
+	assert_int_equal(client_take_back(client, &share), ERR_OK);
+	assert_true(share.done);
+	assert_int_equal(recalls, 1);
+	assert_int_equal(client_submit(client, &plain), ERR_OK);
+	assert_int_equal(client_take_back(client, &plain), ERR_HANDLE);
 	client_close(client);
 }
 

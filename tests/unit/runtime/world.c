@@ -179,6 +179,11 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 		return grant_lend(a0 >> 32, a1, a2);
 	case CALL_memory_free:
 		world.blocks_freed++;
+		if (a0 == (uintptr_t)world.block) {
+			free(world.block);
+			world.block = 0;
+			world.heap_blocks--;
+		}
 		break;
 	case CALL_grant_recall:
 		assert_int_equal(a0, WORLD_CLIENT);
@@ -197,10 +202,6 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 		break;
 	case CALL_memory_physical:
 		r.value[0] = a0 + WORLD_PHYSICAL;
-		break;
-	case CALL_memory_free:
-		free((void *)(uintptr_t)a0);
-		world.heap_blocks--;
 		break;
 	default:
 		fail_msg("kernel call %d is not faked", (int)number);
