@@ -39,8 +39,8 @@ WATCH_KEYS = ("hang_ms", "request_ms")
 BUDGET_KEYS = ("us", "period_us")
 PLACE_KEYS = ("core", "same_core", "same_domain")
 # What a domain has once: said by the service whose domain it is, not by one that is placed in it.
-DOMAIN_KEYS = ("alternative", "first", "app", "autostart", "core", "priority", "stack", "guest_file", "restart", "watch",
-               "budget")
+DOMAIN_KEYS = ("alternative", "first", "app", "autostart", "core", "priority", "stack", "class", "guest_file", "restart",
+               "watch", "budget")
 SERVERS = Path(__file__).resolve().parent.parent / "servers"
 
 # What a service gets that does not say it. Burst: more than one restart in 5 s is no accident; hang: a server answers
