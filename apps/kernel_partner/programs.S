@@ -1,8 +1,8 @@
 // Programs for VU-mode: owns partner_program_keep and those that do something wrong. Each is mapped where its library OS likes.
 	.section .text.programs, "ax"
 	.option arch, +d
-// a0 = seed, a1 = ticks, a2 = where to store the seed. Each register holds seed + its number for so long; then a call. ebreak when one
-// was changed.
+// a0 = seed, a1 = ticks, a2 = where to store the seed. Each register holds seed + its number for so long; then a call, and if that comes
+// back a look at the floating-point ones and another call. ebreak when one was changed.
 	.globl partner_program_keep
 partner_program_keep:
 	sd a0, 0(a2)
@@ -22,12 +22,13 @@ partner_program_keep:
 	addi t5, x\n, -\n
 	bne t5, x1, 2f
 	.endr
-	.irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+3:	.irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
 	fmv.x.d t5, f\n
 	addi t5, t5, -\n
 	bne t5, x1, 2f
 	.endr
 	ecall
+	j 3b
 2:	ebreak
 
 // One instruction each, then ebreak. a1 = an address.

@@ -24,15 +24,22 @@ static struct program {
 	struct user_space space;
 	uint64_t seed, faults;
 	void *data;
+	struct program *inside; // runs a round in the call-back of this one's call, which goes on then
+	uint64_t own, ticks;
 } programs[2];
+
+static void program_round(struct program *p);
 
 static bool program_called(struct user *u)
 {
-	(void)u;
-	return false;
+	struct program *p = (struct program *)u, *other = p->inside;
+	p->inside = 0;
+	if (other)
+		program_round(other);
+	return other != 0;
 }
 
-// Its data page, at the first touch.
+// Its data page, at the first touch. What is mapped goes on, also when the call-back does not know of it.
 static bool program_faulted(struct user *u, uint64_t address, unsigned access)
 {
 	struct program *p = (struct program *)u;
@@ -40,7 +47,7 @@ static bool program_faulted(struct user *u, uint64_t address, unsigned access)
 		return false;
 	p->faults++;
 	p->data = user_page_take();
-	return user_map(u->space, PROGRAM_DATA, p->data, PROT_READ | PROT_WRITE) == ERR_OK;
+	return user_map(u->space, PROGRAM_DATA, p->data, PROT_READ | PROT_WRITE) == ERR_OK && p->faults % 2;
 }
 
 static const struct user_events program_events = {program_called, program_faulted};
@@ -75,17 +82,17 @@ static void controls_are(uint64_t seed, const struct program *p)
 	demand((csr_read(CSR_SSTATUS) & SSTATUS_SIE) == 0, 14, 0);
 }
 
-static void program_round(struct program *p, uint64_t own, uint64_t ticks)
+static void program_round(struct program *p)
 {
 	uint64_t faults = p->faults, seed = ++p->seed;
 	enum user_stop stop;
 	p->user.x[0] = text_at(partner_program_keep);
 	p->user.x[10] = seed;
-	p->user.x[11] = ticks;
+	p->user.x[11] = p->ticks;
 	p->user.x[12] = PROGRAM_DATA;
 	while ((stop = user_run(&p->user)) == USER_INTERRUPTED)
 		bare_claim(&partner_self);
-	controls_are(own, p);
+	controls_are(p->own, p);
 	demand(stop == USER_CALLED, 20, p->user.cause << 16 | (p->user.x[0] & 0xffff));
 	for (unsigned n = 2; n < 30; n++)
 		demand(p->user.x[n] == seed + n, 30 + n, p->user.x[n]);
@@ -104,10 +111,14 @@ void partner_programs(uint64_t argument)
 	for (unsigned i = 0; i < 2; i++) {
 		program_make(&programs[i], partner_program_keep);
 		programs[i].seed = argument << 20 | (uint64_t)i << 10;
+		programs[i].own = argument;
+		programs[i].ticks = ticks;
 	}
 	for (unsigned n = 0; n < 16 || (argument & FOR_EVER); n++)
-		for (unsigned i = 0; i < 2; i++)
-			program_round(&programs[i], argument, ticks);
+		for (unsigned i = 0; i < 2; i++) {
+			programs[i].inside = n % 4 == 3 ? &programs[1 - i] : 0;
+			program_round(&programs[i]);
+		}
 	for (unsigned i = 0; i < 2; i++) {
 		user_end(&programs[i].user);
 		for (uint64_t at = 0; at < 2 * PAGE_SIZE; at += PAGE_SIZE)

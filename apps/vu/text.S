@@ -52,7 +52,7 @@ vu_endless:
 vu_rounds:
 	li s0, VU_DATA
 	li s1, 0
-	li s2, 300000               // most of the time is its own
+	li s2, 100000               // most of the time is its own
 1:	addi s1, s1, 1
 	sd s1, 0(s0)
 	mv t0, s2

@@ -12,6 +12,7 @@ EXPECTED = {"doorbell": ["poll.min", "doorbell.bare.min", "doorbell.spin.median"
                         "pipelined.64.rate", "quick.fibers.48.min", "near.null.min"],
             "grants": ["copy.out.64k.min", "lend.out.64k.min", "take.256k.min", "near.lend.in.256k.median"],
             "switch": ["yield.round.min"],
+            "fault": ["fault.skip.min", "fault.map.min", "fault.first.median", "program.call.min"],
             "sizes": ["write.4k.min", "write.1m.median", "read.64k.min", "read.cold.min", "sync.4k.min", "stat.min",
                       "open.close.min", "file.cycle.median"],
             "memory": ["page.one.min", "page.many.median"],
@@ -29,7 +30,7 @@ def figures(output):
 @case(topic=list(EXPECTED))
 def bench_prints_figures(t, topic):
     machine = t.boot(cores=8)
-    seen = figures(t.run(machine, f"bench {topic} --lines" + ("" if topic in ("files", "sizes", "memory", "start") else " --count 500")))
+    seen = figures(t.run(machine, f"bench {topic} --lines" + ("" if topic in ("fault", "files", "sizes", "memory", "start") else " --count 500")))
     for name in EXPECTED[topic]:
         t.check(name in seen, f"bench {topic} printed {sorted(seen)}, not {name}")
 
@@ -59,3 +60,16 @@ def bench_counts_a_grant(t):
     seen = figures(t.run(machine, "bench grants --lines --icount --count 50", seconds=BUSY_SECONDS))
     for name in ("grant.64k", "near.grant.64k"):
         t.check(0 < seen[name] <= 2500, f"{name}: {seen[name]} instructions for 16 pages")
+
+
+MARKS = {"null.call": 40, "endpoint.0": 290, "endpoint.4": 300, "endpoint.8": 320, "fault.skip": 500, "fault.map": 500, "program.call": 200}
+
+
+@case
+def bench_counts_calls_and_faults(t):
+    """The marks of calls on one core, and of a program's fault to its library OS and back, by the instruction."""
+    machine = t.boot(cores=2, flags=["-icount", "shift=0,sleep=off"])
+    seen = figures(t.run(machine, "bench endpoint fault --lines --icount", seconds=BUSY_SECONDS))
+    for name, mark in MARKS.items():
+        count = seen[f"{name}.instructions"]
+        t.check(0 < count <= mark, f"{name}: {count} instructions, not at most {mark}")
