@@ -21,6 +21,23 @@ static void one_caller(enum partner_calls order)
 		}
 }
 
+// A library OS calls and is called as others are, if not as fast.
+static void classes_call(void)
+{
+	static const unsigned flags[][2] = {{DOMAIN_FLAG_LIBRARY_OS, 0}, {0, DOMAIN_FLAG_LIBRARY_OS}, {DOMAIN_FLAG_LIBRARY_OS, DOMAIN_FLAG_LIBRARY_OS}};
+	for (unsigned i = 0; i < 3; i++) {
+		struct child server, caller;
+		unsigned core = i % test_cores;
+		uint64_t fast = machine_info(core)->counters[INFO_CALLS];
+		CHECK(server_start(&server, core, 1, flags[i][0]));
+		CHECK(child_run_as(&caller, core, "caller", PARTNER_CALLS_ECHO, 1, flags[i][1]));
+		CHECK(child_exits(&caller, 0));
+		EQUAL(machine_info(core)->counters[INFO_CALLS], fast);
+		CHECK(child_destroy(&caller));
+		CHECK(child_withdraw(&server, 'd'));
+	}
+}
+
 static void words_and_registers(void)
 {
 	one_caller(PARTNER_CALLS_ECHO);
@@ -200,6 +217,7 @@ const struct kernel_test endpoint_tests[] = {
 	{"endpoint.badges", badges},
 	{"endpoint.floats", floats},
 	{"endpoint.controls", controls},
+	{"endpoint.classes", classes_call},
 	{"endpoint.limits", limits},
 	{"endpoint.death", server_dies_in_a_call},
 	{"endpoint.kept", answers_may_come_later},
