@@ -18,7 +18,7 @@ autostart = true
 core = {core}
 uses = ["*"]
 argument = "stay"
-watch = { hang_ms = 1000 }
+watch = {{ hang_ms = 1000 }}
 """
 ROUNDS = re.compile(r"vu: (\d+) and (\d+) rounds")
 
