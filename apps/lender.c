@@ -2,6 +2,7 @@
 // service (a manifest entry that serves something) it sums and fills what was lent.
 //
 //   lender [ROUNDS]     0: without end
+//   lender hold         shares memory until the service is gone
 //
 // Fair: words are summed and filled; memory is shared for longer than a request, and given back or taken back. Foul: the count is changed while the server reads it, memory is freed while it is lent,
 // more is lent than there are places, a grant is named twice. It says how many rounds and epochs there were, each time a number
@@ -19,6 +20,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PAGES 20u
 #define WORDS (PAGES * PAGE_SIZE / 8)
@@ -342,6 +344,23 @@ static enum error foul_many(void)
 	return error;
 }
 
+// A share for as long as the service lasts; then it is asked for.
+static enum error hold(void)
+{
+	struct client_request share;
+	enum error error = share_begin_and_set(&share);
+	printf("lender: holds\n");
+	for (uint64_t i = 0; error == ERR_OK; i++) {
+		struct client_request set = {.op = LENDER_OP_SET, .arg = {i}};
+		error = client_call(client, &set);
+		if (error == ERR_OK && memory[1] != i)
+			return ERR_CORRUPT;
+		fiber_sleep_us(10 * PAUSE_US);
+	}
+	printf("lender: no more: %s; taken back: %s\n", error_sentence(error), error_sentence(client_take_back(client, &share)));
+	return error;
+}
+
 static enum error one_round(void)
 {
 	static enum error (*const ways[])(void) = {fair_sum, fair_fill, fair_share, foul_count, fair_take_back, fair_give, foul_free, foul_protection,
@@ -362,6 +381,8 @@ int program_main(void)
 	enum error error = client_open(&client, "lender", &(struct client_options){.slots = 8});
 	if (error == ERR_OK && !memory_take())
 		error = ERR_NO_MEMORY;
+	if (error == ERR_OK && strcmp(text, "hold") == 0)
+		error = hold();
 	while (error == ERR_OK && (end == 0 || rounds < end)) {
 		error = one_round();
 		if (rounds >= said || epochs >= said_epochs) {

@@ -172,7 +172,7 @@ static void claim(struct domain *d, const struct channel_end *e, struct grant *g
 	bool client = e->role == CHANNEL_ROLE_CLIENT, in_place = g->handle % GRANT_PLACES == (unsigned)(g - e->grants);
 	bool its = client ? g->memory - b->frames < b->pages * PAGE_SIZE : g->state != GRANT_LENT && g->state <= GRANT_RETURNED;
 	if (!in_place || g->pages > GRANT_BYTES / PAGE_SIZE || (!its && g->state != GRANT_RETURNED))
-		*g = (struct grant){0};
+		*g = (struct grant){.handle = client && in_place ? g->handle : 0}; // no number twice
 	b->lent += client && is_held(g);
 	if (!client && g->state == GRANT_RETURNED)
 		g->state = GRANT_ENDED;

@@ -277,7 +277,12 @@ enum error call_core_crash(struct invocation *c)
 	for (unsigned i = 0; i < DOMAIN_MAX && c->arg[1] == CORE_CRASH_SPOIL; i++)
 		if (core->domains[i])
 			core->domains[i]->generation++;
-	if (c->arg[1] == CORE_CRASH_PANIC || c->arg[1] == CORE_CRASH_SPOIL)
+	for (unsigned i = 0; i < DOMAIN_MAX * CHANNEL_MAX * GRANT_PLACES && c->arg[1] == CORE_CRASH_GRANTS; i++) {
+		struct domain *d = core->domains[i / GRANT_PLACES / CHANNEL_MAX];
+		if (d)
+			d->ends[i / GRANT_PLACES % CHANNEL_MAX].grants[i % GRANT_PLACES].pages = ~0u;
+	}
+	if (c->arg[1] == CORE_CRASH_PANIC || c->arg[1] == CORE_CRASH_SPOIL || c->arg[1] == CORE_CRASH_GRANTS)
 		kernel_panic(core, "it was asked to");
 	if (c->arg[1] == CORE_CRASH_JUMP)
 		((void (*)(void))nowhere)();

@@ -665,20 +665,26 @@ enum error client_call(struct client *client, struct client_request *request)
 	return e == ERR_OK ? client_wait(client, request) : e;
 }
 
+// Its server has answered: then nothing of it is lent any more.
+static bool request_is_answered(const struct client_request *request)
+{
+	return request->done && request->completion.status != ERR_PEER_LOST;
+}
+
 // From now on it is owed an answer. Its kernel is asked until it has said so: it is on its way, or is started again.
 enum error client_take_back(struct client *client, struct client_request *request)
 {
 	struct request *shared = client_ring_request(&client->ring, request->slot);
 	enum error e = ERR_AGAIN;
-	if (request->done)
+	if (request_is_answered(request))
 		return ERR_OK;
 	if (client->local)
 		return local_take_back(client, request);
 	shared->flags = 0;
 	client->ring.slots[request->slot].submitted = time_now();
-	while (!request->done && (e = kcall(CALL_grant_recall, client->ring.view.slot, shared->grant).error) == ERR_AGAIN)
+	while (!request_is_answered(request) && (e = kcall(CALL_grant_recall, client->ring.view.slot, shared->grant).error) == ERR_AGAIN)
 		fiber_sleep_us(TAKE_BACK_US);
-	return request->done ? ERR_OK : e;
+	return request_is_answered(request) ? ERR_OK : e;
 }
 
 // Ours until the answer is here: who dies before that has lost nothing.

@@ -189,7 +189,7 @@ static enum error crash_await(uint64_t cores, bool hang)
 // crash core N[,N] [HOW [STEP [TIMES]]]
 static int crash_core(int argc, char **argv)
 {
-	static const char *const words[] = {"panic", "jump", "store", "hang", "nap", "spoil", "deaf"};
+	static const char *const words[] = {"panic", "jump", "store", "hang", "nap", "spoil", "deaf", "grants"};
 	static const char *const steps[] = {"", "claim", "meet", "finish", "online", "hang", "young"};
 	uint64_t cores, state, times = 1;
 	enum error e = ERR_OK;
@@ -375,7 +375,7 @@ const struct command commands_faults[] = {
 	{"crash", "SERVICE [HOW]",
 	 "let it die and come back; HOW: illegal wild stack assert exit reply error hang kill", command_crash},
 	{"crash core", "N[,N] [HOW [STEP [TIMES]]]",
-	 "let the kernels of cores die and come back; HOW: panic jump store hang nap spoil deaf; STEP, at which they die again: claim meet finish online hang young",
+	 "let the kernels of cores die and come back; HOW: panic jump store hang nap spoil deaf grants; STEP, at which they die again: claim meet finish online hang young",
 	 command_crash},
 	{"doubt", "N[,N] [TIMES]", "let the supervisor say that the kernels of cores are silent; who answers is let alone", command_doubt},
 	{"hang", "SERVICE", "let a service stop answering, and wait until it is back", command_hang},

@@ -106,7 +106,7 @@ enum call_right { CALL_RIGHT_W, CALL_RIGHT_P, CALL_RIGHT_S, CALL_RIGHT_C, CALL_R
 #define DOMAIN_FLAG_LIBRARY_OS 8u
 
 // HANG: a loop with interrupts off, which other kernels can stop; DEAF: one outside of its own text, where they cannot; NAP: the same for CORE_NAP_MS.
-// SPOIL: the records of its domains are wrong, so that the next incarnation cannot believe them.
+// SPOIL: the records of its domains are wrong, so that the next incarnation cannot believe them. GRANTS: what they say about grants is.
 enum core_crash {
 	CORE_CRASH_PANIC,
 	CORE_CRASH_JUMP,
@@ -115,6 +115,7 @@ enum core_crash {
 	CORE_CRASH_NAP,
 	CORE_CRASH_SPOIL,
 	CORE_CRASH_DEAF,
+	CORE_CRASH_GRANTS,
 	CORE_CRASH_KINDS
 };
 #define CORE_NAP_MS 20000u // until it is fenced off, and longer

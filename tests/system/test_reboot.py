@@ -554,6 +554,37 @@ def reboot_below_grants(t, core):
     print(f"     {t.case.name}: {said[-1][0]} rounds and {max(epochs for _, epochs in said)} epochs at least")
 
 
+def says(t, machine, text):
+    """Somebody has said so, or says it while we wait."""
+    for _ in range(200):
+        if text in machine.text:
+            return
+        t.run(machine, "cores")
+    t.check(False, f"nobody says {text!r}")
+
+
+@case
+def reboot_of_a_deaf_core_with_grants(t):
+    """A server's kernel dies with grants in its records of a size that no grant has: they are heard of again, and a share goes on. Its
+    core is fenced off with memory of others: its owner hears that this will not come back, and lives, also when its own kernel's
+    records are as bad."""
+    share = LENDER.replace("{core}", "3") + BY_ITSELF + 'argument = "hold"\n'
+    machine = t.boot(boot=system(t, share, used="lender", fs=1, shell=0), cores=4)
+    says(t, machine, "lender: holds")
+    for incarnation in (2, 3):
+        t.run(machine, "crash core 2 grants")
+        t.equal(cores(t, machine)[2], ("online", incarnation), "core 2")
+    t.check("lender: no more" not in machine.text, "the share has ended")
+    machine.command("crash core 2 deaf", seconds=60)
+    t.equal(cores(t, machine)[2][0], "lost", "core 2")
+    gone = "the service is gone and its restart rule is exhausted"
+    says(t, machine, f"lender: no more: {gone}; taken back: {gone}")
+    t.equal(cores(t, machine)[3], ("online", 1), "core 3")
+    t.run(machine, "crash core 3 grants")
+    t.equal(cores(t, machine)[3], ("online", 2), "core 3")
+    t.run(machine, "sha256 /all.txt")
+
+
 RINGER = CLIENT.format(name="ringer", image="bells", core=3) + BY_ITSELF
 BELLS = SERVER.format(name="bells") + RINGER + CLIENT.format(name="asker", image="bells", core=3)
 BELLS_SAY = re.compile(r"bells: (\d+) incarnations, (\d+) rings")

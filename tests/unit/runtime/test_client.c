@@ -682,6 +682,24 @@ static void shares_are_taken_back(void **state)
 	client_close(client);
 }
 
+// The service is given up: what was shared is ours again, but for what a core that nobody can stop may still write.
+static void shares_with_the_lost(void **state)
+{
+	(void)state;
+	for (unsigned fenced = 0; fenced < 2; fenced++) {
+		struct client *client = open_fresh(0, 4);
+		struct client_request share = {.op = OP_ECHO, .patient = true, .lend = lendable, .lend_bytes = 2 * PAGE_SIZE};
+		silent = true;
+		assert_int_equal(client_submit(client, &share), ERR_OK);
+		world.fenced = fenced;
+		state_after = CHANNEL_LOST;
+		assert_int_equal(client_wait(client, &share), ERR_PEER_LOST);
+		assert_int_equal(client_take_back(client, &share), fenced ? ERR_PEER_LOST : ERR_OK);
+		assert_int_equal(world.recalls, 1);
+		client_close(client);
+	}
+}
+
 static void what_is_given_goes_with_the_answer(void **state)
 {
 	(void)state;
@@ -722,6 +740,7 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(shares_with_the_lost),
 		cmocka_unit_test(what_is_given_goes_with_the_answer),
 		cmocka_unit_test(shares_are_taken_back),
 		cmocka_unit_test(shares_of_the_dead_are_taken_back),

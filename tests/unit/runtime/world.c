@@ -125,6 +125,8 @@ static struct kernel_result grant_recall(uint64_t handle)
 	world.recalls++;
 	if (g->handle != handle)
 		return (struct kernel_result){.error = ERR_HANDLE};
+	if (world.fenced)
+		return (struct kernel_result){.error = ERR_PEER_LOST};
 	if (world.recalls_late > 0 && g->state == WORLD_GRANT_TAKEN && world.recalls_late--)
 		return (struct kernel_result){.error = ERR_AGAIN};
 	if (g->state != WORLD_GRANT_NONE)

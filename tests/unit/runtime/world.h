@@ -59,6 +59,7 @@ struct world {
 	struct world_grant grants[GRANT_PLACES];
 	unsigned grants_ended;
 	unsigned recalls, recalls_late; // so many more say AGAIN
+	bool fenced;                    // the server's core is: nothing comes back
 	void *block;     // the last of memory_alloc
 	unsigned blocks_freed;
 	bool unlendable; // no memory of ours can be
