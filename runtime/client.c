@@ -626,6 +626,13 @@ enum error client_wait(struct client *client, struct client_request *request)
 	return (enum error)request->completion.status;
 }
 
+void client_cancel(struct client *client, const struct client_request *request)
+{
+	const struct client_slot *s = &client->ring.slots[request->slot];
+	if (!request->done && s->result == &request->completion && client_slot_waits(s))
+		client_ring_cancel(&client->ring, request->slot);
+}
+
 // A server of our own core cannot run while we do: the call gives it the core, and comes back when it has nothing more to do. It
 // says no more than a ring would, so an error is none: then we ring.
 static void client_meet(struct client *client)

@@ -185,6 +185,16 @@ static inline struct request *client_ring_request(struct client_ring *ring, unsi
 	return &ring->view.requests[slot];
 }
 
+// The server is asked to do without a request that waits in that slot.
+static inline void client_ring_cancel(struct client_ring *ring, unsigned slot)
+{
+	struct channel_client_page *page = ring->view.client;
+	store32(&ring->view.requests[slot].cancelled, ring->slots[slot].seq);
+	fence_publish(); // partner: fence_take in cancelled_tell (server.c)
+	store32(&page->cancels, page->cancels + 1);
+	channel_view_ring(&ring->view, &ring->view.server->want_doorbell);
+}
+
 // Puts the slot's index into the ring; `tail` only becomes visible with it.
 static inline void client_ring_publish(struct client_ring *ring, unsigned slot)
 {

@@ -219,9 +219,17 @@ static void request_answer(struct server_request *request)
 	this.quick_came = true;
 }
 
+// Before it is begun. A replay is of what stands.
+static inline bool request_is_cancelled(const struct server_request *request)
+{
+	return server_ring_cancelled(&request->channel->ring, request->slot, request->copy.seq) && !request->replayed;
+}
+
 static __attribute__((noinline)) void request_special(struct server_request *request)
 {
-	if (request->copy.op >= OP_RUNTIME)
+	if (request_is_cancelled(request))
+		server_complete(request, ERR_CANCELLED, 0);
+	else if (request->copy.op >= OP_RUNTIME)
 		server_runtime_request(request, &this.statistics);
 	else
 		request_answer(request);
@@ -234,10 +242,12 @@ static void request_perform(struct server_request *request)
 	uint32_t working = request->slot + 1;
 	if (RECOVERABLE)
 		store32(&page->working, working);
-	if (__builtin_expect(request->copy.op >= this.special, 0))
+	if (__builtin_expect(request->copy.op >= this.special || request_is_cancelled(request), 0)) {
 		request_special(request);
-	else
+	} else {
+		request->begun = true;
 		this.server->request(request);
+	}
 	bool alone = --channel->performing == 0;
 	page = channel->ring.view.server;
 	if (RECOVERABLE && (__builtin_expect(alone, 1) || load32(&page->working) == working))
@@ -253,6 +263,7 @@ static inline void request_own(struct server_request *request)
 	request->out = view->out + request->copy.out_offset;
 	request->in = view->in + request->copy.in_offset;
 	request->logged = false;
+	request->begun = false;
 	request->owned = true;
 	request->once = request->copy.op < 64 && this.once >> request->copy.op & 1;
 	if (request->once)
@@ -432,6 +443,19 @@ static void request_start(struct server_request *request)
 
 // --- channels
 
+// The program hears once of each request that it has, and that has no record yet.
+static __attribute__((noinline)) void cancelled_tell(struct server_channel *channel)
+{
+	fence_take(); // `cancels` before the slots; partner: fence_publish in client_ring_cancel
+	for (unsigned slot = 0; slot < channel->ring.view.geometry.slots; slot++) {
+		struct server_request *request = &channel->requests[slot];
+		if (!request->owned || !request->begun || request->logged || !request_is_cancelled(request))
+			continue;
+		request->begun = false; // told
+		this.server->cancelled(request);
+	}
+}
+
 // On the loop: is there something for server_serve? It takes nothing.
 static bool channel_loop_look(struct loop_ring *loop)
 {
@@ -440,6 +464,8 @@ static bool channel_loop_look(struct loop_ring *loop)
 		return false;
 	if (server_ring_commit_wanted(&channel->ring) && this.server->commit_wanted)
 		this.server->commit_wanted();
+	if (server_ring_cancels(&channel->ring) && this.server->cancelled)
+		cancelled_tell(channel);
 	if (channel->closing)
 		return this.reap_due;
 	return worker_free() && (channel->head || channel->adopted || server_ring_pending(&channel->ring));

@@ -35,6 +35,7 @@ struct server_request {
 	bool owned; // by the program, until server_complete
 	bool once;  // OP_ONCE
 	bool logged;
+	bool begun; // the program has seen it, and was not told that it is cancelled
 	bool deadly; // recorded, but too many incarnations died in its replay
 };
 
@@ -62,6 +63,9 @@ struct server {
 	// The client has taken back what `request` has of it by server_lent: there are clear pages of ours in its place, until it is
 	// completed, as it is to be now. Perhaps told twice. 0: whatever the program has of a client it completes by itself, and soon.
 	void (*recalled)(struct server_request *request);
+	// The client does without that request, which the program has, and which is not recorded: complete it now (ERR_CANCELLED, when
+	// nothing was done), or later as if nothing had been said. On the loop: it must not wait. 0: all go on.
+	void (*cancelled)(struct server_request *request);
 	// A client's want_commit changed. May be 0.
 	void (*commit_wanted)(void);
 	// Decide about a new client. 0: accept all. Who has SERVER_CLIENT_ENDS already is refused without asking.

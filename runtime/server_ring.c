@@ -35,6 +35,7 @@ void server_ring_adopt(struct server_ring *ring, uint32_t epoch)
 	ring->head = load32(&view.client->submit_tail);
 	ring->tail = load32(&view.client->complete_head);
 	ring->want_commit = load32(&view.client->want_commit);
+	ring->cancels = load32(&view.client->cancels);
 	fence_take(); // tail before the scan: whatever is published later comes by the ring
 	store32(&view.server->submit_head, ring->head);
 	store32(&view.server->want_doorbell, 0);

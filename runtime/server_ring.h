@@ -20,6 +20,7 @@ struct server_ring {
 	uint32_t head; // submit_head
 	uint32_t tail; // complete_tail
 	uint32_t want_commit; // last seen
+	uint32_t cancels;     // last seen
 	uint32_t rescan;      // next slot to scan after an overrun of the ring; geometry.slots: none
 	uint64_t ignored;     // entries that were duplicates or nonsense
 	struct server_slot slots[CHANNEL_SLOTS_MAX];
@@ -183,6 +184,21 @@ static inline bool server_ring_commit_wanted(struct server_ring *ring)
 	bool changed = want != ring->want_commit;
 	ring->want_commit = want;
 	return changed;
+}
+
+// The client has cancelled something since the last look.
+static inline bool server_ring_cancels(struct server_ring *ring)
+{
+	uint32_t cancels = load32(&ring->view.client->cancels);
+	bool changed = cancels != ring->cancels;
+	ring->cancels = cancels;
+	return changed;
+}
+
+// The request that has that seq is one.
+static inline bool server_ring_cancelled(const struct server_ring *ring, unsigned slot, uint32_t seq)
+{
+	return load32(&ring->view.requests[slot].cancelled) == seq;
 }
 
 static inline bool op_is_once(const struct protocol *protocol, unsigned op)

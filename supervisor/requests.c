@@ -410,6 +410,18 @@ void requests_answer_waiters(void)
 	}
 }
 
+// The client waits no more.
+static void requests_cancelled(struct server_request *request)
+{
+	struct server_request **link = &requests_waiting;
+	while (*link && *link != request)
+		link = &(*link)->next;
+	if (!*link)
+		return;
+	*link = request->next;
+	requests_complete(request, ERR_CANCELLED, 0, 0);
+}
+
 // The client has gone: nobody will read the answer.
 static void requests_closing(struct server_channel *channel)
 {
@@ -469,5 +481,6 @@ const struct server requests_server = {
 	.protocol = &requests_protocol,
 	.start = requests_start,
 	.request = requests_handle,
+	.cancelled = requests_cancelled,
 	.closing = requests_closing,
 };

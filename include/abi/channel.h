@@ -54,6 +54,10 @@
 // look again. A server that takes a slot reads seq, fence r,r, then the rest: an old index can meet a slot that is just
 // being filled. docs/fences.md argues for each pair. Peers' indices are masked or range-checked at each use.
 //
+// Cancelling. The client writes the request's seq to `cancelled` in its slot, fence w,w, cancels + 1, and rings if wanted. The request
+// stays in flight until it is answered. A server looks at the word once, before it begins the request, and then answers
+// ERR_CANCELLED; what it has begun it is told of, and may go on with. What is recorded stands: a replay does not look at it.
+//
 // A channel without slots and without payload is a notification (channel_layout with three zeros): both ends have an identity and
 // the peer's doorbell page, and there is no memory at all (runtime/notification.h).
 //
@@ -81,7 +85,7 @@ struct request {
 	uint32_t in_offset;  // where the client wants the answer's payload, bytes from the start of in
 	uint32_t in_length;  // room there
 	uint32_t grant;      // of CALL_grant_lend, 0: none; for idempotent operations alone: no digest covers what was lent
-	uint32_t reserved;   // not looked at
+	uint32_t cancelled;  // seq: its client does without it. Written after the request; no digest covers it
 };
 _Static_assert(sizeof(struct request) == 64, "a request is 64 bytes");
 
@@ -104,7 +108,8 @@ struct channel_client_page {
 	uint32_t want_doorbell; // client sleeps: ring me at a completion
 	uint32_t want_commit;   // ring is filling: commit soon; a counter, so each change is seen
 	uint32_t next_seq;      // so that a restarted client goes on with fresh numbers
-	uint32_t padding[11];
+	uint32_t cancels;       // requests that were cancelled; a counter, so each change is seen
+	uint32_t padding[10];
 	uint16_t submit_ring[CHANNEL_SLOTS_MAX] __attribute__((aligned(1024)));
 	uint8_t session[CHANNEL_SESSION_SIZE] __attribute__((aligned(2048)));
 };
@@ -193,7 +198,7 @@ static inline uint32_t channel_record_digest(const struct completion *c, uint64_
 
 typedef uint64_t __attribute__((may_alias)) channel_word_t;
 
-// Of the fields of a request but `grant` and `reserved`, and the flag that only a server's copy has, in pairs as they lie in memory. The
+// Of the fields of a request but `grant` and `cancelled`, and the flag that only a server's copy has, in pairs as they lie in memory. The
 // payload's digest is mixed in by runtime/server_ring.c.
 static inline uint64_t channel_request_mix(const struct request *r, uint64_t secret)
 {

@@ -38,7 +38,8 @@
 	X(INJECTED, "an injected error")                                                                               \
 	X(LOST, "the outcome was lost with a corrupted record")                                                        \
 	X(ALIVE, "the core answers its neighbour: it is neither dead nor silent")                                      \
-	X(RESTARTED, "the server died in this call or before it; its next incarnation is there")
+	X(RESTARTED, "the server died in this call or before it; its next incarnation is there")                       \
+	X(CANCELLED, "its client took it back before it was performed")
 
 enum error {
 #define X(name, sentence) ERR_##name,

@@ -71,6 +71,23 @@ static struct server_request *queue_pop(struct queue *queue)
 	return request;
 }
 
+// False: it is not in there.
+static bool queue_remove(struct queue *queue, const struct server_request *request)
+{
+	struct server_request **at = &queue->first, *before = 0;
+
+	while (*at != 0 && *at != request) {
+		before = *at;
+		at = &before->next;
+	}
+	if (*at == 0)
+		return false;
+	*at = request->next;
+	if (queue->last == request)
+		queue->last = before;
+	return true;
+}
+
 static void request_end(struct server_request *request, enum error error, uint64_t bytes)
 {
 	uint64_t result[5] = {bytes};
@@ -295,6 +312,15 @@ static void reads_end(struct console_client *client, enum error error)
 		request_end(request, error, 0);
 }
 
+// A READ is given up, and what is typed goes to the next one. Output that was begun or waits is written.
+static void console_cancelled(struct server_request *request)
+{
+	struct console_client *client = client_of(request->channel);
+
+	if (client != 0 && queue_remove(&client->input, request))
+		request_end(request, ERR_CANCELLED, 0);
+}
+
 // The client has gone: nobody will read what it asked for. What it wrote is still written.
 static void console_closing(struct server_channel *channel)
 {
@@ -349,6 +375,7 @@ static const struct server console_server = {
 	.protocol = &console_protocol,
 	.start = console_start,
 	.request = console_request,
+	.cancelled = console_cancelled,
 	.closing = console_closing,
 	.closed = console_closed,
 	.commit_wanted = console_commit_wanted,

@@ -107,3 +107,36 @@ def floating_point_is_kept(t):
     machine = t.boot(cores=2)
     output = t.run(machine, "run fpu")
     t.equal(len(re.findall(r"20000 rounds, 0 wrong registers", output)), 2, f"domains that kept theirs ({output!r})")
+
+
+CROWD = """
+[[service]]
+name = "crowd"
+core = 2
+serves = ["crowd"]
+restart = { burst = 10, window_ms = 1000, delay_ms = 0, delay_max_ms = 0 }
+watch = { hang_ms = 2000, request_ms = 20000 }
+
+[[service]]
+name = "asker"
+image = "crowd"
+app = true
+core = 3
+uses = ["*"]
+watch = { hang_ms = 0, request_ms = 20000 }
+"""
+CROWD_SAYS = "crowd: 2048 in flight, 1024 taken back, 1025 answered of 1025, 0 early, {epochs} epochs: done"
+
+
+@case
+def thousands_wait_and_are_taken_back(t):
+    """2048 requests of eight full rings wait at a server, and one more for a slot; half are taken back. Then the same with a
+    server that dies in the middle of that, and with one that dies while all of them wait."""
+    text = (ROOT / "systems/default.toml").read_text().replace('"supervisor", "block0"]', '"supervisor", "block0", "crowd"]')
+    machine = t.boot(boot=str(t.image(text + CROWD)), cores=4)
+    for point, epochs in (("", 1), ("crowd.cancelled illegal 300", 2), ("runtime.take wild 2040", 1)):  # before it is asked for its epoch
+        if point:
+            t.run(machine, f"inject crowd {point}")
+        output = t.run(machine, "run asker")
+        t.check(CROWD_SAYS.format(epochs=epochs) in output, f"after {point or 'no fault'} it says {output!r}")
+    t.equal(t.services(machine)["crowd"]["faults"], 2, "deaths of the server")

@@ -382,6 +382,33 @@ TEST(a_dying_client_holds_nothing)
 	check(fake_completion_of(other)->result[0] == 1 && line[1][0] == 'k');
 }
 
+// What is typed goes to the next READ; output is written though nobody wants to hear of it.
+TEST(a_cancelled_read_takes_nothing)
+{
+	uint8_t line[3][8] = {{0}};
+
+	program_main();
+	struct server_request *reads[3];
+	for (unsigned i = 0; i < 3; i++)
+		reads[i] = ask(0, CONSOLE_OP_READ, 0, 0, line[i], 8);
+	struct server_request *write = say(0, "written, more than one FIFO of it\n");
+	fake_server.cancelled(write);
+	check(fake_completion_of(write) == 0);
+	fake_server.cancelled(reads[2]);
+	fake_server.cancelled(reads[0]);
+	check(fake_completion_of(reads[2])->status == ERR_CANCELLED);
+	check(fake_completion_of(reads[0])->status == ERR_CANCELLED);
+	run();
+	check(fake_completion_of(write)->status == ERR_OK);
+	wire_receive("k");
+	turn();
+	check(fake_completion_of(reads[1])->result[0] == 1 && line[1][0] == 'k');
+	reads[0] = ask(0, CONSOLE_OP_READ, 0, 0, line[0], 8); // behind nothing
+	wire_receive("m");
+	turn();
+	check(fake_completion_of(reads[0])->result[0] == 1 && line[0][0] == 'm');
+}
+
 // A client's new incarnation waits for what the dead one had asked for.
 TEST(reads_end_when_slots_are_wanted)
 {
@@ -511,6 +538,7 @@ int main(void)
 		cmocka_unit_test(read_waits_for_input),
 		cmocka_unit_test(input_follows_the_focus),
 		cmocka_unit_test(a_dying_client_holds_nothing),
+		cmocka_unit_test(a_cancelled_read_takes_nothing),
 		cmocka_unit_test(reads_end_when_slots_are_wanted),
 		cmocka_unit_test(focus_after_a_restart),
 		cmocka_unit_test(too_much_input_is_counted_not_kept),

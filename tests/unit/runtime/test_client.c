@@ -730,6 +730,34 @@ static void shares_of_the_dead_are_taken_back(void **state)
 	client_close(next);
 }
 
+// It says so in its slot, once the request is there, and rings who sleeps; the answer is waited for as ever.
+static void cancelled_request_is_answered(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	struct client_request r = {.op = OP_ECHO, .arg = {7}}, other = {.op = OP_ECHO};
+	silent = true;
+	assert_int_equal(client_submit(client, &other), ERR_OK);
+	assert_int_equal(client_submit(client, &r), ERR_OK);
+	store32(&server.view.server->want_doorbell, 1);
+	*machine_doorbell(WORLD_CLIENT) = 0;
+	uint32_t before = client->ring.view.client->cancels;
+	client_cancel(client, &r);
+	assert_int_equal(client->ring.view.client->cancels, before + 1);
+	assert_int_not_equal(*machine_doorbell(WORLD_CLIENT), 0);
+	assert_true(server_ring_cancelled(&server, r.slot, client->ring.slots[r.slot].seq));
+	assert_false(server_ring_cancelled(&server, other.slot, client->ring.slots[other.slot].seq));
+	assert_true(server_ring_cancels(&server));
+	assert_false(server_ring_cancels(&server));
+	silent = false;
+	assert_int_equal(client_wait(client, &r), ERR_OK);
+	client_cancel(client, &r); // too late
+	assert_false(server_ring_cancels(&server));
+	assert_int_equal(client_call(client, &r), ERR_OK); // in the same slot
+	assert_false(server_ring_cancelled(&server, r.slot, client->ring.slots[r.slot].seq));
+	client_close(client);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -771,6 +799,7 @@ int main(void)
 		cmocka_unit_test(many_calls_of_a_lost_service),
 		cmocka_unit_test(raw_areas_are_the_callers),
 		cmocka_unit_test(memory_is_lent),
+		cmocka_unit_test(cancelled_request_is_answered),
 	};
 	return cmocka_run_group_tests(tests, 0, teardown);
 }

@@ -136,6 +136,29 @@ static void what_nobody_changed_is_replayed(void **state)
 		assert_int_equal(ledger[i], 100 + i);
 }
 
+// What was performed stands, though its client did without it later; what was not is never performed, and that stands too.
+static void cancelling_undoes_nothing(void **state)
+{
+	(void)state;
+	unsigned first = append(100, 0, PAYLOAD);
+	append(101, 0, PAYLOAD);
+	life();
+	assert_int_equal(ledger_count, 2);
+	client_ring_cancel(&client, first);
+	unsigned third = append(102, 0, PAYLOAD);
+	client_ring_cancel(&client, third);
+	for (unsigned i = 0; i < 2; i++) {
+		struct server_statistics s = life();
+		assert_int_equal(s.replayed, 2);
+		assert_int_equal(s.lost, 0);
+		assert_int_equal(s.replay_different, 0);
+		assert_int_equal(ledger_count, 2);
+		assert_int_equal(client.view.records[first].status, ERR_OK);
+		assert_int_equal(client.view.records[third].status, ERR_CANCELLED);
+		assert_int_equal(client.view.records[third].serial, 0);
+	}
+}
+
 // In whatever pieces it was copied when it was performed: what the next life reads at once is the same.
 static void pieces_make_no_difference(void **state)
 {
@@ -294,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(what_nobody_changed_is_replayed, fresh),
+		cmocka_unit_test_setup(cancelling_undoes_nothing, fresh),
 		cmocka_unit_test_setup(pieces_make_no_difference, fresh),
 		cmocka_unit_test_setup(what_was_copied_is_recorded, fresh),
 		cmocka_unit_test_setup(every_forged_bit_is_seen, fresh),

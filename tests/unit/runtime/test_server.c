@@ -50,6 +50,17 @@ static bool accept(struct server_channel *channel)
 	return accept_answer;
 }
 
+static unsigned cancellations;
+static bool cancelled_ends; // a parked request that its client does without
+
+static void cancelled(struct server_request *request)
+{
+	cancellations++;
+	assert_ptr_equal(request, parked);
+	if (cancelled_ends)
+		server_complete(request, ERR_CANCELLED, 0);
+}
+
 static unsigned quick_calls;
 
 static quick_answer_t quick(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
@@ -62,6 +73,7 @@ static quick_answer_t quick(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
 static const struct server server = {.protocol = &protocol,
 				     .start = start,
 				     .request = perform,
+				     .cancelled = cancelled,
 				     .closing = closing,
 				     .closed = closed,
 				     .accept = accept,
@@ -75,6 +87,8 @@ static int fresh(void **state)
 	start_error = ERR_OK;
 	accept_answer = true;
 	parked = 0;
+	cancellations = 0;
+	cancelled_ends = true;
 	closings = closes = accepts = 0;
 	assert_int_equal(channel_view_load(&client.view, WORLD_CLIENT), ERR_OK);
 	client_ring_start(&client);
@@ -693,6 +707,99 @@ static void quick_operations_between_naps(void **state)
 	serve(script_naps);
 }
 
+// --- requests that their client takes back
+
+static void statuses_are(const uint32_t *expected, unsigned count)
+{
+	struct completion c;
+	for (unsigned i = 0; i < count; i++) {
+		assert_true(take(&c));
+		assert_int_equal(c.status, expected[i]);
+	}
+	assert_false(take(&c));
+}
+
+static void script_cancel_before(unsigned n)
+{
+	if (n > 0) {
+		statuses_are((const uint32_t[]){ERR_OK, ERR_CANCELLED, ERR_OK, ERR_CANCELLED}, 4);
+		longjmp(finished, 1);
+	}
+	submit(OP_ECHO, 1, 0);
+	client_ring_cancel(&client, submit(OP_PARK, 2, 0));
+	submit(OP_ECHO, 3, 0);
+	client_ring_cancel(&client, submit(OP_QUICK, 4, 0));
+}
+
+static void cancelled_before_it_is_begun(void **state)
+{
+	(void)state;
+	serve(script_cancel_before);
+	assert_null(parked);
+	assert_int_equal(cancellations, 0);
+}
+
+// So they lie in the ring of a server that died before it took them, or had them parked.
+static void script_cancel_adopted(unsigned n)
+{
+	if (n > 0) {
+		statuses_are((const uint32_t[]){ERR_CANCELLED, ERR_OK, ERR_CANCELLED}, 3);
+		longjmp(finished, 1);
+	}
+}
+
+static void cancelled_and_then_adopted(void **state)
+{
+	(void)state;
+	client_ring_cancel(&client, submit(OP_PARK, 1, 0));
+	submit(OP_ECHO, 2, 0);
+	client_ring_cancel(&client, submit(OP_ECHO, 3, 0));
+	serve(script_cancel_adopted);
+	assert_null(parked);
+}
+
+static void script_cancel_parked(unsigned n)
+{
+	static unsigned slot;
+	struct completion c;
+	switch (n) {
+	case 0:
+		slot = submit(OP_PARK, 1, 0);
+		submit(OP_ECHO, 2, 0);
+		break;
+	case 1: // it has begun
+		assert_non_null(parked);
+		assert_true(take(&c));
+		assert_false(take(&c));
+		client_ring_cancel(&client, slot);
+		break;
+	case 2:
+	case 3: // it is told once, whatever else is cancelled
+		assert_int_equal(cancellations, 1);
+		if (cancelled_ends) {
+			statuses_are((const uint32_t[]){ERR_CANCELLED}, 1);
+			longjmp(finished, 1);
+		}
+		client_ring_cancel(&client, slot);
+		break;
+	default:
+		assert_int_equal(cancellations, 1);
+		assert_false(take(&c));
+		server_complete(parked, ERR_OK, 0);
+		statuses_are((const uint32_t[]){ERR_OK}, 1);
+		longjmp(finished, 1);
+	}
+}
+
+static void parked_one_is_told(void **state)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		fresh(state);
+		cancelled_ends = i == 0;
+		serve(script_cancel_parked);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -715,6 +822,9 @@ int main(void)
 		cmocka_unit_test_setup(forged_stamps_gain_nothing, fresh),
 		cmocka_unit_test_setup(forged_stamps_gain_nothing_with_a_full_ring, fresh),
 		cmocka_unit_test_setup(unexpected_errors_are_no_answers, fresh),
+		cmocka_unit_test_setup(cancelled_before_it_is_begun, fresh),
+		cmocka_unit_test_setup(cancelled_and_then_adopted, fresh),
+		cmocka_unit_test_setup(parked_one_is_told, fresh),
 	};
 	return cmocka_run_group_tests(tests, 0, teardown);
 }

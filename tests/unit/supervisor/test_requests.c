@@ -370,6 +370,14 @@ static void test_requests_wait(void **state)
 	requests_server.closing(other.channel); // its client has gone
 	assert_int_equal(ask_answer_count, 1);
 	assert_ptr_equal(ask_answers[0].request, &other);
+	struct server_request taken_back = ask_make(SUPERVISOR_OP_WAIT, 77, "", 0);
+	requests_server.request(&taken_back);
+	requests_server.cancelled(&taken_back);
+	assert_int_equal(ask_answer_count, 2);
+	assert_int_equal(ask_answers[1].status, ERR_CANCELLED);
+	requests_server.cancelled(&taken_back); // another that does not wait
+	assert_int_equal(ask_answer_count, 2);
+	ask_answer_count = 1;
 	ask_job_state = JOB_ENDED;
 	requests_answer_waiters();
 	assert_int_equal(ask_answer_count, 3);
