@@ -626,8 +626,12 @@ enum error client_wait(struct client *client, struct client_request *request)
 	return (enum error)request->completion.status;
 }
 
-void client_cancel(struct client *client, const struct client_request *request)
+void client_cancel(struct client *client, struct client_request *request)
 {
+	if (client->local) {
+		local_cancel(client, request);
+		return;
+	}
 	const struct client_slot *s = &client->ring.slots[request->slot];
 	if (!request->done && s->result == &request->completion && client_slot_waits(s))
 		client_ring_cancel(&client->ring, request->slot);

@@ -67,7 +67,7 @@ enum error client_submit(struct client *client, struct client_request *request);
 enum error client_wait(struct client *client, struct client_request *request);
 // Asks the server to do without a request that was submitted. It ends as ever, by its completion, and its slot and what it lent are in use
 // until then: with ERR_CANCELLED if it was not begun, or if the server gave it up, else with its answer. What is logged is never undone.
-void client_cancel(struct client *client, const struct client_request *request);
+void client_cancel(struct client *client, struct client_request *request);
 // client_submit and client_wait.
 enum error client_call(struct client *client, struct client_request *request);
 // A call in fewer instructions, of an idempotent operation without payload that is asked by three words and answered by one.

@@ -31,7 +31,7 @@ static void ended_add(struct local *local, struct client_request *request)
 	else
 		local->ended_first = request;
 	local->ended_last = request;
-	loop_naps.left = 0; // the loop has its turn
+	loop_naps_end(); // the loop has its turn
 }
 
 static void client_request_end(struct local *local, struct client_request *request)
@@ -206,10 +206,11 @@ enum error local_submit(struct client *client, struct client_request *from, bool
 	local->asked[request->slot] = from;
 	from->slot = request->slot;
 	request->owned = true;
+	request->begun = local->server->fibers == 0;
 	local->channel->owned++;
 	if (loop_running())
 		local->stirred = true;
-	loop_naps.left = 0; // what the server polls is to be looked at
+	loop_naps_end(); // what the server polls is to be looked at
 	if (__builtin_expect(!local->watch.armed, 0))
 		local_watch_arm(local);
 	mate_begin(local->mate, request, waits);
@@ -231,6 +232,18 @@ enum error local_take_back(struct client *client, struct client_request *request
 	}
 	(void)client_wait(client, request);
 	return ERR_OK;
+}
+
+void local_cancel(struct client *client, struct client_request *from)
+{
+	struct local *local = client->local;
+	struct server_request *request = &local->channel->requests[from->slot];
+	if (from->done || local->asked[from->slot] != from || !request->begun || !local->server->cancelled)
+		return;
+	request->begun = false; // told
+	loop_enter();
+	local->server->cancelled(request);
+	loop_leave();
 }
 
 quick_answer_t local_quick(struct client *client, unsigned op, uint64_t a, uint64_t b, uint64_t c)

@@ -18,6 +18,8 @@ void local_close(struct client *client);
 enum error local_submit(struct client *client, struct client_request *request, bool waits);
 // client_take_back: the server is told, and waited for; nothing is taken from it by force.
 enum error local_take_back(struct client *client, struct client_request *request);
+// client_cancel: a server without fibers has begun all that it has.
+void local_cancel(struct client *client, struct client_request *request);
 // client_quick: the server's own function, when it has one.
 quick_answer_t local_quick(struct client *client, unsigned op, uint64_t a, uint64_t b, uint64_t c);
 

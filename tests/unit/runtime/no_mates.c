@@ -28,6 +28,12 @@ enum error local_submit(struct client *client, struct client_request *request, b
 	return ERR_STATE;
 }
 
+void local_cancel(struct client *client, struct client_request *request)
+{
+	(void)client, (void)request;
+	fail();
+}
+
 enum error local_take_back(struct client *client, struct client_request *request)
 {
 	(void)client, (void)request;

@@ -72,6 +72,15 @@ static bool mate_accepts(struct server_channel *channel)
 
 static unsigned recalls;
 
+static unsigned cancellations;
+
+static void mate_cancelled(struct server_request *request)
+{
+	assert_ptr_equal(request, parked[0]);
+	cancellations++;
+	server_complete(parked[--parked_count], ERR_CANCELLED, 0);
+}
+
 static void mate_recalled(struct server_request *request)
 {
 	assert_ptr_equal(request, parked[0]);
@@ -101,6 +110,7 @@ static const struct server mate_server = {.protocol = &protocol,
 					  .quick = mate_quick_answer,
 					  .accept = mate_accepts,
 					  .recalled = mate_recalled,
+					  .cancelled = mate_cancelled,
 					  .closing = mate_closing,
 					  .closed = mate_closed};
 static const struct server failing_server = {.protocol = &protocol, .start = mate_begins, .request = mate_request};
@@ -375,6 +385,23 @@ static void quick_calls_are_the_function(void **state)
 	client_close(client);
 }
 
+static void a_parked_request_is_taken_back(void **state)
+{
+	(void)state;
+	domain_begins();
+	struct client *client = open_mate(0, 0);
+	struct client_request r = {.op = OP_PARK}, done = {.op = OP_ECHO};
+	assert_int_equal(client_submit(client, &r), ERR_OK);
+	assert_int_equal(client_call(client, &done), ERR_OK);
+	client_cancel(client, &done); // too late
+	assert_int_equal(cancellations, 0);
+	client_cancel(client, &r);
+	client_cancel(client, &r);
+	assert_int_equal(cancellations, 1);
+	assert_int_equal(client_wait(client, &r), ERR_CANCELLED);
+	client_close(client);
+}
+
 static void lent_pages_are_the_clients(void **state)
 {
 	(void)state;
@@ -489,6 +516,7 @@ int main(void)
 		cmocka_unit_test(device_reads_and_writes),
 		cmocka_unit_test(areas_outlive_the_domain),
 		cmocka_unit_test(quick_calls_are_the_function),
+		cmocka_unit_test(a_parked_request_is_taken_back),
 		cmocka_unit_test(lent_pages_are_the_clients),
 		cmocka_unit_test(silence_ends_the_domain),
 		cmocka_unit_test(refusals),
