@@ -556,7 +556,7 @@ def reboot_below_grants(t, core):
 
 def says(t, machine, text):
     """Somebody has said so, or says it while we wait."""
-    for _ in range(200):
+    for _ in range(1000):
         if text in machine.text:
             return
         t.run(machine, "cores")
