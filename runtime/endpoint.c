@@ -24,11 +24,6 @@ void endpoint_close(struct endpoint *endpoint)
 	endpoint->door = 0;
 }
 
-enum error endpoint_limit(struct endpoint *endpoint, uint64_t us)
-{
-	return kcall(CALL_endpoint_limit, endpoint->door, us).error;
-}
-
 enum error endpoint_call(struct endpoint *endpoint, enum op_attribute attribute, struct endpoint_words *words)
 {
 	for (;;) {

@@ -22,8 +22,6 @@ struct endpoint {
 // calls; ERR_PEER_LOST; ERR_LIMIT: ENDPOINT_DOORS are open; ERR_NAME_TOO_LONG.
 enum error endpoint_open(struct endpoint *endpoint, const char *service);
 void endpoint_close(struct endpoint *endpoint);
-// Calls that take longer than that end with ERR_TIMEOUT; 0: never.
-enum error endpoint_limit(struct endpoint *endpoint, uint64_t us);
 // The words go over and come back. What ERR_OK means is the protocol's: its own errors are in the words.
 // ERR_RESTARTED: an operation that counts once was taken by an incarnation that died, and may have been performed.
 // ERR_PEER_LOST, ERR_TIMEOUT; ERR_STATE: the server waits for us.
