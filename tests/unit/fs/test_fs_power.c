@@ -111,6 +111,10 @@ static void note_state(struct host *h)
 		i--;
 	if (i < state_count && states[i]->serial == h->serial)
 		return;
+	while (i > 0 && states[i - 1]->serial > h->mark) { // its commit died before it wrote anything, and this one takes its place
+		state_free(states[--i]);
+		memmove(states + i, states + i + 1, (--state_count - i) * sizeof(*states));
+	}
 	fixture_die_at = 0;
 	struct state *s = dump(h);
 	states = realloc(states, (state_count + 1) * sizeof(*states));

@@ -1276,13 +1276,14 @@ static void appends_in_turn(void **state)
 	end();
 }
 
-static bool patient_done;
+static bool restless_begun, patient_done;
 
 static void restless_main(void *argument)
 {
 	(void)argument;
 	while (!patient_done) {
 		assert_int_equal(call(0, FS_OP_WRITE, shared_file, 0, "restless"), ERR_OK);
+		restless_begun = true;
 		nothing_main((void *)1);
 	}
 }
@@ -1290,6 +1291,8 @@ static void restless_main(void *argument)
 static void patient_main(void *argument)
 {
 	(void)argument;
+	while (!restless_begun)
+		nothing_main((void *)1);
 	for (unsigned i = 0; i < 10; i++)
 		assert_int_equal(call(1, FS_OP_WRITE, shared_file, 0, "patient"), ERR_OK);
 	patient_done = true;
@@ -1303,7 +1306,7 @@ static void nobody_is_kept_waiting(void **state)
 	one(turns_setup);
 	uint64_t before = volume->log.commits;
 	driver_turns = 50; // a commit takes its time
-	patient_done = false;
+	restless_begun = patient_done = false;
 	fiber_create(restless_main, 0, "restless");
 	fiber_create(patient_main, 0, "patient");
 	assert_false(setjmp(fixture_death));
