@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(CHANNEL_MAX <= 64, "a word has a bit for each channel");
 #define SERVER_BATCH 32u       // requests started between two turns of the loop: pings and timers wait that long
 
 static struct {
@@ -36,11 +37,13 @@ static struct {
 	uint64_t clock;   // time stamp of the request that was started last
 	uint64_t now_seen;
 	bool serving;
+	uint64_t asked;   // slots of clients that asked to be accepted before that; a bit for each
 	bool reap_due;    // a channel waits to be released or closed
 	struct server_statistics statistics;
 	unsigned owned; // requests that the program has, over all channels
 	struct spin spin;
 	struct server_worker *idle;
+	unsigned workers; // that there are: the first at once, the others while those who have waited are served
 } this;
 
 struct server_worker {
@@ -66,7 +69,10 @@ static inline void channel_settle(struct server_channel *channel)
 static void replay_compare(const struct server_request *request, const struct completion *now)
 {
 	const struct completion *former = &request->former;
-	if (now->status == former->status && !memcmp(now->result, former->result, sizeof(former->result)))
+	uint64_t differs = now->status ^ former->status;
+	for (unsigned i = 0; i < 5; i++)
+		differs |= now->result[i] ^ former->result[i];
+	if (!differs)
 		return;
 	this.statistics.replay_different++;
 	log_line("replay of serial %lu (op %u): status %u, was %u", (unsigned long)former->serial,
@@ -414,14 +420,13 @@ static void worker_run(void *argument)
 	}
 }
 
-static void workers_create(unsigned count)
+static void worker_create(void)
 {
-	for (unsigned i = 0; i < count; i++) {
-		struct server_worker *worker = calloc(1, sizeof(*worker));
-		invariant(worker != 0);
-		worker->fiber = fiber_create(worker_run, worker, "worker");
-		invariant(worker->fiber != 0);
-	}
+	struct server_worker *worker = calloc(1, sizeof(*worker));
+	invariant(worker != 0);
+	worker->fiber = fiber_create(worker_run, worker, "worker");
+	invariant(worker->fiber != 0);
+	this.workers++;
 }
 
 static bool worker_free(void)
@@ -631,7 +636,9 @@ static void server_event(unsigned kind, unsigned slot)
 		channel->closing = true;
 		this.reap_due = true;
 	}
-	if (kind == EVENT_CHANNEL_REQUEST && this.serving && !channel)
+	if (kind == EVENT_CHANNEL_REQUEST && !this.serving)
+		this.asked |= 1ull << slot;
+	else if (kind == EVENT_CHANNEL_REQUEST && !channel)
 		channel_accept(slot);
 }
 
@@ -737,9 +744,14 @@ static bool slot_serves(unsigned slot, unsigned *state)
 static void server_adopt_all(void)
 {
 	unsigned state;
-	for (unsigned slot = 0; slot < CHANNEL_MAX; slot++)
-		if (slot_serves(slot, &state) && (state == CHANNEL_OPEN || state == CHANNEL_CLOSED))
+	for (unsigned slot = 0; slot < CHANNEL_MAX; slot++) {
+		if (!slot_serves(slot, &state))
+			continue;
+		if (state == CHANNEL_OPEN || state == CHANNEL_CLOSED)
 			channel_adopt(slot);
+		else if (state == CHANNEL_REQUESTED)
+			this.asked |= 1ull << slot;
+	}
 }
 
 static int replay_order(const void *a, const void *b)
@@ -759,12 +771,13 @@ static void replay_lose(const struct server_request *request, const char *why)
 		this.server->lost(request);
 }
 
-// INV-34: the request and its payload are those that were performed. Only valid ones have a digest, so offsets are in range.
-static bool replay_is_true(const struct server_request *request)
+// INV-34: the request and its payload are those that were performed. Only valid ones have a digest, so offsets are in range. `copied`: the
+// sum of what was copied meanwhile, 0: nothing was.
+static bool replay_is_true(const struct server_request *request, const struct payload_sum *copied)
 {
 	const struct server_ring *ring = &request->channel->ring;
 	return server_ring_validate(ring, this.server->protocol, &request->copy) == ERR_OK &&
-	       server_ring_request_digest(ring, &request->copy, 0) == request->former.request_digest;
+	       server_ring_request_digest(ring, &request->copy, copied) == request->former.request_digest;
 }
 
 static void replay_one(struct server_request *request)
@@ -773,7 +786,7 @@ static void replay_one(struct server_request *request)
 		replay_lose(request, "its replay is poisonous, it is left out");
 		return;
 	}
-	if (!replay_is_true(request)) {
+	if (!replay_is_true(request, 0)) {
 		replay_lose(request, "its client has changed it since, it is left out");
 		return;
 	}
@@ -786,7 +799,7 @@ static void replay_one(struct server_request *request)
 	while (request->owned)
 		loop_turn(true);
 	// Changed while it was performed: it did something else than what others saw. (Once committed, the slot is free.)
-	if (request->former.serial > this.mark && !replay_is_true(request))
+	if (request->former.serial > this.mark && !replay_is_true(request, &request->sum))
 		replay_lose(request, "its client has changed it during the replay");
 }
 
@@ -875,6 +888,8 @@ static _Noreturn void server_serve(void)
 		do
 			n += alone ? serve_alone(alone) : 0;
 		while (server_step() && ++n < SERVER_BATCH);
+		if (__builtin_expect(this.workers < this.server->fibers, 0))
+			worker_create();
 		endpoint_loop_turned();
 		if (this.reap_due)
 			server_reap();
@@ -888,8 +903,8 @@ static _Noreturn void server_serve(void)
 static void requests_accept_waiting(void)
 {
 	unsigned state;
-	for (unsigned slot = 0; slot < CHANNEL_MAX; slot++)
-		if (!this.by_slot[slot] && slot_serves(slot, &state) && state == CHANNEL_REQUESTED)
+	for (unsigned slot = 0; this.asked; slot++, this.asked >>= 1)
+		if (this.asked & 1 && !this.by_slot[slot] && slot_serves(slot, &state) && state == CHANNEL_REQUESTED)
 			channel_accept(slot);
 }
 
@@ -933,7 +948,8 @@ enum error server_run(const struct server *server)
 		server->replayed();
 	this.serving = true;
 	this.reap_due = true;
-	workers_create(server->fibers);
+	if (server->fibers)
+		worker_create();
 	kcall(CALL_ready);
 	notification_serve();
 	requests_accept_waiting();

@@ -2,7 +2,7 @@
 //
 // Owns nothing and keeps nothing. It must never trust the file: each header is copied out and each range compared with
 // the file's size before it is read. A walk over the table, not a search: it runs after the restart, once for each
-// crash, and has no time to save. Facts: System V ABI, chapter 4 (sections, symbol table).
+// crash, and is not to keep the core from who was restarted on it: most entries are left by one byte. Facts: System V ABI, chapter 4 (sections, symbol table).
 #include "supervisor/symbols.h"
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,14 +22,14 @@ struct symbols_section {
 };
 _Static_assert(sizeof(struct symbols_section) == 64, "an ELF64 section header is 64 bytes");
 
-struct symbols_entry {
+struct symbols_entry { // wherever it lies in the file
 	uint32_t name;
 	uint8_t info;
 	uint8_t other;
 	uint16_t section;
 	uint64_t value;
 	uint64_t bytes;
-};
+} __attribute__((packed));
 _Static_assert(sizeof(struct symbols_entry) == 24, "an ELF64 symbol is 24 bytes");
 
 #define SYMBOLS_TABLE 2u // section type
@@ -80,14 +80,14 @@ static bool symbols_find(const struct symbols_file *file, const struct symbols_s
 {
 	bool found = false;
 	for (uint64_t at = 0; at + sizeof *best <= table->bytes; at += sizeof *best) {
-		struct symbols_entry entry;
-		memcpy(&entry, file->base + table->offset + at, sizeof entry);
-		if (!entry.name || (entry.info & 15) != SYMBOLS_FUNCTION || entry.value > pc)
+		const struct symbols_entry *entry = (const struct symbols_entry *)(file->base + table->offset + at);
+		if ((entry->info & 15) != SYMBOLS_FUNCTION)
 			continue;
-		if (!found || entry.value > best->value) {
-			*best = entry;
-			found = true;
-		}
+		uint64_t value = entry->value;
+		if (value > pc || (found && value <= best->value) || !entry->name)
+			continue;
+		*best = *entry;
+		found = true;
 	}
 	return found;
 }
@@ -96,7 +96,7 @@ void symbols_describe(const void *base, size_t bytes, uint64_t pc, char *out, si
 {
 	struct symbols_file file = {base, bytes};
 	struct symbols_section table, strings;
-	struct symbols_entry entry;
+	struct symbols_entry entry = {0};
 	if (out_size)
 		out[0] = 0;
 	if (!symbols_find_tables(&file, &table, &strings) || !symbols_find(&file, &table, pc, &entry))

@@ -75,6 +75,11 @@ power: $(B)/power/fs_host $(if $(ID),,all $(ALL_SYSTEMS))
 campaign: all $(ALL_SYSTEMS)
 	$(Q)python3 tools/run_campaign.py --faults $(or $(FAULTS),20000) --seed $(or $(SEED),1) --volley $(or $(VOLLEY),100) --jobs $(if $(filter command line,$(origin JOBS)),$(JOBS),1)
 
+##recovery: fs with a full ring of unsynced operations, crash to first answer, by phases in times and instructions; ROUNDS=5, COUNTS=3 (docs/bench.md)
+.PHONY: recovery
+recovery: all
+	$(Q)python3 tools/recovery.py --rounds $(or $(ROUNDS),5) --counts $(or $(COUNTS),3)
+
 ##price: what recoverability costs, beside a build without it, in times and in instructions; ROUNDS=7, COUNTS=5 (docs/bench.md)
 .PHONY: price
 price: all

@@ -106,6 +106,7 @@ int bench_fault(void);
 int bench_batch(void);
 int bench_recovery(void);
 int bench_echo(void);
+int bench_ring(void); // of bench_recovery the full ring alone
 int bench_files(void);
 int bench_sizes(void);
 int bench_memory(void);

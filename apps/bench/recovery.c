@@ -21,9 +21,18 @@
 #define RING_PATH "/bench.ring"
 #define RING_PIECE 512u
 
-static struct series served;
-static struct series detection;
-static struct series restart;
+// Of one crash: the whole, and its phases one after the other.
+enum { SERVED, DETECTION, RESTART, FENCE, RESTORE, REPLAY, ANSWER, PHASES };
+static const char *const phase_names[PHASES] = {
+	[SERVED] = "served",    // from the trap to the first answer
+	[DETECTION] = "detection", // to the supervisor's knowledge of it
+	[RESTART] = "restart",  // from there to ready: the next three
+	[FENCE] = "fence",      // off its hart, its clients' memory unmapped
+	[RESTORE] = "restore",  // memory as it was, and begun
+	[REPLAY] = "replay",    // adopted, mounted, performed again: ready
+	[ANSWER] = "answer",    // to the ping that waited
+};
+static struct series phases[PHASES];
 
 static bool find_record(const char *name, uint64_t *cursor, struct supervisor_restart *found)
 {
@@ -49,9 +58,11 @@ static enum error crash_once(const struct supervisor_service *service, const cha
 	struct supervisor_restart record = {0};
 	supervision_served_name(service, server);
 	enum error e = supervision_inject(server, "", INJECT_ILLEGAL, 1, 0);
+	uint64_t instructions = instructions_read();
 	if (e == ERR_OK)
 		e = supervision_ping(server);
 	uint64_t end = time_now();
+	instructions = instructions_read() - instructions;
 	if (e != ERR_OK)
 		return e;
 	// The service answers a moment before the supervisor has written the line of its history.
@@ -59,34 +70,35 @@ static enum error crash_once(const struct supervisor_service *service, const cha
 		fiber_sleep_us(1000);
 	if (record.ready == 0)
 		return ERR_NOT_FOUND;
-	series_add_ns(&served, bench_ns(end - record.fault));
-	series_add_ns(&detection, bench_ns(record.detected - record.fault));
-	series_add_ns(&restart, bench_ns(record.ready - record.detected));
+	series_add(&phases[SERVED], bench_ns(end - record.fault), instructions);
+	series_add_ns(&phases[DETECTION], bench_ns(record.detected - record.fault));
+	series_add_ns(&phases[RESTART], bench_ns(record.ready - record.detected));
+	series_add_ns(&phases[FENCE], bench_ns(record.fenced - record.detected));
+	series_add_ns(&phases[RESTORE], bench_ns(record.started - record.fenced));
+	series_add_ns(&phases[REPLAY], bench_ns(record.ready - record.started));
+	series_add_ns(&phases[ANSWER], bench_ns(end > record.ready ? end - record.ready : 0)); // whom it tells first is chance
 	return ERR_OK;
 }
 
-// The series of one kind of crash: crash.NAME.served, .detection, .restart.
+// The series of one kind of crash: crash.NAME.served and so on.
 struct crash_series {
-	char names[3][48];
+	char names[PHASES][48];
 };
 
 static void crashes_begin(struct crash_series *c, const char *name)
 {
-	snprintf(c->names[0], sizeof(c->names[0]), "crash.%s.served", name);
-	snprintf(c->names[1], sizeof(c->names[1]), "crash.%s.detection", name);
-	snprintf(c->names[2], sizeof(c->names[2]), "crash.%s.restart", name);
-	series_begin(&served, c->names[0]);
-	series_begin(&detection, c->names[1]);
-	series_begin(&restart, c->names[2]);
+	for (unsigned i = 0; i < PHASES; i++) {
+		snprintf(c->names[i], sizeof(c->names[i]), "crash.%s.%s", name, phase_names[i]);
+		series_begin(&phases[i], c->names[i]);
+	}
 }
 
 static int crashes_end(const char *name, enum error e)
 {
 	if (e != ERR_OK)
 		return bench_complain(name, e);
-	series_print(&served);
-	series_print(&detection);
-	series_print(&restart);
+	for (unsigned i = 0; i < PHASES; i++)
+		series_print(&phases[i]);
 	return 0;
 }
 
@@ -160,6 +172,12 @@ static int measure_full_ring(void)
 	if (client)
 		client_close(client);
 	return crashes_end("fs.full", e);
+}
+
+int bench_ring(void)
+{
+	series_head("crash to first served request");
+	return measure_full_ring();
 }
 
 int bench_recovery(void)

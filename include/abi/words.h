@@ -132,7 +132,14 @@ static inline bool words_equal(const void *left, const void *right, size_t bytes
 	const uint8_t *b = right;
 	size_t words = bytes / WORD_BYTES, off = (uintptr_t)b % WORD_BYTES, shift = off * 8;
 	const word_t *from = (const word_t *)(b - off);
-	for (size_t i = 0; i < words; i++) {
+	size_t i = 0;
+	for (; !off && words - i >= 8; i += 8) {
+		const word_t *p = a + i, *q = from + i;
+		if (p[0] != q[0] || p[1] != q[1] || p[2] != q[2] || p[3] != q[3] || p[4] != q[4] || p[5] != q[5] || p[6] != q[6] ||
+		    p[7] != q[7])
+			return false;
+	}
+	for (; i < words; i++) {
 		word_t w = off ? from[i] >> shift | from[i + 1] << (64 - shift) : from[i];
 		if (a[i] != w)
 			return false;

@@ -146,8 +146,11 @@ static enum error prepare_block(struct volume *v, struct inode *inode, uint32_t 
 	enum error error = bmap_allocate(v, inode, index, &block, &fresh);
 	if (error != ERR_OK)
 		return error;
-	if (!fresh && !whole)
+	if (!fresh && !whole) {
+		if (!cache_peek(&v->cache, block)) // after a restart many small writes come in a row, of what nobody has read
+			read_ahead(v, inode, (uint64_t)index << v->block_shift, v->block_size);
 		return cache_get(&v->cache, block, b);
+	}
 	error = cache_get_blank(&v->cache, block, b);
 	if (error == ERR_OK && !whole) // nobody's block until now: its old content is nobody's loss
 		memset((*b)->data, 0, v->block_size);

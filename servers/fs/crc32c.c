@@ -56,14 +56,20 @@ static uint32_t piece_of(uint64_t crc, uint64_t word)
 	return (uint32_t)crc;
 }
 
-// Each entry from the powers of two among them, which are there first.
+// The rest of a table of which the entries of the powers of two are there: each from two before it. A CRC is linear.
+static void table_fill(uint32_t table[256])
+{
+	for (uint32_t power = 2; power < 256; power *= 2)
+		for (uint32_t n = 1; n < power; n++)
+			table[power + n] = table[power] ^ table[n];
+}
+
 static void jump_make(uint32_t table[4][256], uint32_t (*jump)(uint32_t))
 {
-	for (unsigned k = 0; k < 4; k++) {
-		for (uint32_t n = 1; n < 256; n++) {
-			uint32_t rest = n & (n - 1);
-			table[k][n] = rest ? table[k][rest] ^ table[k][n ^ rest] : jump(n << 8 * k);
-		}
+	for (unsigned byte = 0; byte < 4; byte++) {
+		for (unsigned bit = 0; bit < 8; bit++)
+			table[byte][1u << bit] = jump(1u << (8 * byte + bit));
+		table_fill(table[byte]);
 	}
 }
 
@@ -97,15 +103,14 @@ static uint32_t ones_of(unsigned jump)
 
 static __attribute__((noinline)) void tables_make(void)
 {
-	for (uint32_t n = 0; n < 256; n++) {
-		uint32_t crc = n;
-		for (unsigned bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (crc & 1 ? POLYNOMIAL : 0);
-		crc_table[0][n] = crc;
-	}
+	uint32_t crc = 1;
+	for (unsigned bit = 0; bit < 8; bit++) // of a one in the last bit of a byte, and from there the bits before it
+		crc_table[0][0x80 >> bit] = crc = crc >> 1 ^ (crc & 1 ? POLYNOMIAL : 0);
+	table_fill(crc_table[0]);
 	for (unsigned k = 1; k < 8; k++) {
-		for (uint32_t n = 0; n < 256; n++)
+		for (uint32_t n = 1; n < 256; n *= 2)
 			crc_table[k][n] = crc_table[k - 1][n] >> 8 ^ crc_table[0][crc_table[k - 1][n] & 0xff];
+		table_fill(crc_table[k]);
 	}
 	jump_make(jump_table[0], jump_piece);
 	jump_make(jump_table[1], jump_four);

@@ -9,6 +9,8 @@
 #include "servers/fs/volume.h"
 #include <string.h>
 
+#define DIRECTORY_AHEAD 16u // blocks that are read at once: a search goes through them in turn
+
 static uint32_t directory_blocks(const struct volume *v, const struct inode *directory)
 {
 	return directory->raw->size >> v->block_shift;
@@ -21,12 +23,13 @@ enum error directory_block(struct volume *v, const struct inode *directory, uint
 	*b = 0;
 	if (index % 16 == 15 && v->disk->breathe)
 		v->disk->breathe(v->disk);
-	enum error error = bmap_find(v, directory, index, 1, &block, &run);
+	uint32_t left = directory_blocks(v, directory) - index, most = left < DIRECTORY_AHEAD ? left : DIRECTORY_AHEAD;
+	enum error error = bmap_find(v, directory, index, most ? most : 1, &block, &run);
 	if (error != ERR_OK)
 		return error;
 	if (block == 0)
 		return volume_corrupt(v, directory->number, 0, "directory inode %u has a hole at block %u", directory->number, index);
-	error = cache_get(&v->cache, block, b);
+	error = cache_get_run(&v->cache, block, run, b);
 	if (error == ERR_OK && !checksum_good(v, *b, index_kind(v, directory, index, *b), checksum_owner(v, directory))) {
 		cache_put(&v->cache, *b);
 		*b = 0;

@@ -8,6 +8,7 @@
 #include "servers/fs/volume.h"
 #include <string.h>
 
+#define REPLAY_AHEAD 8u // blocks of a table of inodes
 #define INODE_EXTRA_DEFAULT 32u // bytes beyond the first 128 that a new inode's fields take, as mke2fs writes
 
 enum error inode_get(struct volume *v, uint32_t number, struct inode *inode)
@@ -18,7 +19,9 @@ enum error inode_get(struct volume *v, uint32_t number, struct inode *inode)
 	uint32_t group = (number - 1) / v->inodes_per_group;
 	uint32_t byte = (number - 1) % v->inodes_per_group * v->inode_size;
 	struct buffer *b;
-	enum error error = cache_get(&v->cache, v->places[group].inode_table + (byte >> v->block_shift), &b);
+	uint32_t index = byte >> v->block_shift, left = v->inode_table_blocks - index;
+	unsigned run = v->forced ? REPLAY_AHEAD : 1; // what was made or removed in a row is so again
+	enum error error = cache_get_run(&v->cache, v->places[group].inode_table + index, run < left ? run : left, &b);
 	if (error != ERR_OK)
 		return error;
 	*inode = (struct inode){number, b, (struct ext2_inode *)(void *)(b->data + byte % v->block_size), 0};

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define CACHE_KIB 8192u    // holds the directories and hot files of some hundred MiB
-#define CACHE_FIRST 0x80000u // bytes of it at the start; the rest when it is needed
+#define CACHE_FIRST 0x50000u // bytes of it at the start, few more than 64 blocks of 4 KiB; the rest when it is needed
 #define LOG_KIB 2048u      // with a quarter of it a commit: 512 KiB, some milliseconds of a disk
 #define FALLBACK_KIB 2048u // size of the memory file system
 #define FALLBACK_LOG_KIB 512u

@@ -13,6 +13,7 @@
 #include "runtime/inject.h"
 #include "runtime/runtime.h"
 #include "servers/fs/volume.h"
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -297,7 +298,7 @@ enum error volume_mount(struct volume *v, struct disk *disk, const struct cache_
 {
 	uint32_t bytes;
 	bool known;
-	memset(v, 0, sizeof(*v));
+	memset(v, 0, offsetof(struct volume, held));
 	enum error error = disk->log_bytes ? recover_record(disk, resumed, mark) : ERR_OK;
 	if (error != ERR_OK)
 		return REFUSE(error, "the commit of the incarnation before could not be written: error %d", (int)error);

@@ -21,8 +21,10 @@
 
 #define COMMIT_TRIES 5u
 #define COMMIT_RETRY_US 20000u // between two tries after errors of the device
+#define COMMIT_AFTER_REPLAY_US 1000u // first those have their answers who have waited for a restart
 #define COMMIT_PART 4u // of the log area, that is dirty: a commit; the next can gather while this one is written
 #define CONTENT_SLOTS 256u
+#define REPLAY_BREATH 16u // operations that are performed again between two answers to pings
 #define CLOSING_MAX 64u        // channels waiting for their last commit; more are released with the next one
 
 static struct volume *volume;
@@ -252,6 +254,8 @@ void serve_closed(struct server_channel *channel)
 static void schedule_commit(void)
 {
 	unsigned dirty = volume->cache.dirty.count;
+	if (!replays_done) // one comes soon: serve_replayed
+		return;
 	if (dirty * COMMIT_PART >= volume_dirty_limit(volume))
 		want_commit();
 	else if (!commit_timer.armed)
@@ -448,14 +452,15 @@ void serve_request(struct server_request *request)
 	uint64_t key = server_channel_key(request->channel), former[5];
 	enum error error;
 	handle_unseal_arguments(key, &plain);
-	if (RECOVERABLE && !request->replayed)
+	if (RECOVERABLE)
 		call.sum = &request->sum;
 	if (request->replayed) {
 		memcpy(former, request->former.result, sizeof(former));
 		handle_unseal_results(key, plain.op, former);
 		call.forced = former;
 		(void)inject_shown("fs.replay");
-		fiber_yield(); // hundreds of them may come in a row: the loop has its turn
+		if (request->former.serial % REPLAY_BREATH == 0)
+			fiber_yield(); // hundreds of them may come in a row: the loop has its turn
 	}
 	if (!request->replayed && poison_meets(&plain, server_channel_slot(request->channel)))
 		tell_loss(request, &plain, 0);
@@ -478,7 +483,7 @@ void serve_replayed(void)
 	serial_performed = server_serial_last();
 	replays_done = true;
 	if (serial_performed != serial_committed || volume->super->last_orphan)
-		want_commit();
+		timer_arm(&commit_timer, time_now() + time_ticks_from_us(COMMIT_AFTER_REPLAY_US));
 }
 
 // An operation that was acknowledged cannot be performed again. Its objects are not what their users were told: each

@@ -11,8 +11,11 @@
 #include "runtime/runtime.h"
 #include "servers/fs/volume.h"
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+
+#define SUPER_AHEAD 15u // blocks of descriptors that are read with the superblock
 
 struct feature_name {
 	uint32_t bit;
@@ -281,6 +284,7 @@ static enum error check_groups(struct volume *v)
 {
 	uint32_t twice;
 	for (uint32_t group = 0; group < v->groups; group++) {
+		v->held[0][group] = v->held[1][group] = 0;
 		enum error error = check_group(v, group);
 		if (error != ERR_OK)
 			return error;
@@ -360,7 +364,9 @@ uint32_t volume_dirty_limit(const struct volume *v)
 static enum error pin_super(struct volume *v)
 {
 	uint32_t block = EXT2_SUPER_OFFSET >> v->block_shift;
-	enum error error = cache_get(&v->cache, block, &v->super_buffer);
+	uint32_t in_block = v->block_size / v->descriptor_size, descriptors = (v->groups + in_block - 1) / in_block;
+	uint32_t run = 1 + (descriptors < SUPER_AHEAD ? descriptors : SUPER_AHEAD); // they follow it, and are wanted next
+	enum error error = cache_get_run(&v->cache, block, run, &v->super_buffer);
 	if (error != ERR_OK)
 		return REFUSE(error, "block %u with the superblock could not be read: error %d", block, (int)error);
 	v->super = (struct ext2_super *)(void *)(v->super_buffer->data + EXT2_SUPER_OFFSET % v->block_size);
@@ -441,7 +447,7 @@ static enum error open_checked(struct volume *v, const struct cache_memory *memo
 static enum error open_volume(struct volume *v, struct disk *disk, const struct cache_memory *memory, bool unreplayed)
 {
 	struct inode root;
-	memset(v, 0, sizeof(*v));
+	memset(v, 0, offsetof(struct volume, held));
 	v->disk = disk;
 	v->before_replay = unreplayed;
 	enum error error = open_checked(v, memory);

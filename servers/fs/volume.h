@@ -114,11 +114,8 @@ struct volume {
 	struct buffer *write_set[VOLUME_WRITE_BLOCKS]; // of the write under way
 	uint32_t free_start; // run of blocks that the operation is freeing
 	uint32_t free_count;
-	struct group_place places[VOLUME_GROUPS_MAX] __attribute__((aligned(8)));
 	uint32_t run_count;
-	struct block_run runs[VOLUME_RUNS_MAX] __attribute__((aligned(8))); // of metadata, in order
-	struct buffer *held[2][VOLUME_GROUPS_MAX]; // maps of blocks freed in this transaction and in the one being written
-	uint32_t held_groups[2]; // how many there are
+	uint32_t held_groups[2]; // groups of which there are such maps
 	struct ledger freeing;   // with the blocks that the operation under way frees, for judge.c; and what it does not account for
 	struct ledger freed;     // the same since the last commit
 	uint32_t unaccounted;    // accounts of the ledger of which the last commit did not know all
@@ -132,6 +129,10 @@ struct volume {
 	bool before_replay;      // a journal that is to be replayed may be so
 	bool unreplayed;         // the journal is to be replayed first: blocks may be torn, counts and checksums need not fit
 	char reason[200]; // why it could not be mounted, a sentence
+	// From here on only what there are groups for is ever looked at, or cleared.
+	struct buffer *held[2][VOLUME_GROUPS_MAX]; // maps of blocks freed in this transaction and in the one being written
+	struct group_place places[VOLUME_GROUPS_MAX] __attribute__((aligned(8)));
+	struct block_run runs[VOLUME_RUNS_MAX] __attribute__((aligned(8))); // of metadata, in order
 };
 
 // ---- super.c ----

@@ -466,6 +466,31 @@ static void filter_is_renewed_again(void **state)
 
 #define VOLUME(name, run, ...) CASE(name, run, &(const struct volume_case){__VA_ARGS__})
 
+// Many small writes into what nobody has read since the death: a read for each block would be a wait for each.
+static void replay_reads_ahead(void **state)
+{
+	static uint8_t before[240 * 512], piece[512];
+	struct host h;
+	(void)state;
+	die_after(0);
+	host_make(&h, "-t ext4 -b 4096 -J size=4", 16000, 0, 4 << 20, 4 << 20);
+	assert_int_equal(host_mount(&h), ERR_OK);
+	assert_int_equal(host_call(&h, FS_OP_CREATE, host_root(&h), FS_MODE_FILE | 0644, 0, "f", 1, 0), ERR_OK);
+	uint64_t file = h.result[0];
+	assert_int_equal(host_write_all(&h, file, 0, before, sizeof(before)), ERR_OK);
+	assert_int_equal(host_commit(&h), ERR_OK);
+	for (unsigned i = 0; i < 240; i++) {
+		memset(piece, (int)i, sizeof(piece));
+		assert_int_equal(host_call(&h, FS_OP_WRITE, file, i * 512, 0, piece, sizeof(piece), 0), ERR_OK);
+	}
+	uint64_t reads = h.image.reads;
+	assert_int_equal(host_reincarnate(&h), 0);
+	assert_in_range(h.image.reads - reads, 3, 12);
+	assert_int_equal(host_call(&h, FS_OP_READ, file, 239 * 512, 0, 0, 0, 512), ERR_OK);
+	assert_memory_equal(h.in, piece, 512);
+	host_free(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -482,7 +507,7 @@ int main(void)
 		cmocka_unit_test(noted_mark_is_never_torn),
 		cmocka_unit_test(old_metadata_stays_out_of_files),
 		cmocka_unit_test(filter_is_renewed_again),
-		cmocka_unit_test(cut_and_written_as_a_whole),
+		cmocka_unit_test(cut_and_written_as_a_whole), cmocka_unit_test(replay_reads_ahead),
 	};
 	cmocka_set_test_filter(getenv("ONLY"));
 	return cmocka_run_group_tests(tests, 0, 0);
