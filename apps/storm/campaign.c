@@ -170,8 +170,11 @@ static bool trial_choose(struct trial *t)
 	t->begin = phase_begin = time_now();
 	random_state = (storm_options.seed * 7919) ^ (t->number * 0x9e3779b97f4a7c15ull);
 	for (unsigned i = 0; i < TRIES && t->shots < wanted; i++) {
-		if (shot_choose(t, &shots[t->shots]) && !is_several(&shots[t->shots++]))
+		bool applies = shot_choose(t, &shots[t->shots]);
+		if (applies && !is_several(&shots[t->shots++]))
 			break;
+		if (!applies)
+			fiber_sleep_us(POLL_US); // its victim may be about to return
 	}
 	t->errors = storm_counts.errors;
 	t->wrong = storm_counts.wrong_bytes;

@@ -444,10 +444,39 @@ static struct commit_entry *entries_of(const struct disk *disk)
 	return (struct commit_entry *)(void *)(disk->log + sizeof(struct commit_header));
 }
 
+static bool has_journal_place(const struct journal_area *area, uint32_t index, uint64_t block, uint32_t count)
+{
+	for (uint32_t i = 0; i < area->run_count; i++) {
+		const struct journal_run *run = &area->runs[i];
+		if (index - run->index < run->count)
+			return block == run->block + (index - run->index) && count <= run->count - (index - run->index);
+	}
+	return false;
+}
+
+// Out of line, so that it shares no register with who asks.
+__attribute__((noinline)) bool commit_has_place(const struct disk *disk, uint64_t block, uint32_t place, uint32_t count)
+{
+	const struct commit_header *h = header_of(disk);
+	const struct commit_entry *e = entries_of(disk);
+	uint32_t n = 0, bytes;
+	if (place >= h->count || count > h->count - place)
+		return false;
+	while (n < count && e[place + n].kind != COMMIT_JOURNAL && e[place + n].block == block + n)
+		n++;
+	if (n == count || place < h->in_place || !h->journal_bytes)
+		return n == count;
+	const struct journal_area *area = commit_journal_area(disk, &bytes);
+	return has_journal_place(area, journal_next(area, h->start, place - h->in_place), block, count);
+}
+
+// What stood in a wrong place is lost when the sum of what was written tells of it: so each write is looked at before it goes.
 static enum error write_some(struct disk *disk, uint64_t block, uint32_t place, uint32_t count)
 {
 	const struct commit_header *h = header_of(disk);
 	enum error error = inject_shown("fs.commit.write");
+	if (RECOVERABLE)
+		invariant(commit_has_place(disk, block, place, count));
 	if (error == ERR_OK)
 		error = disk->write(disk, block * h->block_size, disk->log + h->data_offset + (size_t)place * h->block_size,
 				    count * h->block_size);

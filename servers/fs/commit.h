@@ -122,6 +122,8 @@ uint32_t commit_dirty_max(const struct commit_log *log);
 enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t mark, uint64_t now, uint32_t *count);
 // Writes and flushes what was copied; may be repeated after an error. Afterwards the commit is durable.
 enum error commit_write(struct commit_log *log);
+// Whether those blocks of the record belong to the disk's blocks from `block` on, in place or in the journal (INV-72).
+bool commit_has_place(const struct disk *disk, uint64_t block, uint32_t place, uint32_t count);
 // What the journal has is written in place too. The same commit's commit_write has succeeded; may be repeated.
 enum error commit_checkpoint(struct commit_log *log);
 // It is in place: the mark becomes the last one, the record is cleared.

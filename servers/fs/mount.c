@@ -145,6 +145,7 @@ static void tell_of_journal(const struct volume *v, struct ext2_super *s)
 static enum error write_flags(struct volume *v, bool needs_recovery, bool had_errors)
 {
 	struct ext2_super *s = v->super;
+	invariant(!(v->super_buffer->flags & BUFFER_DIRTY)); // what is not committed must not get there
 	s->feature_incompat = (s->feature_incompat & ~EXT3_INCOMPAT_RECOVER) | (needs_recovery ? EXT3_INCOMPAT_RECOVER : 0);
 	if (had_errors)
 		tell_of_journal(v, s);

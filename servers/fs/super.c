@@ -317,6 +317,25 @@ static enum error read_descriptors(struct volume *v)
 	return check_groups(v);
 }
 
+// Groups know what they have; the superblock's counts are sums of theirs, which Linux does not keep up, and which a damaged server may have
+// written outside of a commit. Nothing is owed to the difference: both change by the same from here on.
+static void count_anew(struct volume *v)
+{
+	struct ext2_super *s = v->super;
+	uint32_t blocks = 0, inodes = 0;
+	for (uint32_t group = 0; group < v->groups; group++) {
+		blocks += volume_group(v, group)->free_blocks_count;
+		inodes += volume_group(v, group)->free_inodes_count;
+	}
+	if (v->read_only || (s->free_blocks_count == blocks && s->free_inodes_count == inodes))
+		return;
+	log_line("fs: the superblock counts %u free blocks and %u free inodes, the groups %u and %u: they are right",
+		 s->free_blocks_count, s->free_inodes_count, blocks, inodes);
+	s->free_blocks_count = blocks;
+	s->free_inodes_count = inodes;
+	cache_reseal(&v->cache, v->super_buffer);
+}
+
 static enum error check_counts(struct volume *v)
 {
 	const struct ext2_super *s = v->super;
@@ -327,6 +346,7 @@ static enum error check_counts(struct volume *v)
 			      v->blocks, s->free_inodes_count, v->inodes);
 	if (s->state & EXT2_STATE_ERROR || !(s->state & EXT2_STATE_VALID))
 		log_line("fs: the volume was not cleanly unmounted before this boot (state %u): e2fsck is advised", s->state);
+	count_anew(v);
 	return ERR_OK;
 }
 

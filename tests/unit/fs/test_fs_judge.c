@@ -312,6 +312,35 @@ static void writes_are_owed(void **state)
 	assert_true(host_clean(&h));
 }
 
+// Nothing of a record may go but to its places.
+static void places_are_known(void **state)
+{
+	(void)state;
+	uint32_t count, run, in_place = 0, journalled = 0;
+	assert_int_equal(fsop_commit_begin(h.volume, 1, &count), ERR_OK);
+	const struct commit_log *log = &h.volume->log;
+	const struct commit_header *header = log->header;
+	for (uint32_t i = 0; i < header->count; i++) {
+		const struct commit_entry *e = &log->entries[i];
+		for (uint32_t block = 0; block < h.volume->blocks; block++) {
+			bool own = e->kind != COMMIT_JOURNAL && block == e->block, its = false;
+			if (log->journal.area && i >= header->in_place)
+				its = block == journal_block(log->journal.area,
+							     journal_next(log->journal.area, header->start, i - header->in_place), &run);
+			assert_int_equal(commit_has_place(&h.image.disk, block, i, 1), own || its);
+			in_place += own;
+			journalled += its;
+		}
+	}
+	assert_false(commit_has_place(&h.image.disk, log->entries[0].block, 0, header->count));
+	assert_false(commit_has_place(&h.image.disk, log->entries[0].block, header->count, 1));
+	assert_int_equal(in_place, count);
+	assert_true(journalled == header->count - header->in_place || !log->journal.area);
+	assert_int_equal(fsop_commit_write(h.volume), ERR_OK);
+	assert_int_equal(commit_checkpoint(&h.volume->log), ERR_OK);
+	fsop_commit_end(h.volume);
+}
+
 static void first_finding_is_doubted(void **state)
 {
 	(void)state;
@@ -439,6 +468,7 @@ int main(void)
 		JUDGED(first_finding_is_doubted, EXT4 "-b 1024"), JUDGED(sums_are_taken_again, EXT4 "-b 1024"),
 		JUDGED(tags_are_taken_again, EXT4 "-b 1024"), JUDGED(escapes_are_looked_at, EXT4 "-b 1024"),
 		JUDGED(writes_are_owed, EXT4 "-b 1024"), JUDGED(writes_are_owed, "-b 1024"),
+		JUDGED(places_are_known, EXT4 "-b 1024"), JUDGED(places_are_known, "-b 1024"),
 		JUDGED(what_is_clean_is_sealed, EXT4 "-b 1024"), cmocka_unit_test(sum_sees_each_bit),
 		JUDGED(content_has_the_sum_of_the_payload, EXT4 "-b 4096"),
 	};
