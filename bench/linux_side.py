@@ -53,9 +53,9 @@ def script(cores, icount):
         lines.append(f"/bench/pingpong {way}.near {way} 0 0 64 {rounds}")
         if cores > 1:
             lines.append(f"/bench/pingpong {way}.far {way} 0 {far} 64 {rounds}")
-    lines.append("/bench/message message.near 0 0 64 1000")
+    lines.append("/bench/message message.near 0 0 64 8000")
     if cores > 1:
-        lines.append(f"/bench/message message.far 0 {far} 64 1000")
+        lines.append(f"/bench/message message.far 0 {far} 64 8000")
     lines += ["/bench/memory", "/bench/process /bench/nothing", "/bench/files /disk"]
     if not icount:  # what a driver does at its start is waiting: counts say nothing
         lines += ["umount", "/bench/rebind", "mount", "/bench/witness /disk"]

@@ -7,7 +7,7 @@ stand beside each other.
 import html
 from math import log10
 
-from rows import TABLES, compared
+from rows import TABLES, by_plugin, compared
 
 COLUMNS = ["Planaria min", "Linux min", "times", "Planaria median", "Linux median", "times", "Planaria instructions",
            "Linux instructions", "times"]
@@ -43,14 +43,16 @@ def line_of(row, result):
     parts = compared(row, result["planaria"], result["linux_figures"])
     for part in PART_OF_COLUMNS:
         a, b, ratio = parts[part]
-        cells += [cell(part, a), cell(part, b), "" if ratio is None else three(ratio)]
+        mark = "~" if part == "instructions" and by_plugin(row, result["planaria"], result["linux_figures"]) else ""
+        cells += [*(mark + cell(part, value) if value is not None else "" for value in (a, b)), "" if ratio is None else three(ratio)]
     return cells
 
 
 def headings(result):
     return [f"{result['emulator']}, {result['cores']} cores, {result['linux']}",
             f"{result['date']}, {result['runs']} runs; load of the host {result['load']}; "
-            f"instructions: one boot of each with -icount, {result['icount_cores']} cores"]
+            f"instructions: one boot of each with -icount, {result['icount_cores']} cores; ~: one boot of each with two cores, "
+            "by a plugin"]
 
 
 def text_tables(result):

@@ -1,9 +1,9 @@
 """What is compared with what: the rows of each table, and the arithmetic of a row. No row that does not mean the same on both sides.
 
 Figures are a dict "name.part" -> number, from lines `BENCH name.part number unit` of either system; parts are min, median
-(ns) and instructions. A row is its words and the names of the two series; None: that side has no equal, which `why` says.
-Rows whose operations wait for the disk have no instructions: on a machine whose time jumps while all wait, what is counted
-is whatever was due meanwhile.
+(ns), instructions (by -icount) and counted (by our plugin, bench/counter.py). A row is its words and the names of the two series;
+None: that side has no equal, which `why` says. Rows whose operations wait for the disk have no instructions by -icount: on a machine
+whose time jumps while all wait, what is counted is whatever was due meanwhile.
 """
 import re
 import statistics
@@ -70,7 +70,7 @@ TABLES = {
     ],
     "Boot and recovery": [
         Row("power-on to prompt, disk mounted", "boot", "boot"),
-        Row("disk driver: crash to first answer, in use / unbind, bind, first read, unused", "crash.blk.served", "rebind"),
+        Row("disk driver: crash to first answer, in use / unbind, bind, first read, unused", "crash.blk.served", "rebind", waits=True),
     ],
 }
 
@@ -86,7 +86,7 @@ def merge(runs):
     merged = {}
     for name in names:
         values = [run[name] for run in runs if name in run]
-        least = name.endswith((".min", ".instructions"))
+        least = name.endswith((".min", ".instructions", ".counted"))
         merged[name] = min(values) if least else round(statistics.median(values))
     return merged
 
@@ -102,10 +102,16 @@ def compared(row, ours, linux):
     for part in PARTS:
         a = ours.get(f"{row.ours}.{part}") if row.ours else None
         b = linux.get(f"{row.linux}.{part}") if row.linux else None
-        if part == "instructions" and row.waits:
-            a = b = None
+        if part == "instructions" and by_plugin(row, ours, linux):
+            a, b = (figures.get(f"{name}.counted") for figures, name in ((ours, row.ours), (linux, row.linux)))
         found[part] = (a, b, times(a, b))
     return found
+
+
+def by_plugin(row, ours, linux):
+    """Both counts of a row come by the same way: by the plugin where -icount has not both of them."""
+    return row.waits or any(f"{name}.instructions" not in figures and f"{name}.counted" in figures
+                            for figures, name in ((ours, row.ours), (linux, row.linux)))
 
 
 def missing(ours, linux):

@@ -3,7 +3,8 @@
 prints them side by side. `make bench` calls it; QEMU=path chooses the emulator.
 
 usage: side_by_side.py [--cores 4] [--runs 3] [--memory 512M] [--no-icount]
-Times are of RUNS boots of each system (0: none); instructions of one boot of each under -icount, where they are exact. Each
+Times are of RUNS boots of each system (0: none); instructions of one boot of each under -icount, where they are exact, and of one of each
+that our plugin counts (bench/counter.py), where -icount cannot. Each
 result is kept in build/bench/, one for each emulator, and the page there (index.html) has them all. A part that was not measured
 this time stands as the last result of that emulator has it.
 """
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import counter  # noqa: E402
 from linux_side import linux_version, run_linux, script  # noqa: E402
 from report import html_page, text_tables  # noqa: E402
 from rows import merge, missing, parse  # noqa: E402
@@ -31,6 +33,7 @@ ICOUNT_FLAGS = ("-icount", "shift=0,sleep=off")
 LINUX_ICOUNT_FLAGS = ("-icount", "shift=0,sleep=on")
 ICOUNT_CORES = 2        # they take turns: one that has nothing to do costs nothing
 LINUX_ICOUNT_CORES = 1  # two never come out of Linux's boot: one spins for the other through a turn that does not end
+COUNTED_CORES = 2       # by the plugin
 ICOUNT_WORDS = "--icount --count 2000"  # counts need no many rounds
 OURS_SECONDS = 1800  # failsafe: all topics; 60 s on a quiet host
 
@@ -47,11 +50,11 @@ def boot_figures(seconds):
     return {"boot.min": round(seconds * 1e9), "boot.median": round(seconds * 1e9)}
 
 
-def run_planaria(options, icount):
+def run_planaria(options, icount, cores=None, flags=()):
     """Figures of one boot."""
-    machine = Options(cores=ICOUNT_CORES if icount else options.cores, memory=options.memory, disk=fresh_disk(),
+    machine = Options(cores=cores or (ICOUNT_CORES if icount else options.cores), memory=options.memory, disk=fresh_disk(),
                       boot=str(ROOT / "build/boot-default.img"), kernel=str(ROOT / "build/kernel.elf"),
-                      flags=list(ICOUNT_FLAGS) if icount else [])
+                      flags=[*(ICOUNT_FLAGS if icount else ()), *flags])
     start = time.monotonic()
     with Machine(machine, ROOT / "build/log/side-by-side-planaria.log") as m:
         m.prompt(OURS_SECONDS)
@@ -61,10 +64,10 @@ def run_planaria(options, icount):
         return parse(m.text) | boot_figures(seconds)
 
 
-def run_beside(options, icount):
-    cores = LINUX_ICOUNT_CORES if icount else options.cores
+def run_beside(options, icount, cores=None, flags=()):
+    cores = cores or (LINUX_ICOUNT_CORES if icount else options.cores)
     text, seconds = run_linux(fresh_disk(), ROOT / "build/log/side-by-side-linux.log", cores, options.memory,
-                              script(cores, icount), LINUX_ICOUNT_FLAGS if icount else ())
+                              script(cores, icount), [*(LINUX_ICOUNT_FLAGS if icount else ()), *flags])
     for line in re.findall(r"^.*ended with status.*$", text, re.M):
         print(f"Linux: {line}", file=sys.stderr)
     return parse(text) | boot_figures(seconds)
@@ -72,6 +75,13 @@ def run_beside(options, icount):
 
 def only_instructions(figures):
     return {name: value for name, value in figures.items() if name.endswith(".instructions")}
+
+
+def count_by_plugin(run, options):
+    """What the plugin counts in a boot that measures as ever; its times are not taken."""
+    out = ROOT / "build/tmp/counts"
+    run(options, False, COUNTED_CORES, counter.flags(out))
+    return counter.read_counts(out.read_text())
 
 
 def measure(options):
@@ -86,6 +96,12 @@ def measure(options):
     for side, run in sides if options.icount else ():
         figures[side].append(only_instructions(run(options, True)))
         print("instructions of one system", flush=True)
+    refusal = counter.refusal() if options.icount else None
+    if refusal:
+        print(f"no counts of two cores of Linux, and of what waits for the disk: {refusal}", file=sys.stderr)
+    for side, run in sides if options.icount and not refusal else ():
+        figures[side].append(count_by_plugin(run, options))
+        print("instructions of two cores of one system", flush=True)
     result = {side: merge(runs) for side, runs in figures.items()}
     return result | {"emulator": qemu_version(), "linux": linux_version(), "cores": options.cores, "runs": options.runs,
                      "icount_cores": f"{ICOUNT_CORES} and {LINUX_ICOUNT_CORES}", "date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
@@ -95,9 +111,9 @@ def measure(options):
 def with_former(result, former):
     """The result, and from the former one of the same emulator the times or the counts that were not measured anew."""
     for side in ("planaria", "linux_figures"):
-        counted = any(name.endswith(".instructions") for name in result[side])
+        counted = {way: any(name.endswith(way) for name in result[side]) for way in (".instructions", ".counted")}
         kept = {name: value for name, value in former[side].items()
-                if not (counted if name.endswith(".instructions") else result["runs"])}
+                if not next((there for way, there in counted.items() if name.endswith(way)), result["runs"])}
         result[side] = kept | result[side]
     if not result["runs"]:
         result |= {key: former[key] for key in ("runs", "load", "cores", "date")}

@@ -6,6 +6,7 @@
 // fewer than 16 free slots asks for a commit. What stays on the disk is one small file, removed at the end.
 #include "apps/bench/bench.h"
 #include "abi/fault.h"
+#include "proto/mark.h"
 #include "runtime/client.h"
 #include "runtime/fiber.h"
 #include "runtime/file.h"
@@ -57,12 +58,14 @@ static enum error crash_once(const struct supervisor_service *service, const cha
 	char server[NAME_SIZE + 1];
 	struct supervisor_restart record = {0};
 	supervision_served_name(service, server);
+	mark_begin(phases[SERVED].name, 1);
 	enum error e = supervision_inject(server, "", INJECT_ILLEGAL, 1, 0);
 	uint64_t instructions = instructions_read();
 	if (e == ERR_OK)
 		e = supervision_ping(server);
 	uint64_t end = time_now();
 	instructions = instructions_read() - instructions;
+	mark_end();
 	if (e != ERR_OK)
 		return e;
 	// The service answers a moment before the supervisor has written the line of its history.

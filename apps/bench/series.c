@@ -1,6 +1,7 @@
 // Samples, medians, tables. Owns the output format: one aligned table for a topic, and with --lines, behind all tables, a
 // line `BENCH name value unit` for each figure, which scripts read. If the domain dies, what was printed stands.
 #include "apps/bench/bench.h"
+#include "proto/mark.h"
 #include "runtime/csr.h"
 #include "runtime/error_text.h"
 #include "runtime/runtime.h"
@@ -50,10 +51,12 @@ void series_batch(struct series *series, void (*body)(void *context, uint64_t op
 {
 	if (series->count == SERIES_MAX)
 		return;
+	mark_begin(series->name, operations);
 	uint64_t instructions = instructions_read();
 	uint64_t start = time_now();
 	body(context, operations);
 	uint64_t ticks = time_now() - start;
+	mark_end();
 	series_add(series, bench_ns(ticks) / operations, (instructions_read() - instructions) / operations);
 }
 

@@ -10,6 +10,7 @@
 // when no operation failed and no byte was wrong. If this domain dies, the shell that waits says so; the files stay until the next storm (leftover.c).
 #include "apps/storm/damage.h"
 #include "apps/storm/storm.h"
+#include "proto/mark.h"
 #include "runtime/console.h"
 #include "runtime/error_text.h"
 #include "runtime/fiber.h"
@@ -253,6 +254,7 @@ static void progress(uint64_t start)
 
 static void run_until_end(void)
 {
+	mark_begin("storm", 1);
 	uint64_t start = time_now();
 	uint64_t end = start + time_ticks_from_us(storm_options.seconds * 1000000);
 	uint64_t every = time_ticks_from_us(storm_options.seconds > 60 ? 10000000 : 1000000);
@@ -266,6 +268,7 @@ static void run_until_end(void)
 		}
 	}
 	storm_counts.ticks = time_now() - start;
+	mark_end();
 	storm_stopping = true;
 	while (fibers_running > 0)
 		fiber_park();

@@ -3,9 +3,10 @@
 // Instructions are counted by the clock: under -icount shift=0 one instruction of the whole machine, both sides of a
 // ping-pong and the kernel in it, is one nanosecond of its time, as long as not all cores sleep. Linux lets no program read
 // the counter that apps/bench reads. That the machine runs so init says by BENCH_ICOUNT in the environment; a series whose
-// operations wait for the disk says that it is not to be counted.
+// operations wait for the disk says that it is not to be counted so. Marks (proto/mark.h) let it be counted from outside.
 #define _GNU_SOURCE
 #include "figures.h"
+#include "proto/mark.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
@@ -75,10 +76,12 @@ void figure_batch(figure_body_t body, void *context, uint64_t operations)
 {
 	if (series.count == SAMPLES_MAX)
 		return;
+	mark_begin(series.name, operations);
 	uint64_t instructions = instructions_now();
 	uint64_t start = figure_now();
 	body(context, operations);
 	uint64_t ns = figure_now() - start;
+	mark_end();
 	series.instructions[series.count] = (instructions_now() - instructions) / operations;
 	series.ns[series.count++] = ns / operations;
 }

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from framework import ROOT, case
 
 sys.path.insert(0, str(ROOT / "bench"))
+import counter  # noqa: E402
 import linux_side  # noqa: E402
 import side_by_side  # noqa: E402
 from report import duration, html_page, line_of, plot, text_tables  # noqa: E402
@@ -52,6 +53,37 @@ def side_by_side_divides(t):
     t.equal(waits, (None, None, None), "instructions of a row that waits")
     t.equal(line_of(Row("x", None, "null"), made_up())[1:4], ["", "100 ns", ""], "cells of a row that one side lacks")
     t.equal([duration(v) for v in (7, 1234, 45678, 9e6, 2.5e9)], ["7 ns", "1.23 us", "45.7 us", "9.00 ms", "2.50 s"], "durations")
+
+
+@case
+def side_by_side_takes_counts_of_one_kind(t):
+    """A row has both counts by -icount, or both by the plugin, never one of each."""
+    ours, linux = {"a.instructions": 3, "a.counted": 5}, {"b.instructions": 6, "b.counted": 20}
+    t.equal(compared(Row("x", "a", "b"), ours, linux)["instructions"], (3, 6, 2.0), "both by -icount")
+    t.equal(compared(Row("x", "a", "b", waits=True), ours, linux)["instructions"], (5, 20, 4.0), "of a row that waits")
+    t.equal(compared(Row("x", "a", "b"), ours, {"b.counted": 20})["instructions"], (5, 20, 4.0), "where -icount has one of them")
+    t.equal(compared(Row("x", "a", "b"), {"a.instructions": 3}, {})["instructions"], (3, None, None), "where nothing else is known")
+    t.equal(line_of(Row("x", "a", "b", waits=True), made_up() | {"planaria": ours, "linux_figures": linux})[-3:], ["~5", "~20", "4.00"], "cells")
+
+
+@case
+def counter_reads_its_lines(t):
+    text = "a.b 10 1000\na.b 10 3000\na.b 100 20000\nhalf 0 5\nx 1 2 3\n\nc 1 7\nd 5"
+    t.equal(counter.read_counts(text), {"a.b.counted": 100, "c.counted": 7}, "the least batches, for one operation")
+
+
+@case
+def counter_counts_all_harts(t):
+    """Its least batches, into which no interrupt came: the path of an endpoint's call, known to the instruction, and both sides of a
+    round between two harts."""
+    out = t.folder / "counts"
+    t.equal(counter.refusal(), None, "what QEMU says of the plugin")
+    machine = t.boot(cores=2, disk=None, flags=counter.flags(out))
+    t.run(machine, "bench endpoint doorbell --count 2000")
+    seen = counter.read_counts(out.read_text())
+    call, round_trip = seen["endpoint.0.counted"], seen["doorbell.sleep.counted"]
+    t.check(270 <= call < 276, f"a call by endpoint and its answer take {call} instructions, not 272")
+    t.check(180 <= round_trip <= 300, f"a round of doorbells between two harts takes {round_trip} instructions, not some 200")
 
 
 @case
@@ -130,6 +162,8 @@ def side_by_side_keeps_what_was_not_measured(t):
     side_by_side.keep(base | figures(3, "min", "median") | {"runs": 3}, t.folder / "kept")
     kept = json.loads(next((t.folder / "kept").glob("*.json")).read_text())
     t.equal(kept["linux_figures"], {"x.min": 3, "x.median": 3, "x.instructions": 1}, "times over counts")
+    plugin = side_by_side.with_former(base | figures(4, "counted") | {"runs": 0}, kept)
+    t.equal(plugin["linux_figures"], {"x.min": 3, "x.median": 3, "x.instructions": 1, "x.counted": 4}, "the plugin's counts beside both")
 
 
 @case
