@@ -11,7 +11,7 @@ from pathlib import Path
 from qemu import escape, qemu_program
 
 COUNTER = Path(__file__).resolve().parent.parent / "build/bench/count.so"
-LINE = re.compile(r"(\S+) (\d+) (\d+)")
+LINE = re.compile(r"(\S+) (\d+) (\d+) (\d+)")
 
 
 def flags(out):
@@ -31,13 +31,14 @@ def refusal():
     return f"{qemu_program()} does not take our plugin: {said}" if done.returncode else None
 
 
-def read_batches(text):
-    """Series -> instructions of one operation, for each batch. Lines that say nothing sensible are left out."""
+def read_batches(text, own=False):
+    """Series -> instructions of one operation, for each batch; own: of the hart alone that ran the series. Lines that say nothing
+    sensible are left out."""
     series = defaultdict(list)
     for line in text.splitlines():
         match = LINE.fullmatch(line)
         if match and int(match[2]):
-            series[match[1]].append(int(match[3]) / int(match[2]))
+            series[match[1]].append(int(match[4 if own else 3]) / int(match[2]))
     return series
 
 

@@ -71,6 +71,9 @@ struct core {
 	uint64_t company;            // HSTATUS_VTW while others want the core
 	struct info_page *info;
 	struct trace_ring *trace; // 0: nothing is traced
+	struct trace_turn { // until it is an event: who trapped when and why, bit i: domain i was woken; who runs as the last event told
+		uint64_t since, cause, call, woken, who, runs;
+	} turn;
 	const struct plan *plan;
 	core_id_t id;
 	uint32_t core_count;
@@ -117,8 +120,6 @@ struct core {
 	struct mesh_peer peers[CORE_MAX];
 	struct device_identity device_identity[DEVICE_IDENTITY_MAX];
 	struct complaint_record complaints[COMPLAINT_RECORDS];
-	uint64_t trap_since; // of the trap that is traced
-	uint64_t trap_call;
 	uint64_t log_shown; // end of what went to the firmware's console
 	struct log log;
 };

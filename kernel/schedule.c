@@ -88,7 +88,7 @@ void schedule_wake(struct domain *d)
 {
 	if (!unblock(d))
 		return;
-	trace(d->core, TRACE_WAKE, d->index, d->epoch, 0, 0);
+	d->core->turn.woken |= 1ul << d->index; // for a trace; to ask whether there is one costs as much
 	endpoint_interrupted(d);
 	enqueue(d);
 }
@@ -212,7 +212,6 @@ void schedule_unload(struct core *core)
 	core->info->running_domain = ~0u;
 	core->info->domains[d->index].run_ticks += time_read() - d->run_since;
 	core->info->domains[d->index].traps = d->traps;
-	trace(core, TRACE_LEAVE, d->index, d->state, 0, 0);
 	if (d->state == DOMAIN_RUNNING) { // the kernel needed its registers: it goes on first
 		d->state = DOMAIN_READY;
 		run_queue_push_front(&core->run, d->index, d->priority);
@@ -244,7 +243,6 @@ static void load(struct core *core, struct domain *d)
 	core->info->running_epoch = d->epoch;
 	core->info->domains[d->index].switches++;
 	info_count(core->info, INFO_SWITCHES);
-	trace(core, TRACE_RUN, d->index, d->epoch, 0, 0);
 }
 
 // ---- budgets
@@ -440,6 +438,7 @@ static void slice_set(struct core *core, const struct domain *d)
 
 static void wait_for_work(struct core *core)
 {
+	trace_turn_end(core, TRACE_NOBODY);
 	schedule_unload(core);
 	payer_set(core, 0);
 	budget_watch(core);

@@ -12,6 +12,7 @@ void trace_begin(struct core *core)
 	}
 	core->trace = (struct trace_ring *)region;
 	core->info->traced = region != 0;
+	core->turn.who = core->turn.runs = TRACE_NOBODY;
 	trace(core, TRACE_START, core->id, core->incarnation, 0, 0);
 }
 
@@ -20,9 +21,15 @@ void trace_write(struct core *core, enum trace_kind kind, unsigned subject, uint
 	trace_append(core->trace, TRACE_KERNEL_EVENTS, time_read(), kind, subject, word, a, b);
 }
 
-void trace_trap_write(struct core *core, unsigned domain, uint64_t cause)
+void trace_turn_write(struct core *core, unsigned next)
 {
-	trace_write(core, TRACE_TRAP, domain, cause >> 63 << 31 | cause, core->trap_call, core->trap_since);
+	struct trace_turn *t = &core->turn;
+	const struct domain *d = core->domains[t->who % DOMAIN_MAX];
+	if (t->since || next != t->runs) // not woken for nothing
+		trace_write(core, TRACE_TURN, t->who | next << 8, t->cause | (d ? d->state << 8 : 0), t->since, t->call << 32 | t->woken);
+	t->since = t->woken = 0;
+	t->who = TRACE_NOBODY;
+	t->runs = next;
 }
 
 paddr_t trace_of_domain(const struct core *core, unsigned index)

@@ -1,11 +1,9 @@
 // The kernel's trace ring: what it did last (abi/trace.h). Off, each place costs a load and a branch, where some hundred
 // instructions are spent anyway. There is none on the fast path of endpoint calls: they are not in the kernel's ring.
-//
 // It must never be read by a kernel, but for `next`, of which any value is good. If the kernel dies, the ring stays as it is,
 // and the next incarnation goes on behind it: what the last one did before it died is still there.
 #pragma once
-#include "core-local/core.h"
-#include "kernel/riscv/csr.h"
+#include "kernel/domain.h"
 
 // Finds this core's rings, once for each incarnation; the first one makes them.
 void trace_begin(struct core *core);
@@ -17,20 +15,14 @@ static inline void trace(struct core *core, enum trace_kind kind, unsigned subje
 		trace_write(core, kind, subject, word, a, b);
 }
 
-void trace_trap_write(struct core *core, unsigned domain, uint64_t cause);
+// A kernel's turn is one event: who trapped, who was woken meanwhile, who runs at its end, or TRACE_NOBODY.
+void trace_turn_write(struct core *core, unsigned next);
+#define trace_turn_end(core, next) (__builtin_expect((core)->trace != 0, 0) ? trace_turn_write(core, next) : (void)0)
 
-static inline void trace_trap_begin(struct core *core, const uint64_t *x)
-{
-	if (__builtin_expect(core->trace != 0, 0)) {
-		core->trap_since = time_read();
-		core->trap_call = x[17];
-	}
-}
-
-static inline void trace_trap_end(struct core *core, unsigned domain, uint64_t cause)
+static inline void trace_turn_begin(struct core *core, unsigned domain, uint64_t cause, uint64_t call)
 {
 	if (__builtin_expect(core->trace != 0, 0))
-		trace_trap_write(core, domain, cause);
+		core->turn = (struct trace_turn){time_read(), cause | cause >> 32, call, core->turn.woken, domain, core->turn.runs};
 }
 
 // Where the ring of a domain's place lies; 0: nothing is traced.

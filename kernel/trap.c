@@ -103,7 +103,7 @@ struct domain *trap_of_domain(struct domain *d)
 {
 	struct core *core = d->core;
 	uint64_t cause = csr_read(CSR_SCAUSE);
-	trace_trap_begin(core, d->x);
+	trace_turn_begin(core, d->index, cause, d->x[17]);
 	core->info->heartbeat++;
 	d->traps++;
 	d->hstatus = csr_read(CSR_HSTATUS) & ~HSTATUS_VTW;
@@ -115,6 +115,7 @@ struct domain *trap_of_domain(struct domain *d)
 	else if ((cause & ~INTERRUPT) == INTERRUPT_GUEST)
 		info_count(core->info, INFO_TRAP_GUEST);
 	core->serving = 0;
-	trace_trap_end(core, d->index, cause);
-	return !(cause & INTERRUPT) && schedule_goes_on(core, d) ? d : schedule_next(core);
+	d = !(cause & INTERRUPT) && schedule_goes_on(core, d) ? d : schedule_next(core);
+	trace_turn_end(core, d->index);
+	return d;
 }

@@ -14,7 +14,8 @@ static void view_take(struct channel_view *view, const struct kernel_result *r)
 	view->peer_identity = CHANNEL_PEER_IDENTITY(r->value[1]);
 	view->peer = r->value[4];
 	volatile uint32_t *page = word & CHANNEL_HAS_DOORBELL_PAGE ? machine_doorbell(view->slot) : 0;
-	view->doorbell = trace_is_on() ? 0 : page; // then every ring comes to channel_view_ring_slowly
+	// Rings of notifications are events; those of requests are told by the claim, and by the requests (abi/trace.h).
+	view->doorbell = trace_is_on() && !view->geometry.bytes ? 0 : page;
 	view->doorbell_page = page;
 }
 
@@ -24,11 +25,12 @@ enum error channel_view_load(struct channel_view *view, unsigned slot)
 	struct kernel_result info = kcall(CALL_channel_info, slot);
 	if (info.error != ERR_OK)
 		return info.error;
+	struct channel_geometry *g = &view->geometry;
+	bool sound = channel_layout(g, info.value[1] >> 32, info.value[2], info.value[3]);
 	view_take(view, &info);
 	if (view->state == CHANNEL_FREE)
 		return ERR_HANDLE;
-	struct channel_geometry *g = &view->geometry;
-	if (!channel_layout(g, info.value[1] >> 32, info.value[2], info.value[3]))
+	if (!sound)
 		return ERR_PROTOCOL;
 	struct kernel_result name = kcall(CALL_channel_name, slot);
 	if (name.error != ERR_OK)
@@ -54,16 +56,19 @@ enum error channel_view_refresh(struct channel_view *view)
 	struct kernel_result info = kcall(CALL_channel_info, view->slot);
 	if (info.error == ERR_OK)
 		view_take(view, &info);
+	if (view->client)
+		trace_channel(view); // who is accepted has an identity from now on
 	return info.error;
 }
 
 void channel_view_ring_slowly(const struct channel_view *view)
 {
-	trace_here(TRACE_RING, view->slot, view->peer_identity, 0, 0);
-	if (view->doorbell_page)
-		store32(view->doorbell_page, view->peer_identity);
-	else
+	if (!view->doorbell_page) {
 		kcall(CALL_doorbell, view->slot); // a peer that is gone needs no ring
+		return;
+	}
+	trace_here(TRACE_RING, view->slot, view->peer_identity, 0, 0);
+	store32(view->doorbell_page, view->peer_identity);
 }
 
 bool channel_view_peer_runs(const struct channel_view *view)

@@ -7,13 +7,15 @@
 // channel that rang. If the server dies, its kernel's event ends the nap; if this domain dies, the request stands in the channel like any.
 #include "runtime/client_gather.h"
 #include "runtime/local.h"
+#include "runtime/trace.h"
 
 #define LANE_CALLS 512u // until the loop has a turn at the latest: pings and timers wait that long
 
 bool client_lane_possible(const struct client *client)
 {
 	const struct client_ring *ring = &client->ring;
-	return !client->local && !client->lost && !client->near.door && ring->view.doorbell && !ring->held && ring->rescan >= ring->view.geometry.slots;
+	return !client->local && !client->lost && !client->near.door && !trace_is_on() && ring->view.doorbell && !ring->held &&
+	       ring->rescan >= ring->view.geometry.slots;
 }
 
 // One slot, and what is decided beforehand for the next LANE_CALLS calls at most.

@@ -142,8 +142,7 @@ enum error inject_fire(struct inject_point *point)
 	return action == INJECT_NONE ? ERR_OK : point_act(point, action, parameter);
 }
 
-static __attribute__((noinline)) enum error point_fire_as(struct inject_point *point, enum trace_kind kind, unsigned subject,
-							  uint64_t word, uint64_t a, uint64_t b)
+enum error inject_fire_as(struct inject_point *point, enum trace_kind kind, unsigned subject, uint64_t word, uint64_t a, uint64_t b)
 {
 	if (kind == TRACE_POINT)
 		trace_point(point->name);
@@ -152,16 +151,6 @@ static __attribute__((noinline)) enum error point_fire_as(struct inject_point *p
 	enum error error = inject_fire(point);
 	point->calm = kind != TRACE_POINT && trace_is_on() && !any_armed && !point->at;
 	return error;
-}
-
-enum error inject_fire_as(struct inject_point *point, enum trace_kind kind, unsigned subject, uint64_t word, uint64_t a, uint64_t b)
-{
-	if (__builtin_expect(!point->calm, 0))
-		return point_fire_as(point, kind, subject, word, a, b);
-	trace_append(trace_ring_here, TRACE_DOMAIN_EVENTS, trace_time(), kind, subject, word, a, b);
-	point->counted++; // it was wound up for one passage
-	point->left = 1;
-	return ERR_OK;
 }
 
 // The order for that name, or one that is free; 0: none.

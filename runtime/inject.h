@@ -20,7 +20,7 @@ struct inject_point {
 	uint32_t action;  // enum inject_action
 	uint32_t parameter; // INJECT_ERROR: which
 	bool traced; // its passages are
-	bool calm;   // and nothing else is to be done at the next one
+	bool calm;   // and nothing else is to be done at the next ones: `left` runs on below 0, and no counter is wound up
 	struct inject_point *next;
 	int registered;
 };
@@ -39,13 +39,30 @@ bool inject_disarm(const char *name);
 		__builtin_expect(--point_.left <= 0, 0) ? inject_fire(&point_) : ERR_OK;                               \
 	})
 
-// The same, traced: inject_as("x.y", TRACE_TAKE, subject, word, a, b) as an event of that kind, inject_shown("x.y") by its name.
-#define inject_as(point_name, ...)                                                                                     \
+// The same, traced by its name.
+#define inject_shown(point_name)                                                                                       \
 	({                                                                                                             \
 		static struct inject_point point_ = {.name = point_name, .left = 1, .start = 1, .traced = true};       \
-		__builtin_expect(--point_.left <= 0, 0) ? inject_fire_as(&point_, __VA_ARGS__) : ERR_OK;               \
+		__builtin_expect(--point_.left <= 0, 0) ? inject_fire_as(&point_, TRACE_POINT, 0, 0, 0, 0) : ERR_OK;   \
+	})
+// As an event of that kind, each time: inject_as("x.y", TRACE_TAKE, subject, word, a, b). For the way of requests, so that the event is written
+// in line, and its values are read only then; whoever uses it includes runtime/trace.h.
+#define inject_as(point_name, kind, subject, word, a, b)                                                               \
+	({                                                                                                             \
+		static struct inject_point point_ = inject_point_traced(point_name);                                   \
+		inject_at(point_, kind, subject, word, a, b);                                                          \
+	})
+#define inject_at(point, kind, subject, word, a, b)                                                                    \
+	({                                                                                                             \
+		enum error error_ = ERR_OK;                                                                            \
+		if (__builtin_expect(--(point).left <= 0, 0)) {                                                        \
+			if ((point).calm)                                                                              \
+				trace_here(kind, subject, word, a, b);                                                 \
+			else                                                                                           \
+				error_ = inject_fire_as(&(point), kind, subject, word, a, b);                          \
+		}                                                                                                      \
+		error_;                                                                                                \
 	})
 // A point whose passages are counted where a call would cost too much: `--point.left <= 0` there, and then inject_fire(&point).
 #define inject_point(point_name) {.name = point_name, .left = 1, .start = 1}
-#define inject_point_traced(point_name) {.name = point_name, .left = 1, .start = 1, .traced = true} // and inject_fire_as
-#define inject_shown(point_name) inject_as(point_name, TRACE_POINT, 0, 0, 0, 0)
+#define inject_point_traced(point_name) {.name = point_name, .left = 1, .start = 1, .traced = true} // for inject_at

@@ -157,19 +157,13 @@ static bool claim_by_call(void)
 	return any != 0;
 }
 
-static __attribute__((noinline)) void trace_claim(void)
-{
-	trace_here(TRACE_CLAIM, 0, 0, pending[0], pending[1]);
-}
-
 static bool loop_claim(void)
 {
 	bool any = guest_file ? claim_from_file() : claim_by_call();
 	if (any) {
 		fence_claimed(); // partner: the ringer's fence_doorbell
 		doorbells++;
-		if (__builtin_expect(trace_is_on(), 0))
-			trace_claim();
+		trace_here(TRACE_CLAIM, 0, 0, pending[0], pending[1]);
 	}
 	return any;
 }

@@ -334,9 +334,7 @@ static bool channel_fetch(struct server_channel *channel)
 		}
 		struct server_request *request = &channel->requests[slot];
 		request->replayed = false;
-		if (--take_point.left <= 0)
-			inject_fire_as(&take_point, TRACE_TAKE, channel->ring.view.slot, request->copy.seq, request->copy.op,
-				       request->copy.time);
+		inject_at(take_point, TRACE_TAKE, channel->ring.view.slot, request->copy.seq, request->copy.op, request->copy.time);
 		enum error e = server_ring_validate(&channel->ring, this.server->protocol, &request->copy);
 		if (__builtin_expect(e == ERR_OK, 1)) {
 			channel->head = request;

@@ -41,5 +41,5 @@ void trace_phase(unsigned phase, uint32_t epoch, const char name[NAME_SIZE])
 
 void trace_channel(const struct channel_view *view)
 {
-	trace_here(TRACE_CHANNEL, view->slot, view->role, view->key * CHANNEL_NAME_FACTOR >> 32, view->peer);
+	trace_here(TRACE_CHANNEL, view->slot, view->role | view->own_identity << 8, view->key * CHANNEL_NAME_FACTOR >> 32, view->peer);
 }

@@ -6,12 +6,13 @@ go backwards are counted and left out, and so is what was overwritten before any
 
 usage: tracing.py FILE     says what is in a trace that was written: tracks, spans, flows
 """
+import bisect
 import mmap
 import re
 import struct
 import sys
 import threading
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from pathlib import Path
 
 from abi import INCLUDE, Abi
@@ -72,12 +73,15 @@ def memory_folder():
 
 
 class Ring:
-    """A ring in the machine's memory, and what was read of it."""
+    """A ring in the machine's memory, and what was read of it. A look copies and does nothing else: a ring comes round in a twentieth of a
+    second, and who looks has to be back by then, on a host with other work too."""
 
     def __init__(self, name, address, events):
         self.name, self.address, self.events = name, address, events
         self.read, self.lost, self.nonsense, self.last_time = 0, 0, 0, 0
-        self.kept = []
+        self.chunks = deque()  # bytes of whole events
+        self.size = 0          # events in them
+        self._kept = []        # and those that were looked into
 
     def next(self, memory):
         return struct.unpack_from("<Q", memory, self.address + 8)[0]
@@ -90,13 +94,31 @@ class Ring:
         if end < self.read:  # cleared: the machine was switched on again
             self.read = 0
         begin = max(self.read, end - self.events + 1)
-        base = self.address + abi["PAGE_SIZE"]
+        base = self.address + abi["TRACE_HEADER_BYTES"]
         raw = self._bytes(memory, base, begin, end)
         sure = max(begin, self.next(memory) - self.events + 1)  # the others may have been overwritten meanwhile
         self.lost += min(sure, end) - self.read
-        for n in range(min(sure, end), end):
-            self._take(EVENT.unpack_from(raw, (n - begin) * EVENT.size))
+        if sure < end:
+            self.chunks.append(raw[(sure - begin) * EVENT.size:])
+            self.size += end - sure
         self.read = end
+
+    @property
+    def kept(self):
+        while self.chunks:
+            for fields in EVENT.iter_unpack(self.chunks.popleft()):
+                self._take(fields)
+        self.size = 0
+        return self._kept
+
+    def oldest(self):
+        return EVENT.unpack_from(self.chunks[0])[0]
+
+    def forget(self):
+        """The oldest chunk goes."""
+        gone = len(self.chunks.popleft()) // EVENT.size
+        self.size -= gone
+        self.lost += gone
 
     def _bytes(self, memory, base, begin, end):
         first, last = begin % self.events, end % self.events
@@ -111,7 +133,7 @@ class Ring:
             self.nonsense += 1
             return
         self.last_time = event.time
-        self.kept.append(event)
+        self._kept.append(event)
 
 
 class Collector:
@@ -156,18 +178,8 @@ class Collector:
             return
         for ring in self.rings:
             ring.look(self.memory)
-        kept = sum(len(r.kept) for r in self.rings)
-        if kept > EVENTS_KEPT:
-            self._forget(kept)
-
-    def _forget(self, kept):
-        """The oldest quarter goes."""
-        times = sorted(e.time for r in self.rings for e in r.kept)
-        limit = times[kept // 4]
-        for ring in self.rings:
-            before = len(ring.kept)
-            ring.kept = [e for e in ring.kept if e.time > limit]
-            ring.lost += before - len(ring.kept)
+        while sum(r.size for r in self.rings) > EVENTS_KEPT:
+            min((r for r in self.rings if r.chunks), key=Ring.oldest).forget()
 
     def names(self):
         """What the info pages say of the domains now: (core, place) -> name."""
@@ -280,11 +292,72 @@ class Writer:
 
 # ---- what the events say
 
+class Doorbells:
+    """Who rang whom, from what is known anyway: a claim says that a channel's identity was pending, and what the peer did on that channel
+    just before is why: its first request since the claimer last did something, if the claimer serves, or else its first answer."""
+
+    def __init__(self, events):
+        self.channels = {}                  # (ring, identity) -> (slot, channel, role, peer)
+        self.by_slot = {}                   # (ring, slot) -> the same
+        self.slots = {}                     # (ring, channel) -> its slot there
+        self.sent = defaultdict(list)       # (channel, role of who sent) -> times of its requests or answers
+        self.active = defaultdict(list)     # ring -> times at which it did something
+        for e in events:
+            self.note(e)
+        for times in (*self.sent.values(), *self.active.values()):
+            times.sort()
+        self.channels.clear()               # in their order once more
+
+    def channel(self, e):
+        slot = e.subject, e.a, e.word & 0xff, (e.b >> 48, e.b >> 32 & 0xffff)
+        self.channels[e.ring, e.word >> 8] = self.by_slot[e.ring, e.subject] = slot
+        self.slots[e.ring, e.a] = e.subject
+
+    def note(self, e):
+        if e.ring[1] is None:
+            return
+        if e.kind == "CHANNEL":
+            self.channel(e)
+        if e.kind != "TAKE":  # what the ring was for may be taken before the claim
+            self.active[e.ring].append(e.time)
+        if e.kind in ("TAKE", "COMPLETE") and (e.ring, e.subject) in self.by_slot:
+            _, channel, _, client = self.by_slot[e.ring, e.subject]
+            if e.b <= e.time:
+                self.sent[channel, 0].append(e.b)
+                self.active[client].append(e.b)
+            if e.kind == "COMPLETE":
+                self.sent[channel, 1].append(e.time)
+
+    def rung(self, claim):
+        """The rings that a claim answers, as events of those who rang."""
+        bits = claim.a | claim.b << 64
+        for identity in (i for i in range(128) if bits >> i & 1):
+            _, channel, role, peer = self.channels.get((claim.ring, identity), (0, None, 0, None))
+            times = self.sent.get((channel, 1 - role), ())
+            active = self.active[claim.ring]
+            before = bisect.bisect_left(active, claim.time)
+            at = bisect.bisect_right(times, active[before - 1] if before else 0)
+            if at < len(times) and times[at] <= claim.time:
+                yield Event(peer, times[at], KINDS.index("RING"), self.slots.get((peer, channel), 0), identity, 0, 0)
+
+    def all(self, events):
+        """The events with those of doorbells that nobody wrote down."""
+        found = []
+        for e in events:
+            if e.kind == "CHANNEL":
+                self.channel(e)
+            elif e.kind == "CLAIM":
+                found += self.rung(e)
+        return sorted([*events, *found], key=lambda e: e.time)
+
+
 class Trace:
     """Events in the order of time, and the tracks, spans and flows that they make."""
 
     def __init__(self, events, timebase, names, lost=0, nonsense=0):
         self.events = sorted(events, key=lambda e: e.time)  # stable: the order of a ring stays
+        self.written = len(self.events)
+        self.events = Doorbells(self.events).all(self.events)
         self.timebase, self.lost, self.nonsense = timebase, lost, nonsense
         self.names = dict(names)  # (core, place) -> name now, while the events are gone through
         self.first_names()
@@ -311,7 +384,7 @@ class Trace:
 
     def says(self):
         """In a sentence what there is."""
-        return (f"{len(self.events)} events, {len(self.requests)} requests, {sum('stop' in s for s in self.restarts.values())} services "
+        return (f"{self.written} events, {len(self.requests)} requests, {sum('stop' in s for s in self.restarts.values())} services "
                 f"restarted, "
                 f"{self.lost} events lost, {self.nonsense} that make no sense")
 
@@ -331,7 +404,7 @@ class Build:
         self.requests = {}   # (ring of the server, slot, seq) -> dict
         self.rings = {}      # core, place of the one who was rung -> flow
         self.phase = {}      # service -> (step name, begin)
-        self.restart = {}    # service -> begin
+        self.restart_end = {}  # service -> end of the last phase
         self.down = {}       # core -> time of its kernel's end
         self.mesh = {}
         self.halted = {}
@@ -366,7 +439,7 @@ class Build:
     def finish(self):
         for core in list(self.running):
             self.leave(core, self.now, "")
-        for service, (step, begin, _) in list(self.phase.items()):
+        for service, (step, begin) in list(self.phase.items()):
             self.span(("restarts", service), begin, self.now, f"{step} (unfinished)")
         for r in self.requests.values():
             self.request_end(r)
@@ -388,42 +461,47 @@ class Build:
     def kernel_name(self, core, e):
         self.trace.names[core, e.subject] = e.text()
 
-    def kernel_run(self, core, e):
-        self.leave(core, e.time, "")
-        self.running[core] = (e.subject, self.trace.who(core, e.subject), e.time)
-
-    def kernel_leave(self, core, e):
-        self.leave(core, e.time, STATES[e.word] if e.word < len(STATES) else "?")
+    def kernel_turn(self, core, e):
+        """What the kernel did from a trap, or its sleep, until a domain ran or it slept again."""
+        who, runs, begin = e.subject & 0xff, e.subject >> 8, e.time
+        if e.a:
+            begin = e.a if e.a <= e.time else e.time
+            self.running.setdefault(core, (who, self.trace.who(core, who), begin))
+            self.trap(core, e, who, begin)
+        for woken in (i for i in range(abi["DOMAIN_MAX"]) if e.b >> i & 1):
+            self.wake(core, woken, e.time)
+        if self.running.get(core, (None,))[0] != runs:
+            state = e.word >> 8 & 0xff
+            self.leave(core, begin, STATES[state] if e.a and state < len(STATES) else "")
+            if runs != abi["TRACE_NOBODY"]:
+                self.running[core] = (runs, self.trace.who(core, runs), e.time)
 
     def leave(self, core, time, state):
         if core in self.running:
             place, name, begin = self.running.pop(core)
             self.span((f"core {core}", "domains"), begin, time, name, notes={"place": place, "then": state})
 
-    def kernel_trap(self, core, e):
-        cause, interrupt = e.word & 0x7fffffff, e.word >> 31
+    def trap(self, core, e, who, begin):
+        cause, interrupt, call = e.word & 0xff, e.word >> 31, e.b >> 32
         name = (INTERRUPTS if interrupt else CAUSES).get(cause, f"cause {cause}")
-        if not interrupt and cause == 10 and e.a < len(CALLS):
-            name = CALLS[e.a]
-        begin = e.b if 0 < e.b <= e.time else e.time
-        self.span((f"core {core}", "kernel"), begin, e.time, name, notes={"domain": self.trace.who(core, e.subject)})
+        if not interrupt and cause == 10 and call < len(CALLS):
+            name = CALLS[call]
+        self.span((f"core {core}", "kernel"), begin, e.time, name, notes={"domain": self.trace.who(core, who)})
 
-    def kernel_wake(self, core, e):
-        flow = self.rings.pop((core, e.subject), None)
-        self.out.instant(self.core_track(core, "kernel"), e.time, f"wake {self.trace.who(core, e.subject)}",
-                         flows=[flow] if flow else [])
-        if flow:
-            self.rings[core, e.subject] = flow
+    def wake(self, core, place, time):
+        flow = self.rings.get((core, place))
+        self.out.instant(self.core_track(core, "kernel"), time, f"wake {self.trace.who(core, place)}", flows=[flow] if flow else [])
 
     def kernel_raise(self, core, e):
-        self.rings[core, e.subject] = flow = self.new_flow()
+        flow = self.rings.setdefault((core, e.subject), self.flow + 1)
+        self.flow = max(self.flow, flow)
         self.out.instant(self.core_track(core, "kernel"), e.time, f"ring {self.trace.who(core, e.subject)}", flows=[flow],
                          notes={"identity": e.word})
 
     def kernel_halt(self, core, e):
         why = FAULTS[e.a] if e.a < len(FAULTS) else "?"
         self.out.instant(self.domain_track((core, e.subject)), e.time, f"stopped: {why}", notes={"cause": e.b, "epoch": e.word})
-        self.halted[self.trace.who(core, e.subject)] = e.time
+        self.halted[self.trace.who(core, e.subject)] = e.word, e.time
 
     def kernel_sent(self, core, e):
         flow = self.mesh[core, e.subject, e.word, e.a, e.b] = self.new_flow()
@@ -468,7 +546,7 @@ class Build:
         self.out.instant(self.domain_track(e.ring), e.time, "program begins", notes={"epoch": e.word})
 
     def domain_channel(self, e):
-        self.channels[e.ring, e.subject] = (e.a, e.word, (e.b >> 48, e.b >> 32 & 0xffff))
+        self.channels[e.ring, e.subject] = (e.a, e.word & 0xff, (e.b >> 48, e.b >> 32 & 0xffff))
 
     def domain_ring(self, e):
         _, _, peer = self.channels.get((e.ring, e.subject), (0, 0, None))
@@ -550,24 +628,33 @@ class Build:
     def domain_phase(self, e):
         service = e.text()
         detect, ready = abi["TRACE_PHASE_DETECT"], abi["TRACE_PHASE_READY"]
-        step, begin, first = self.phase.pop(service, (None, e.time, e.time))
+        step, begin = self.phase.pop(service, (None, e.time))
         if e.subject == detect:
-            halted = self.halted.get(service)
-            if halted is not None and halted <= e.time:
-                first = halted
-                self.span(("restarts", service), halted, e.time, "stopped, not noticed")
-                self.trace.restarts[service].append("stopped, not noticed")
-            self.phase[service] = ("decide", e.time, first)
+            self.domain_detected(service, e, step, begin)
             return
         if step:
-            self.span(("restarts", service), begin, e.time, step)
-            self.trace.restarts[service].append(step)
+            self.restart_step(service, begin, e.time, step)
         if e.subject == ready:
             self.trace.restarts[service].append("ready")
             self.out.instant(self.out.track("restarts", service), e.time, f"ready as epoch {e.word}")
         elif e.subject < len(STEPS):
             name = "adopt and replay" if STEPS[e.subject] == "watch" else STEPS[e.subject]
-            self.phase[service] = (name, e.time, first)
+            self.phase[service] = (name, e.time)
+
+    def domain_detected(self, service, e, step, begin):
+        """The supervisor knows. Of that incarnation's end, that is: another's would be one that was told of long ago."""
+        epoch, halted = self.halted.pop(service, (None, 0))
+        known = epoch == e.word and halted <= e.time
+        if step:  # it died of its restart
+            self.restart_step(service, begin, max(begin, halted) if known else e.time, f"{step} (unfinished)")
+        if known:
+            self.restart_step(service, max(halted, self.restart_end.get(service, 0)), e.time, "stopped, not noticed")
+        self.phase[service] = ("decide", e.time)
+
+    def restart_step(self, service, begin, end, name):
+        self.span(("restarts", service), begin, end, name)
+        self.trace.restarts[service].append(name)
+        self.restart_end[service] = end
 
 
 # ---- reading what was written

@@ -22,7 +22,7 @@ static bool text_is_sound(const struct batch *batch)
 	return batch->bits <= BITS_MAX && batch->bits % 8 == 0 && name && number && name + 1 + number == batch->bits / 8;
 }
 
-bool batch_mark(struct batch *batch, unsigned number, uint64_t instructions, char *line, size_t room)
+bool batch_mark(struct batch *batch, unsigned number, uint64_t instructions, uint64_t own, char *line, size_t room)
 {
 	bool ended = number == MARK_END && batch->running;
 	switch (number) {
@@ -35,12 +35,13 @@ bool batch_mark(struct batch *batch, unsigned number, uint64_t instructions, cha
 	case MARK_BEGIN:
 		batch->running = text_is_sound(batch) && !batch->running;
 		batch->begin = instructions + 1; // behind the mark
+		batch->own_begin = own + 1;
 		if (!batch->running)
 			*batch = (struct batch){0};
 		return false;
 	case MARK_END:
 		if (ended)
-			snprintf(line, room, "%s %" PRIu64 "\n", batch->text, instructions - batch->begin);
+			snprintf(line, room, "%s %" PRIu64 " %" PRIu64 "\n", batch->text, instructions - batch->begin, own - batch->own_begin);
 		*batch = (struct batch){0};
 		return ended;
 	default:

@@ -4,7 +4,7 @@
 //
 // Where -icount cannot be had (Linux does not boot on two harts with it) or says nothing (what waits for a disk), harts run on threads of their own, and
 // each entry into a piece of translated code adds its instructions to the count of its hart; one that sleeps in wfi adds nothing.
-// FILE gets a line "SERIES OPERATIONS INSTRUCTIONS" for each batch. A piece that is left by a fault before its end counts as a whole: the error
+// FILE gets a line "SERIES OPERATIONS INSTRUCTIONS OWN" for each batch; own ones are those of the hart that marked. A piece that is left by a fault before its end counts as a whole: the error
 // is of a few instructions for a fault. Owns the counts and the file; what the guest marks is checked, since any program in it can do so.
 #include "count.h"
 #include "plugin.h"
@@ -47,10 +47,10 @@ static void piece_entered(unsigned vcpu, void *length)
 static void mark_reached(unsigned vcpu, void *context)
 {
 	const struct place *place = context;
-	char line[MARK_TEXT_MAX + 32];
-	(void)vcpu;
+	char line[MARK_TEXT_MAX + 64];
+	uint64_t own = hart[vcpu % HARTS].instructions - place->rest;
 	pthread_mutex_lock(&lock);
-	if (batch_mark(&batch, place->number, instructions_of_all() - place->rest, line, sizeof(line))) {
+	if (batch_mark(&batch, place->number, instructions_of_all() - place->rest, own, line, sizeof(line))) {
 		fputs(line, out);
 		fflush(out);
 	}

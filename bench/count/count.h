@@ -11,8 +11,9 @@ struct batch {
 	char text[MARK_TEXT_MAX];
 	unsigned bits; // of the text so far; more than fit: it is spoilt
 	bool running;
-	uint64_t begin;
+	uint64_t begin, own_begin;
 };
 
-// A mark at which `instructions` have been executed in all, itself not among them. True: a batch has ended, `line` says what it took.
-bool batch_mark(struct batch *batch, unsigned number, uint64_t instructions, char *line, size_t room);
+// A mark at which `instructions` have been executed in all, and `own` by the hart that marks, itself not among them. True: a batch has ended,
+// `line` says what it took.
+bool batch_mark(struct batch *batch, unsigned number, uint64_t instructions, uint64_t own, char *line, size_t room);

@@ -14,7 +14,8 @@
 #define TRACE_KERNEL_EVENTS 0x8000ul        // powers of two
 #define TRACE_DOMAIN_EVENTS 0x2000ul
 #define TRACE_EVENT_BYTES 32
-#define TRACE_KERNEL_BYTES 0x101000ul       // a page and the events
+#define TRACE_HEADER_BYTES 64               // of a ring, before its events
+#define TRACE_KERNEL_BYTES 0x101000ul       // header and events, on whole pages
 #define TRACE_DOMAIN_BYTES 0x41000ul
 #define TRACE_REGION_BYTES 0xa00000ul       // of a core: the kernel's ring, then one for each place of a domain
 
@@ -24,10 +25,7 @@
 	X(START, "", "incarnation", "", "")                    /* K: a kernel begins */                                \
 	X(ONLINE, "", "incarnation", "", "")                                                                           \
 	X(PANIC, "", "incarnation", "", "")                                                                            \
-	X(RUN, "domain", "epoch", "", "")                      /* K: its registers are loaded */                       \
-	X(LEAVE, "domain", "state", "", "")                                                                            \
-	X(TRAP, "domain", "cause", "call", "begin")            /* K: at its end; word: scause, bit 31: an interrupt */ \
-	X(WAKE, "domain", "epoch", "", "")                     /* K: blocked no more */                                \
+	X(TURN, "domains", "cause", "begin", "call")           /* K: at its end, below */                             \
 	X(RAISE, "domain", "identity", "", "")                 /* K: rings one of its own domains */                   \
 	X(NAME, "domain", "epoch", "name", "name")             /* K: made, or taken over from the last kernel */       \
 	X(BEGIN, "domain", "epoch", "", "")                    /* K: an incarnation starts */                          \
@@ -41,10 +39,10 @@
 	X(REBOOT, "core", "incarnation", "", "")               /* K: sees that another kernel is dead */               \
 	X(LAUNCH, "core", "incarnation", "", "")               /* K: starts its hart again */                          \
 	X(OPEN, "", "epoch", "name", "name")                   /* D: an incarnation of a program begins */             \
-	X(CHANNEL, "slot", "role", "channel", "peer")          /* D: what a slot is; channel: the same at both ends */ \
+	X(CHANNEL, "slot", "role", "channel", "peer")          /* D: what a slot is; word: and own identity << 8; channel: the same at both ends */ \
 	X(TAKE, "slot", "seq", "operation", "submitted")       /* D: a server has it */                                \
 	X(COMPLETE, "slot", "seq", "status", "submitted")      /* D: it is done with it; a: operation << 32 | status */ \
-	X(RING, "slot", "identity", "", "")                    /* D: rings its peer */                                 \
+	X(RING, "slot", "identity", "", "")                    /* D: of a notification; others are derived from CLAIM */              \
 	X(CLAIM, "", "", "identities", "identities")           /* D: identities 0 to 127 that were pending */          \
 	X(POINT, "", "text", "text", "text")                   /* D: passes an injection point: a, b, word */          \
 	X(PHASE, "phase", "epoch", "name", "name")             /* D: the supervisor, with a service */
@@ -70,13 +68,17 @@ struct trace_entry {
 };
 _Static_assert(sizeof(struct trace_entry) == TRACE_EVENT_BYTES, "an event has 32 bytes");
 
+// Of TRACE_TURN, a kernel's work from a trap, or a sleep, to a domain's run or the next sleep. Subject: who trapped, and who runs next << 8;
+// word: scause, state of who trapped << 8, bit 31: an interrupt; a: when it trapped, 0: the core slept; b: call << 32 | bit i: domain i is blocked no more.
+#define TRACE_NOBODY 0xffu
+
 struct trace_ring {
 	uint64_t magic;
 	uint64_t next; // events ever written
-	uint64_t padding[510];
+	uint64_t padding[6];
 	struct trace_entry event[];
 };
-_Static_assert(sizeof(struct trace_ring) == PAGE_SIZE, "events begin at a page");
+_Static_assert(sizeof(struct trace_ring) == TRACE_HEADER_BYTES, "events begin behind a line of the header's own");
 _Static_assert(TRACE_KERNEL_BYTES == PAGE_SIZE + TRACE_KERNEL_EVENTS * TRACE_EVENT_BYTES, "size of a kernel's ring");
 _Static_assert(TRACE_DOMAIN_BYTES == PAGE_SIZE + TRACE_DOMAIN_EVENTS * TRACE_EVENT_BYTES, "size of a domain's ring");
 _Static_assert(TRACE_KERNEL_BYTES + DOMAIN_MAX * TRACE_DOMAIN_BYTES <= TRACE_REGION_BYTES, "all rings of a core fit");
@@ -98,14 +100,16 @@ static inline struct trace_ring *trace_domain_ring(uint64_t region, unsigned dom
 	return (struct trace_ring *)(region + TRACE_KERNEL_BYTES + domain * TRACE_DOMAIN_BYTES);
 }
 
-// Some twenty instructions.
+// Some twenty instructions: what is seldom one has the ring's address at hand, and no call.
 static inline void trace_append(struct trace_ring *ring, uint64_t events, uint64_t time, enum trace_kind kind, unsigned subject,
 				uint64_t word, uint64_t a, uint64_t b)
 {
 	uint64_t next = ring->next;
-	struct trace_entry *to = &ring->event[next % events];
+	struct trace_entry *to = (struct trace_entry *)((uint8_t *)ring->event + next % events * TRACE_EVENT_BYTES);
 	to->time = time;
-	*(volatile shared_word_t *)&to->kind = (uint64_t)kind | (uint64_t)(uint16_t)subject << 16 | word << 32;
+	to->kind = (uint16_t)kind;
+	to->subject = (uint16_t)subject;
+	to->word = (uint32_t)word;
 	to->a = a;
 	to->b = b;
 	fence_w_w(); // partner: the host, which reads `next`, then events, then `next` again

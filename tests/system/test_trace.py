@@ -64,7 +64,7 @@ def trace_outlives_a_kernel(t):
     t.equal(life, [("START", 1), ("ONLINE", 1), ("PANIC", 1), ("START", 2), ("ONLINE", 2)], "life of the kernel of core 2")
     first = next(i for i, e in enumerate(late.events) if e.kind == "PANIC")
     before = [e for e in late.events[:first] if e.ring == (2, None)]
-    t.check(any(e.kind == "RUN" for e in before), "its ring does not hold what it ran before it died")
+    t.check(any(e.kind == "TURN" for e in before), "its ring does not hold what it ran before it died")
     sound(t, late)
     t.check(any(s[:2] == (("core 2", "life"), "dead") for s in late.spans), "there is no span of its death")
     machine.kill()  # QEMU is gone, the memory is not
@@ -116,9 +116,9 @@ def top_shows_each_domain(t):
 
 def ring_memory(events, next_=None):
     """Memory with a ring of 8 places at 0."""
-    memory = bytearray(abi["PAGE_SIZE"] + 8 * EVENT.size)
+    memory = bytearray(abi["TRACE_HEADER_BYTES"] + 8 * EVENT.size)
     for n, (time, kind, word) in enumerate(events):
-        EVENT.pack_into(memory, abi["PAGE_SIZE"] + n % 8 * EVENT.size, time, KINDS.index(kind) if kind in KINDS else 999, 0, word, 0, 0)
+        EVENT.pack_into(memory, abi["TRACE_HEADER_BYTES"] + n % 8 * EVENT.size, time, KINDS.index(kind) if kind in KINDS else 999, 0, word, 0, 0)
     struct.pack_into("<Q", memory, 8, len(events) if next_ is None else next_)
     return memory
 
@@ -126,18 +126,79 @@ def ring_memory(events, next_=None):
 @case
 def collector_counts_what_it_lost(t):
     ring = Ring((0, None), 0, 8)
-    ring.look(ring_memory([(n, "WAKE", n) for n in range(5)]))
+    ring.look(ring_memory([(n, "RAISE", n) for n in range(5)]))
     t.equal(([e.word for e in ring.kept], ring.lost), ([0, 1, 2, 3, 4], 0), "the first five")
-    ring.look(ring_memory([(n, "WAKE", n) for n in range(20)]))  # 7 places are sure: the eighth is being written
+    ring.look(ring_memory([(n, "RAISE", n) for n in range(20)]))  # 7 places are sure: the eighth is being written
     t.equal(([e.word for e in ring.kept[5:]], ring.lost), (list(range(13, 20)), 8), "of fifteen more")
-    ring.look(ring_memory([(n, "WAKE", n) for n in range(20)]))
+    ring.look(ring_memory([(n, "RAISE", n) for n in range(20)]))
     t.equal(len(ring.kept), 12, "nothing is new")
     ring = Ring((0, None), 0, 8)
-    ring.look(ring_memory([(5, "WAKE", 0), (4, "WAKE", 1), (6, "no kind", 2), (7, "WAKE", 3)]))
+    ring.look(ring_memory([(5, "RAISE", 0), (4, "RAISE", 1), (6, "no kind", 2), (7, "RAISE", 3)]))
     t.equal(([e.word for e in ring.kept], ring.nonsense), ([0, 3], 2), "time that goes backwards, and a kind that is none")
     ring = Ring((0, None), 0, 8)
     ring.look(ring_memory([], next_=1 << 60))  # a domain can write there what it likes
     t.equal((len(ring.kept), ring.nonsense), (0, 7), "a ring that says it came round for ever")
+
+
+@case
+def collector_forgets_the_oldest(t):
+    """Of all rings together, and counts it as lost."""
+    before, tracing.EVENTS_KEPT = tracing.EVENTS_KEPT, 12
+    try:
+        collector = Collector.__new__(Collector)
+        collector.rings = [Ring((0, None), 0, 8), Ring((1, None), 0, 8)]
+        for begin in range(0, 20, 5):
+            collector.memory = ring_memory([(begin + n, "RAISE", begin + n) for n in range(5)], 5)
+            for ring in collector.rings:
+                ring.read = 0
+            collector.look()
+    finally:
+        tracing.EVENTS_KEPT = before
+    t.equal([[e.word for e in ring.kept] for ring in collector.rings], [list(range(15, 20))] * 2, "events that are kept")
+    t.equal([ring.lost for ring in collector.rings], [15, 15], "events that are gone")
+
+
+@case
+def converter_shows_restarts(t):
+    """One that was noticed late, one of a core that died (nobody told of a stop), one that died of its restart."""
+    supervisor, kernel = (0, 0), (1, None)
+
+    def named(ring, time, kind, text, subject, word):
+        return Event(ring, time, KINDS.index(kind), subject, word, *struct.unpack("<QQ", text.encode().ljust(16, b"\0")))
+
+    def phase(time, subject, epoch):
+        return named(supervisor, time, "PHASE", "fs", subject, epoch)
+
+    def halt(time, epoch):
+        return Event(kernel, time, KINDS.index("HALT"), 3, epoch, 1, 0)
+    detect, ready = abi["TRACE_PHASE_DETECT"], abi["TRACE_PHASE_READY"]
+    events = [named(kernel, 1, "NAME", "fs", 3, 1), halt(10, 1), phase(12, detect, 1), phase(14, 0, 1), phase(16, ready, 2),
+              phase(20, detect, 2), phase(22, 5, 2), halt(24, 3), phase(26, detect, 3), phase(27, 6, 3), phase(29, ready, 4)]
+    trace = Trace(events, 1000, {})
+    tracks, _, faults = check_file(trace.write())
+    t.equal(faults, [], "faults of the file")
+    t.equal(trace.restarts["fs"], ["stopped, not noticed", "decide", "stop", "ready", "decide", "start (unfinished)", "stopped, not noticed",
+                                   "decide", "adopt and replay", "ready"], "phases")
+    spans = [s[2:] for s in trace.spans if s[0] == ("restarts", "fs")]
+    t.equal(spans, [(10, 12), (12, 14), (14, 16), (20, 22), (22, 24), (24, 26), (26, 27), (27, 29)], "spans")
+
+
+@case
+def converter_finds_who_rang(t):
+    """No doorbell of a channel is written down: the claim names the channel, the requests say what it was for."""
+    client, server = (0, 1), (1, 2)
+
+    def event(ring, time, kind, subject=0, word=0, a=0, b=0):
+        return Event(ring, time, KINDS.index(kind), subject, word, a, b)
+    events = [event(client, 1, "CHANNEL", 3, 0 | 8 << 8, 77, 1 << 48 | 2 << 32), event(server, 1, "CHANNEL", 5, 1 | 9 << 8, 77, 1 << 32),
+              event(server, 12, "CLAIM", a=1 << 9), event(server, 13, "TAKE", 5, 1, 4, 10), event(server, 14, "TAKE", 5, 2, 4, 11),
+              event(server, 20, "COMPLETE", 5, 1, 4 << 32, 10), event(server, 21, "COMPLETE", 5, 2, 4 << 32, 11),
+              event(client, 25, "CLAIM", a=1 << 8), event(server, 33, "TAKE", 5, 3, 4, 30), event(server, 34, "CLAIM", a=1 << 9),
+              event(client, 40, "CLAIM", a=1 << 8 | 1 << 60)]
+    trace = Trace(events, 1000, {})
+    t.equal([(e.time, e.ring, e.subject, e.word) for e in trace.events if e.kind == "RING"],
+            [(10, client, 3, 9), (20, server, 5, 8), (30, client, 3, 9)], "rings: the first of each burst, and none for the claim in vain")
+    sound(t, trace)
 
 
 @case
@@ -155,7 +216,7 @@ def converter_makes_sound_files(t):
     for seq in range(20):  # all under way at once
         events += [event(server, 20, "TAKE", 5, seq, 9, 10), event(server, 30 + seq, "COMPLETE", 5, seq, 9 << 32, 10)]
     events += [event(server, 90, "COMPLETE", 5, 500, 9 << 32, 15), event(server, 91, "TAKE", 5, 501, 9, 1 << 50),
-               event((0, None), 92, "LEAVE", 1), event((0, None), 93, "PANIC", 0, 1), event((0, None), 94, "TRAP", 1, 10, 3, 1 << 50)]
+               event((0, None), 92, "TURN", 1 | 2 << 8, 10, 1 << 50), event((0, None), 93, "PANIC", 0, 1), event((0, None), 94, "TURN", 0xffff)]
     trace = Trace(events, 1000, {})
     tracks = sound(t, trace)
     whole = complete(trace, "asker", "helper")

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 static struct batch batch;
-static char line[MARK_TEXT_MAX + 32];
+static char line[MARK_TEXT_MAX + 64];
 
 static int setup(void **state)
 {
@@ -20,7 +20,7 @@ static int setup(void **state)
 
 static bool mark(unsigned number, uint64_t instructions)
 {
-	return batch_mark(&batch, number, instructions, line, sizeof(line));
+	return batch_mark(&batch, number, instructions, instructions + 7, line, sizeof(line));
 }
 
 static void spell(const char *text)
@@ -34,14 +34,14 @@ static void a_batch_makes_a_line(void **state)
 {
 	(void)state;
 	spell("doorbell.sleep 100");
-	assert_false(mark(MARK_BEGIN, 1000));
+	assert_false(batch_mark(&batch, MARK_BEGIN, 1000, 90, line, sizeof(line)));
 	assert_false(mark(9, 1500)); // no mark of ours
-	assert_true(mark(MARK_END, 2001)); // neither mark counts
-	assert_string_equal(line, "doorbell.sleep 100 1000\n");
+	assert_true(batch_mark(&batch, MARK_END, 2001, 101, line, sizeof(line))); // neither mark counts
+	assert_string_equal(line, "doorbell.sleep 100 1000 10\n");
 	spell("null 7");
 	assert_false(mark(MARK_BEGIN, 5000));
 	assert_true(mark(MARK_END, 5001));
-	assert_string_equal(line, "null 7 0\n");
+	assert_string_equal(line, "null 7 0 0\n");
 }
 
 static void marks_out_of_order_make_none(void **state)
@@ -57,7 +57,7 @@ static void marks_out_of_order_make_none(void **state)
 	spell("c 2"); // b never ended
 	assert_false(mark(MARK_BEGIN, 10));
 	assert_true(mark(MARK_END, 16));
-	assert_string_equal(line, "c 2 5\n");
+	assert_string_equal(line, "c 2 5 5\n");
 	spell("d 3");
 	assert_false(mark(MARK_BEGIN, 20));
 	assert_false(mark(MARK_BEGIN, 30)); // twice: whose is the end?
