@@ -139,6 +139,14 @@ static inline bool words_equal(const void *left, const void *right, size_t bytes
 		    p[7] != q[7])
 			return false;
 	}
+	for (word_t low = off && words >= 4 ? from[0] : 0; off && words - i >= 4; i += 4) {
+		const word_t *p = a + i, *q = from + i;
+		word_t w = q[1], x = q[2], y = q[3], z = q[4];
+		if (p[0] != (low >> shift | w << (64 - shift)) || p[1] != (w >> shift | x << (64 - shift)) ||
+		    p[2] != (x >> shift | y << (64 - shift)) || p[3] != (y >> shift | z << (64 - shift)))
+			return false;
+		low = z;
+	}
 	for (; i < words; i++) {
 		word_t w = off ? from[i] >> shift | from[i + 1] << (64 - shift) : from[i];
 		if (a[i] != w)
