@@ -28,6 +28,13 @@ static void mount_image(uint8_t *bytes)
 	commit_format(&disk);
 }
 
+static void commit_to_the_end(void)
+{
+	if (fsop_commit_write(&volume) != ERR_OK || commit_checkpoint(&volume.log) != ERR_OK)
+		abort();
+	fsop_commit_end(&volume);
+}
+
 static enum error call(uint16_t op, uint64_t a0, uint64_t a1, uint64_t a2, const uint8_t *payload, uint32_t length,
 		       uint32_t room, uint64_t result[5])
 {
@@ -37,9 +44,7 @@ static enum error call(uint16_t op, uint64_t a0, uint64_t a1, uint64_t a2, const
 	if (need > volume_dirty_limit(&volume))
 		return ERR_TOO_BIG;
 	if (volume.cache.dirty.count + need > volume_dirty_limit(&volume) && fsop_commit_begin(&volume, 1, &count) == ERR_OK && count) {
-		if (commit_write(&volume.log) != ERR_OK)
-			abort();
-		fsop_commit_end(&volume);
+		commit_to_the_end();
 	}
 	return fsop_perform(&volume, &c, result);
 }
@@ -72,8 +77,7 @@ static void populate(uint8_t *bytes, uint32_t features)
 	call(FS_OP_SYMLINK, d, 0, 0, (const uint8_t *)"l\0target", 8, 0, result);
 	uint32_t count;
 	fsop_commit_begin(&volume, 1, &count);
-	commit_write(&volume.log);
-	fsop_commit_end(&volume);
+	commit_to_the_end();
 }
 
 static const uint8_t *damage(const uint8_t *data, const uint8_t *end)
