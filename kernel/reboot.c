@@ -50,7 +50,7 @@ void reboot_duty(struct core *core)
 		const volatile struct info_page *page = core->peers[i].info;
 		bool stuck = page->state == CORE_STARTING && page->incarnation > 1; // or well; who started it may be dead
 		if (i != core->id && !core->peers[i].fenced && (page->state == CORE_PANICKED || stuck))
-			reboot_begin(core, i);
+			reboot_begin(core, i, false);
 	}
 }
 
@@ -146,7 +146,7 @@ static void silence_look(struct core *core, unsigned suspect)
 	enum error error = p->fenced ? ERR_CORE_LOST : online && p->heard ? ERR_ALIVE : ERR_OK;
 	p->asker = 0;
 	if (error == ERR_OK)
-		reboot_begin(core, suspect);
+		reboot_begin(core, suspect, online);
 	mesh_answer(core, asker, error, call_nothing);
 }
 
@@ -164,17 +164,18 @@ void reboot_look(struct core *core)
 		look_later(core);
 }
 
-void reboot_begin(struct core *core, unsigned dead)
+void reboot_begin(struct core *core, unsigned dead, bool silent)
 {
 	struct mesh_peer *p = &core->peers[dead];
-	bool silent = p->info->state == CORE_ONLINE;
-	if (dead == core->id || (p->rebooting && silent))
+	uint32_t incarnation = p->info->incarnation, state = p->info->state;
+	if (dead == core->id || (state == CORE_ONLINE && (p->rebooting || !silent))) // or it has got online since it was looked at
 		return;
+	silent = state == CORE_ONLINE;
 	if (silent)
 		mesh_notice(core, dead, NOTICE_STOP, call_nothing);
 	if (!p->rebooting)
-		p->dying = p->info->state == CORE_STARTING ? 0 : p->info->incarnation;
-	if (!p->rebooting || p->info->state == CORE_PANICKED) // a rebirth under way keeps its deadline, whoever else dies meanwhile
+		p->dying = state == CORE_STARTING ? 0 : incarnation;
+	if (!p->rebooting || state == CORE_PANICKED) // a rebirth under way keeps its deadline, whoever else dies meanwhile
 		p->patience = time_read() + ms(core, silent ? STOP_MS : START_MS);
 	p->smothered = p->rebooting ? p->smothered : 0;
 	p->rebooting = true;
@@ -198,7 +199,7 @@ void reboot_notice(struct core *core, unsigned from, const uint64_t word[6])
 	} else {
 		mesh_forget(core, from);
 		if (p->fenced && first_online(core) == core->id) // it has woken up, and is dead now for certain
-			reboot_begin(core, from);
+			reboot_begin(core, from, false);
 	}
 	call_notice_core(core, from);
 	reboot_duty(core);
@@ -234,7 +235,7 @@ void reboot_guard(struct core *core)
 	core->silence = p->heard || !mesh_core_online(core, chief) ? 0 : core->silence + 1;
 	p->heard = false;
 	if (core->silence > GUARD_MISSED + before * GUARD_RANK)
-		reboot_begin(core, chief);
+		reboot_begin(core, chief, true);
 	else
 		mesh_notice(core, chief, NOTICE_PING, answer);
 	deadline_arm(&core->deadlines, &core->guard, time_read() + ms(core, GUARD_MS));
@@ -251,7 +252,7 @@ enum error call_core_reboot(struct invocation *c)
 	if (p->fenced && !late) // else it has stopped after all
 		return ERR_CORE_LOST;
 	if (late || p->info->state != CORE_ONLINE) { // one that is back and has not met us yet is asked too
-		reboot_begin(c->core, (unsigned)c->arg[0]);
+		reboot_begin(c->core, (unsigned)c->arg[0], late);
 		return ERR_OK;
 	}
 	p->heard = p->asked = false;

@@ -17,8 +17,8 @@
 #pragma once
 #include "kernel/domain.h"
 
-// That core is dead, or silent: its hart is started again as soon as it has stopped.
-void reboot_begin(struct core *core, unsigned dead);
+// That core is dead, or, though its page says that it is online, `silent`: its hart is started again as soon as it has stopped.
+void reboot_begin(struct core *core, unsigned dead, bool silent);
 // The first core that is online starts all others that are dead, or that are about to start and whom nobody may be looking after.
 void reboot_duty(struct core *core);
 // Looks at the harts that are waited for (DEADLINE_REBOOT).
