@@ -35,7 +35,8 @@ def library_os_runs_programs(t, guests):
     _, status = machine.command("run vu wild")
     t.check(status and status >= 128, f"vu wild ended with status {status}")
     died = r"vu \(core \d, domain \d, epoch 1\) died: store to unmapped 0x20000008, in a program of its own at pc 0x100[0-9a-f]{2}"
-    t.check(re.search(died, machine.text), f"no {died!r}")
+    if not re.search(died, machine.text):  # the supervisor's line may come behind the prompt
+        machine.expect(died, 60, "the crash")
 
 
 @case
