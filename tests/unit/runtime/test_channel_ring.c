@@ -545,13 +545,6 @@ static void random_client_page(void **state)
 	}
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	world_free();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -577,5 +570,5 @@ int main(void)
 		cmocka_unit_test(random_server_page),
 		cmocka_unit_test(random_client_page),
 	};
-	return cmocka_run_group_tests(tests, 0, teardown);
+	return cmocka_run_group_tests(tests, 0, world_teardown);
 }

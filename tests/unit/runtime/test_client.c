@@ -758,13 +758,6 @@ static void cancelled_request_is_answered(void **state)
 	client_close(client);
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	world_free();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -801,5 +794,5 @@ int main(void)
 		cmocka_unit_test(memory_is_lent),
 		cmocka_unit_test(cancelled_request_is_answered),
 	};
-	return cmocka_run_group_tests(tests, 0, teardown);
+	return cmocka_run_group_tests(tests, 0, world_teardown);
 }

@@ -322,13 +322,6 @@ static void silence_is_complained_about(void **state)
 	client_close(client);
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	world_free();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,5 +335,5 @@ int main(void)
 		cmocka_unit_test(the_service_is_lost),
 		cmocka_unit_test(silence_is_complained_about),
 	};
-	return cmocka_run_group_tests(tests, 0, teardown);
+	return cmocka_run_group_tests(tests, 0, world_teardown);
 }

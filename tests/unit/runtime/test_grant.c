@@ -271,13 +271,6 @@ static void deaths_at_every_step(void **state)
 	}
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	world_free();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,5 +281,5 @@ int main(void)
 		cmocka_unit_test_setup(stale_ones_are_refused, fresh),
 		cmocka_unit_test_setup(deaths_at_every_step, fresh),
 	};
-	return cmocka_run_group_tests(tests, 0, teardown);
+	return cmocka_run_group_tests(tests, 0, world_teardown);
 }

@@ -306,13 +306,6 @@ static void what_was_not_recorded_is_not_committed(void **state)
 	assert_int_equal(world_exit_code, -1);
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	world_free();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,5 +320,5 @@ int main(void)
 		cmocka_unit_test_setup(the_mark_alone_decides, fresh),
 		cmocka_unit_test_setup(what_was_not_recorded_is_not_committed, fresh),
 	};
-	return cmocka_run_group_tests(tests, 0, teardown);
+	return cmocka_run_group_tests(tests, 0, world_teardown);
 }

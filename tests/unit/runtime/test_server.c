@@ -621,13 +621,6 @@ static void unexpected_errors_are_no_answers(void **state)
 	assert_false(take(&c));
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	world_free();
-	return 0;
-}
-
 // Quick ones and others through one ring, each once and in its order; indices that are nonsense, or come twice. The first one goes the
 // long way, since nobody expected it.
 static unsigned quick_expected; // so many that were answered the short way
@@ -826,5 +819,5 @@ int main(void)
 		cmocka_unit_test_setup(cancelled_and_then_adopted, fresh),
 		cmocka_unit_test_setup(parked_one_is_told, fresh),
 	};
-	return cmocka_run_group_tests(tests, 0, teardown);
+	return cmocka_run_group_tests(tests, 0, world_teardown);
 }

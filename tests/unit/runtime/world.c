@@ -58,6 +58,13 @@ void world_free(void)
 	world.memory = 0;
 }
 
+int world_teardown(void **state)
+{
+	(void)state;
+	world_free();
+	return 0;
+}
+
 void world_seed(uint32_t seed)
 {
 	random_state = seed * 2654435761u + 1;

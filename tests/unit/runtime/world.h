@@ -72,6 +72,7 @@ extern struct world world;
 // Fresh memory of that geometry, both ends open.
 void world_make(unsigned slots, uint64_t out_bytes, uint64_t in_bytes);
 void world_free(void);
+int world_teardown(void **state); // of a group of tests: world_free
 uint32_t world_random(void); // repeatable; world_seed sets where it starts
 void world_seed(uint32_t seed);
 
