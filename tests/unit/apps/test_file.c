@@ -249,16 +249,24 @@ static void test_open_flags(void **state)
 	fails(IS_DIRECTORY, file_open(&file, "/new/", FILE_WRITE | FILE_CREATE));
 }
 
+// Fills `data`, and writes it to /big, which stays open. Returns how much was written.
+static size_t big_write(struct file *file, uint8_t *data, size_t bytes)
+{
+	size_t done;
+	for (size_t i = 0; i < bytes; i++)
+		data[i] = (uint8_t)(i * 31 >> 3);
+	ok(file_open(file, "/big", FILE_WRITE | FILE_CREATE));
+	ok(file_write(file, data, bytes, &done));
+	return done;
+}
+
 static void test_large_transfers(void **state)
 {
 	(void)state;
 	static uint8_t data[60000], back[60000];
 	struct file file;
 	size_t done;
-	for (unsigned i = 0; i < sizeof(data); i++)
-		data[i] = (uint8_t)(i * 31 >> 3);
-	ok(file_open(&file, "/big", FILE_WRITE | FILE_CREATE));
-	ok(file_write(&file, data, sizeof(data), &done));
+	done = big_write(&file, data, sizeof(data));
 	assert_int_equal(done, sizeof(data));
 	assert_true(fake_fs_in_flight_most > 1 && fake_fs_in_flight_most <= 16);
 	ok(file_seek(&file, 0, FILE_SEEK_SET));
@@ -286,10 +294,7 @@ static void test_lent_reads(void **state)
 	} rows[] = {{0, 100, 99}, {100, 100, 99}, {4095, 1, 0}, {0, 1, 0}, {8, 0, 0}};
 	struct file file;
 	size_t done;
-	for (unsigned i = 0; i < sizeof(data); i++)
-		data[i] = (uint8_t)(i * 31 >> 3);
-	ok(file_open(&file, "/big", FILE_WRITE | FILE_CREATE));
-	ok(file_write(&file, data, sizeof(data), &done));
+	done = big_write(&file, data, sizeof(data));
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		memset(back, '.', sizeof(back));
 		fake_fs_lends = rows[i].lends;
