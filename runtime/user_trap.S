@@ -3,21 +3,11 @@
 // While a program runs, sscratch holds its struct user, which begins with its registers; while the library OS runs, sscratch is 0 and
 // sstatus.SIE is 0, so that a trap from there is its own fault. That one is not handled: stvec becomes 0, and the same instruction
 // once more; where stvec leads nothing can be fetched, so the kernel has it, with all registers as they were.
+#include "runtime/kept_registers.inc"
+
 #define USER_X(n) ((n) * 8)
 #define USER_OWN_SP 256
 #define USER_F 264
-#define FRAME (16 * 8)
-
-	.macro own op
-	\op ra, 0(sp)
-	\op gp, 8(sp)
-	\op tp, 16(sp)
-	\op s0, 24(sp)
-	\op s1, 32(sp)
-	.irp n, 2,3,4,5,6,7,8,9,10,11
-	\op s\n, (24 + 8 * \n)(sp)
-	.endr
-	.endm
 
 	.macro each_but_a0 op
 	.irp n, 1,2,3,4,5,6,7,8,9,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
@@ -31,8 +21,8 @@
 	.globl user_enter
 	.type user_enter, @function
 user_enter:
-	addi sp, sp, -FRAME
-	own sd
+	addi sp, sp, -KEPT_REGISTERS_FRAME
+	kept_registers sd
 	sd sp, USER_OWN_SP(a0)
 user_resume:
 	csrw sscratch, a0
@@ -62,8 +52,8 @@ user_trap:
 	mv a0, s0
 	bnez t0, user_resume
 	ld sp, USER_OWN_SP(s0)
-	own ld
-	addi sp, sp, FRAME
+	kept_registers ld
+	addi sp, sp, KEPT_REGISTERS_FRAME
 	ret
 	.size user_enter, . - user_enter
 

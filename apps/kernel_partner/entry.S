@@ -1,6 +1,8 @@
 // First instructions of kernel_partner, its interrupt handler, and what C cannot say: register patterns.
 //
 // A fresh domain has all registers 0 but sp: their sum by `or` is the first thing that the program gets to see.
+#include "runtime/kept_registers.inc"
+
 	.section .text.start, "ax"
 	.globl _start
 _start:
@@ -35,24 +37,12 @@ partner_vector:
 	addi sp, sp, 16
 	sret
 
-// What belongs to the caller of a function, at the bottom of the frame.
-	.macro callers op
-	\op ra, 0(sp)
-	\op gp, 8(sp)
-	\op tp, 16(sp)
-	\op s0, 24(sp)
-	\op s1, 32(sp)
-	.irp n, 2,3,4,5,6,7,8,9,10,11
-	\op s\n, (24 + 8 * \n)(sp)
-	.endr
-	.endm
-
 // void partner_registers(seed, ticks, uint64_t found[32]): all registers but sp, t5 and t6 hold seed + number for that
 // long, then they are stored to found. sscratch holds the seed too.
 	.globl partner_registers
 partner_registers:
 	addi sp, sp, -144
-	callers sd
+	kept_registers sd
 	sd a2, 128(sp)
 	csrw sscratch, a0
 	rdtime t6
@@ -71,7 +61,7 @@ partner_registers:
 	.endr
 	csrr t6, sscratch
 	sd t6, 0(t5)
-	callers ld
+	kept_registers ld
 	addi sp, sp, 144
 	ret
 
@@ -107,7 +97,7 @@ partner_floats_read:
 	.globl partner_call_registers
 partner_call_registers:
 	addi sp, sp, -128
-	callers sd
+	kept_registers sd
 	sd a3, 120(sp)
 	mv x1, a0
 	mv a0, a2
@@ -125,6 +115,6 @@ partner_call_registers:
 	.endr
 	ld t1, -8(sp)
 	sd t1, 40(t0)
-	callers ld
+	kept_registers ld
 	addi sp, sp, 128
 	ret
