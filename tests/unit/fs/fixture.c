@@ -2,9 +2,12 @@
 #include "fixture.h"
 #include "tests/traced_points.h"
 #include "runtime/runtime.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 uint64_t fixture_steps, fixture_die_at;
@@ -168,12 +171,20 @@ static enum error image_flush(struct disk *disk)
 
 // ---- files ----
 
-static const char temporary[TEMPORARY_PATH] = "/tmp/fs-test-XXXXXX";
+// A name that this process has not used yet; another may have left it behind.
+static void temporary_name(char path[TEMPORARY_PATH])
+{
+	static unsigned used;
+	snprintf(path, TEMPORARY_PATH, "/tmp/fs-test-%d-%u", (int)getpid(), used++);
+}
 
 int temporary_file(char path[TEMPORARY_PATH])
 {
-	memcpy(path, temporary, TEMPORARY_PATH);
-	int fd = mkstemp(path);
+	int fd;
+	do {
+		temporary_name(path);
+		fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	} while (fd < 0 && errno == EEXIST);
 	if (fd < 0)
 		abort();
 	return fd;
@@ -181,8 +192,12 @@ int temporary_file(char path[TEMPORARY_PATH])
 
 void temporary_directory(char path[TEMPORARY_PATH])
 {
-	memcpy(path, temporary, TEMPORARY_PATH);
-	if (!mkdtemp(path))
+	int made;
+	do {
+		temporary_name(path);
+		made = mkdir(path, 0700);
+	} while (made < 0 && errno == EEXIST);
+	if (made < 0)
 		abort();
 }
 

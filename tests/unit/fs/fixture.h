@@ -78,7 +78,7 @@ uint32_t fixture_random(void);
 void fixture_seed(uint64_t seed);
 
 // Files of the host. Whoever makes one removes it.
-#define TEMPORARY_PATH 24
+#define TEMPORARY_PATH 48
 int temporary_file(char path[TEMPORARY_PATH]); // open and empty
 void temporary_directory(char path[TEMPORARY_PATH]);
 // Runs a command over a file with these bytes, which it knows as $f and which is gone afterwards, $f.log too. `back` (or 0)
