@@ -365,17 +365,19 @@ static enum error forward(struct invocation *c, unsigned core, unsigned number, 
 	return c->deferred ? ERR_OK : ERR_CORE_LOST; // or earlier calls have found no answer
 }
 
-static enum error perform_on_core(struct invocation *c, unsigned number)
+static __attribute__((noinline)) enum error perform_on_core(struct invocation *c, unsigned number)
 {
+	bool ping = number == CALL_core_ping;
 	uint64_t core = c->arg[0];
-	const uint64_t pinged[6] = {core, c->arg[1], time_read()}; // call_settle
+	const uint64_t *own = c->arg, pinged[6] = {core, own[1], ping ? time_read() : 0}; // call_settle
 	if (core >= c->core->core_count)
 		return ERR_INVALID;
 	if (number == CALL_domain_create && (unsigned)handle_place(c->caller, 0) >= HANDLE_MAX - CALL_RING_FLIGHTS) // nobody could ever name what it made
 		return ERR_LIMIT;
-	if (number == CALL_core_ping)
-		c->arg = pinged;
-	return core == c->core->id ? calls[number].handler(c) : forward(c, (unsigned)core, number, core);
+	c->arg = ping ? pinged : own;
+	enum error error = core == c->core->id ? calls[number].handler(c) : forward(c, (unsigned)core, number, core);
+	c->arg = own;
+	return error;
 }
 
 static enum error perform_on_domain(struct invocation *c, unsigned number)
