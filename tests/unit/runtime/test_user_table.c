@@ -174,6 +174,8 @@ static void memory_may_end_anywhere(void **state)
 			error = user_table_map(&table, USER_HIGH, page, PROT_READ);
 			assert_int_equal(error, room < 5 ? ERR_NO_MEMORY : ERR_OK);
 			assert_ptr_equal(user_table_unmap(&table, USER_HIGH), error == ERR_OK ? page : 0);
+		} else {
+			assert_int_equal(pages, 0); // without being ended
 		}
 		user_table_end(&table);
 		assert_int_equal(pages, 0);
