@@ -7,8 +7,6 @@ usage: trace_price.py [--cores 1 2] [--boots 3]
 never flushed. Of a series of a boot the median of its batches is taken, and of the boots the median. The collector is not there: it reads from outside and executes nothing in the machine.
 """
 import argparse
-import re
-import shutil
 import statistics
 import sys
 import tempfile
@@ -18,10 +16,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 import counter  # noqa: E402
 from disk import make_disk  # noqa: E402
-from qemu import Machine, MachineError, Options, qemu_version  # noqa: E402
+from measured import ICOUNT, boot_text, memory_folder, need_all, read_figures  # noqa: E402
+from qemu import MachineError, Options, qemu_version  # noqa: E402
 
 COMMAND = "storm 1 --rate 0 --seed 1 --quiet; bench files sizes --icount"
-ICOUNT = ("-icount", "shift=0,sleep=off")
+LOG = "build/log/trace-price.log"
 SECONDS = 1800  # failsafe: a minute on a quiet host
 ROWS = {"storm": "storm, an operation", "file.create": "create and close", "file.unlink": "unlink", "write.4k": "write 4 KiB",
         "write.64k": "write 64 KiB", "read.4k": "read 4 KiB", "read.64k": "read 64 KiB", "read.1m": "read 1 MiB", "stat": "stat",
@@ -30,21 +29,14 @@ ROWS = {"storm": "storm, an operation", "file.create": "create and close", "file
 
 def boot(image, cores, traced, folder):
     """Row -> instructions of one operation."""
-    out, disk = folder / "counts", folder / "disk"
-    shutil.copy(image, disk)
-    options = Options(cores=cores, disk=str(disk), drive="cache=unsafe", append="trace" if traced else "",
+    out = folder / "counts"
+    options = Options(cores=cores, disk=str(folder / "disk"), drive="cache=unsafe", append="trace" if traced else "",
                       flags=[*ICOUNT, *counter.flags(out)])
-    with Machine(options, Path("build/log/trace-price.log")) as machine:
-        machine.prompt(SECONDS)
-        machine.enter(f"color off; {COMMAND}; poweroff")
-        machine.wait_end(SECONDS)
-        operations = re.search(r"operations (\d+) ", machine.text)
+    done = read_figures(boot_text(options, image, COMMAND, LOG, SECONDS), {"operations of the storm": r"operations (\d+) "}, "storm", LOG)
     batches = counter.read_batches(out.read_text())
-    missing = [name for name in ROWS if name not in batches]
-    if missing or not operations:
-        raise MachineError(f"no figure for {', '.join(missing) or 'the storm'}; the console's log is build/log/trace-price.log")
+    need_all(ROWS, batches, "bench", LOG)
     figures = {name: statistics.median(batches[name]) for name in ROWS}
-    return figures | {"storm": figures["storm"] / int(operations[1])}
+    return figures | {"storm": figures["storm"] / done["operations of the storm"]}
 
 
 def price(off, on):
@@ -72,9 +64,8 @@ def main():
     if refusal:
         print(f"trace_price: {refusal}", file=sys.stderr)
         return 1
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     try:
-        with tempfile.TemporaryDirectory(dir=memory) as folder:
+        with tempfile.TemporaryDirectory(dir=memory_folder()) as folder:
             found = measure(arguments, Path(folder))
     except (MachineError, OSError) as error:
         print(f"trace_price: {error}", file=sys.stderr)

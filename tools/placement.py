@@ -8,7 +8,6 @@ file workload, the other services included.
 """
 import argparse
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,9 +16,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from boot_image import make_boot_image  # noqa: E402
 from manifest import read_system  # noqa: E402
-from qemu import Machine, MachineError, Options, qemu_version  # noqa: E402
+from measured import ICOUNT, boot_text, in_turns, memory_folder, read_figures  # noqa: E402
+from qemu import MachineError, Options, qemu_version  # noqa: E402
 
 SYSTEM = Path("systems/one-domain.toml")
+LOG = "build/log/placement.log"
 DRIVER = 'place = { same_domain = "fs" }\nmemory = "1M"\n'
 ALONE = '''priority = 1
 memory = "8M"
@@ -72,31 +73,11 @@ def make_boots(folder):
 
 def run(folder, name, command, patterns, **machine):
     """The figures that the commands print in one boot on a copy of the image."""
-    disk = folder / "run.img"
-    shutil.copy(folder / "disk.img", disk)
-    options = Options(disk=str(disk), boot=str(folder / f"{name.replace(' ', '-')}.img"), kernel="build/kernel.elf",
+    options = Options(disk=str(folder / "run.img"), boot=str(folder / f"{name.replace(' ', '-')}.img"), kernel="build/kernel.elf",
                       drive="cache=unsafe", **machine)
-    with Machine(options, Path("build/log/placement.log")) as m:
-        m.prompt()
-        m.enter(f"color off; {command}; poweroff")
-        m.wait_end(600)
-        text = m.text.replace("\r", "")
-    found = {figure: re.search(pattern, text, re.M) for figure, pattern in patterns.items()}
-    missing = [figure for figure, match in found.items() if not match]
-    if missing:
-        raise MachineError(f"{name}: no figure for {', '.join(missing)}; the console's log is build/log/placement.log")
-    figures = {figure: int(match[1]) for figure, match in found.items()}
+    text = boot_text(options, folder / "disk.img", command, LOG)
     used = [float(whole) - float(free) for whole, free in PARTITION.findall(text)]
-    return figures | ({"memory in use, KiB": round(sum(used) * 1024)} if used else {})
-
-
-def rounds(number, what, measured):
-    figures = {name: [] for name in PLACEMENTS}
-    for done in range(1, number + 1):
-        for name in PLACEMENTS:
-            figures[name].append(measured(name))
-        print(f"{what} {done} of {number}", flush=True)
-    return figures
+    return read_figures(text, patterns, name, LOG) | ({"memory in use, KiB": round(sum(used) * 1024)} if used else {})
 
 
 def best(name, values):
@@ -118,21 +99,20 @@ def main():
     parser.add_argument("--cores", type=int, default=4)
     parser.add_argument("--type", default="ext4")
     options = parser.parse_args()
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     infos = "; ".join(f"info {core}" for core in range(options.cores))
     try:
-        with tempfile.TemporaryDirectory(dir=memory) as folder:
+        with tempfile.TemporaryDirectory(dir=memory_folder()) as folder:
             folder = Path(folder)
             make_boots(folder)
             subprocess.run([sys.executable, "tools/disk.py", folder / "disk.img", "--type", options.type, "--block", "4096"],
                            check=True)
             print(f"{qemu_version()}, {options.cores} cores, {options.type}")
             if options.counts:
-                print_table(rounds(options.counts, "count", lambda name: run(
+                print_table(in_turns(options.counts, "count", PLACEMENTS, lambda name: run(
                     folder, name, "bench echo files --icount", COUNTS, cores=options.cores,
-                    flags=["-icount", "shift=0,sleep=off"])))
+                    flags=[*ICOUNT])))
             if options.rounds:
-                print_table(rounds(options.rounds, "round", lambda name: run(
+                print_table(in_turns(options.rounds, "round", PLACEMENTS, lambda name: run(
                     folder, name, f"bench echo files sizes; {infos}; bench crash", FIGURES, cores=options.cores)))
     except (MachineError, subprocess.CalledProcessError) as error:
         print(f"placement: {error}", file=sys.stderr)

@@ -12,8 +12,6 @@ come in each batch. Who waits for the disk looks around meanwhile: the image is 
 some boots is taken.
 """
 import argparse
-import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -21,10 +19,12 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from qemu import Machine, MachineError, Options, qemu_version  # noqa: E402
+from measured import ICOUNT, boot_text, in_turns, memory_folder, read_figures  # noqa: E402
+from qemu import MachineError, Options, qemu_version  # noqa: E402
 
 BUILDS = {"recoverable": Path("build"), "plain": Path("build/plain")}
 IMAGE = Path("build/tmp/price.img")
+LOG = "build/log/price.log"
 RATES = {
     "storm without faults, operations/s": r"operations \d+ \((\d+)/s\)",
     "write of one file, KiB/s": r"file\.write\s+(\d+) KiB/s",
@@ -44,17 +44,8 @@ COUNTS = {
 
 def run(build, command, patterns, image, **machine):
     """The figures that the commands print in one boot on a copy of the image."""
-    shutil.copy(IMAGE, image)
-    machine = Options(disk=str(image), boot=str(build / "boot-default.img"), kernel=str(build / "kernel.elf"), **machine)
-    with Machine(machine, Path("build/log/price.log")) as m:
-        m.prompt()
-        m.enter(f"color off; {command}; poweroff")
-        m.wait_end(600)
-        found = {name: re.search(pattern, m.text) for name, pattern in patterns.items()}
-    missing = [name for name, match in found.items() if not match]
-    if missing:
-        raise MachineError(f"{build}: no figure for {', '.join(missing)}; the console's log is build/log/price.log")
-    return {name: int(match[1]) for name, match in found.items()}
+    options = Options(disk=str(image), boot=str(build / "boot-default.img"), kernel=str(build / "kernel.elf"), **machine)
+    return read_figures(boot_text(options, IMAGE, command, LOG), patterns, build, LOG)
 
 
 def measure(build, options):
@@ -64,7 +55,7 @@ def measure(build, options):
 
 def count(build, folder):
     return run(build, "bench files --icount", COUNTS, Path(folder) / "price.img", cores=1,
-               flags=["-icount", "shift=0,sleep=off"], drive="cache=unsafe")
+               flags=[*ICOUNT], drive="cache=unsafe")
 
 
 def print_table(figures, names, of):
@@ -77,15 +68,6 @@ def print_table(figures, names, of):
               f"   {min(with_it)}..{max(with_it)} / {min(without)}..{max(without)}")
 
 
-def rounds(number, what, measured):
-    figures = {build: [] for build in BUILDS}
-    for done in range(1, number + 1):
-        for build, folder in BUILDS.items():
-            figures[build].append(measured(folder))
-        print(f"{what} {done} of {number}", flush=True)
-    return figures
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=7)
@@ -95,15 +77,14 @@ def main():
     parser.add_argument("--counts", type=int, default=5)
     options = parser.parse_args()
     IMAGE.parent.mkdir(parents=True, exist_ok=True)
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     try:
         subprocess.run([sys.executable, "tools/disk.py", IMAGE, "--type", options.type, "--block", "4096"], check=True)
         print(f"both builds on {qemu_version()}, {options.cores} cores, {options.type}")
         if options.rounds:
-            print_table(rounds(options.rounds, "round", lambda build: measure(build, options)), RATES | TIMES, statistics.median)
+            print_table(in_turns(options.rounds, "round", BUILDS, lambda build: measure(BUILDS[build], options)), RATES | TIMES, statistics.median)
         if options.counts:
-            with tempfile.TemporaryDirectory(dir=memory) as folder:
-                print_table(rounds(options.counts, "count", lambda build: count(build, folder)), COUNTS, min)
+            with tempfile.TemporaryDirectory(dir=memory_folder()) as folder:
+                print_table(in_turns(options.counts, "count", BUILDS, lambda build: count(BUILDS[build], folder)), COUNTS, min)
     except (MachineError, subprocess.CalledProcessError) as error:
         print(f"price: {error}", file=sys.stderr)
         return 1

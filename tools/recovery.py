@@ -8,7 +8,6 @@ least of some boots, for waiting counts too. The disk is a file in memory then.
 """
 import argparse
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -16,9 +15,11 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from qemu import Machine, MachineError, Options, qemu_version  # noqa: E402
+from measured import ICOUNT, boot_text, memory_folder, need_all  # noqa: E402
+from qemu import MachineError, Options, qemu_version  # noqa: E402
 
 IMAGE = Path("build/tmp/recovery.img")
+LOG = "build/log/recovery.log"
 PHASES = {
     "detection": "the trap, until the supervisor knows of it",
     "fence": "off its hart, its clients' memory unmapped",
@@ -32,15 +33,9 @@ ROW = re.compile(r"crash\.fs\.full\.(\w+)\s+\d+\s+(\d+)\s+(\d+)\s+(\d+)")
 
 def run(image, command, **machine):
     """Phase -> (least, median, ninetieth percentile), in nanoseconds."""
-    shutil.copy(IMAGE, image)
-    with Machine(Options(disk=str(image), **machine), Path("build/log/recovery.log")) as m:
-        m.prompt()
-        m.enter(f"color off; {command}; poweroff")
-        m.wait_end(600)
-        found = {name: tuple(map(int, figures)) for name, *figures in ROW.findall(m.text)}
-    missing = [name for name in PHASES if name not in found]
-    if missing:
-        raise MachineError(f"no figures for {', '.join(missing)}; the console's log is build/log/recovery.log")
+    text = boot_text(Options(disk=str(image), **machine), IMAGE, command, LOG)
+    found = {name: tuple(map(int, figures)) for name, *figures in ROW.findall(text)}
+    need_all(PHASES, found, "bench ring", LOG)
     return found
 
 
@@ -64,13 +59,12 @@ def main():
     parser.add_argument("--counts", type=int, default=3)
     options = parser.parse_args()
     IMAGE.parent.mkdir(parents=True, exist_ok=True)
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     try:
         subprocess.run([sys.executable, "tools/disk.py", IMAGE, "--type", options.type, "--block", "4096"], check=True)
         print(f"{qemu_version()}, {options.cores} cores, {options.type}: 30 crashes in each of {options.rounds} rounds")
         times = [run(f"{IMAGE}.run", "bench ring", cores=options.cores) for _ in range(options.rounds)]
-        with tempfile.TemporaryDirectory(dir=memory) as folder:
-            counts = [run(Path(folder) / "recovery.img", "bench ring --icount", cores=1, flags=["-icount", "shift=0,sleep=off"],
+        with tempfile.TemporaryDirectory(dir=memory_folder()) as folder:
+            counts = [run(Path(folder) / "recovery.img", "bench ring --icount", cores=1, flags=[*ICOUNT],
                           drive="cache=unsafe") for _ in range(options.counts)]
         print_table(times, counts)
     except (MachineError, subprocess.CalledProcessError) as error:
