@@ -2,7 +2,7 @@
 
 A row is a dict with the names of COLUMNS; numbers are ints: what one victim got in one trial (one fault, or a volley of them) and
 what became of it. rows_read and rows_write know the CSV file. A table is a heading of words and lines of cells: the page has them
-all, and docs/faults.md some of them (markdown).
+all, and docs/campaigns.md some of them (markdown).
 """
 import csv
 import html
@@ -293,7 +293,7 @@ def batch_table(batches):
 
 
 def markdown(table):
-    """The table as docs/faults.md has it."""
+    """The table as docs/campaigns.md has it."""
     head, lines = table
     return "".join("| " + " | ".join(figure(c) for c in line) + " |\n" for line in [head, ["---"] * len(head), *lines])
 
