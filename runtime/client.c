@@ -407,7 +407,9 @@ enum error client_open(struct client **result, const char *service, const struct
 		return ERR_NO_MEMORY;
 	strncpy(client->name, service, NAME_SIZE - 1);
 	const struct component *mate = component_serving(service);
-	enum error e = mate ? local_open(client, mate, options) : client_slot_open(client, service, options, &slot);
+	enum error e = component_absent(service) ? ERR_PEER_LOST
+		       : mate			 ? local_open(client, mate, options)
+						 : client_slot_open(client, service, options, &slot);
 	if (e == ERR_OK && !mate)
 		e = channel_view_load(&client->ring.view, slot);
 	if (e != ERR_OK) {

@@ -33,11 +33,25 @@ const struct component *component_own(void)
 	return __stop_components - __start_components == 1 ? __start_components[0] : component_part(0);
 }
 
-const struct component *component_serving(const char *service)
+// The number of that part; 0: nobody here serves that.
+static unsigned component_number(const char *service)
 {
 	const struct manifest_service *self = self_manifest();
 	for (unsigned i = 0; i < self->mates_count && i < MANIFEST_MATES_MAX; i++)
 		if (!strncmp(self->mates[i], service, NAME_SIZE))
-			return component_part(self->mate_component[i]);
+			return self->mate_component[i];
 	return 0;
+}
+
+const struct component *component_serving(const char *service)
+{
+	unsigned number = component_number(service);
+	return number ? component_part(number) : 0;
+}
+
+// The supervisor starts nobody whose device it has and could not give.
+bool component_absent(const char *service)
+{
+	unsigned number = component_number(service);
+	return number && number == self_manifest()->device_component && kcall(CALL_device_info, 0).error != ERR_OK;
 }

@@ -21,3 +21,5 @@ struct component {
 const struct component *component_own(void);
 // The one that serves that name within this domain; 0: nobody here does.
 const struct component *component_serving(const char *service);
+// It does not serve it in this boot, nor has it: it is to have a device, and the machine has none.
+bool component_absent(const char *service);

@@ -89,6 +89,8 @@ void loader_create(const struct image *image, struct loader_order *orders, unsig
 static enum error attach_device(const struct machine *machine, const struct manifest_service *record,
 				struct loader_domain *domain)
 {
+	if (!loader_needs_device(record) && !loader_device_exists(machine, record))
+		return ERR_OK; // its component is absent then
 	switch (record->device) {
 	case DEVICE_NONE:
 		return ERR_OK;
@@ -119,6 +121,11 @@ enum error loader_replace(const struct image *image, const struct manifest_servi
 	for (unsigned i = 0; !error && loader_segment(image, record, program, i, &s); i++)
 		error = kcall(CALL_domain_load, domain->handle, s.gpa, s.pages << 8 | s.prot, s.offset, s.length).error;
 	return error;
+}
+
+bool loader_needs_device(const struct manifest_service *record)
+{
+	return record->device_component == 0;
 }
 
 bool loader_device_exists(const struct machine *machine, const struct manifest_service *record)

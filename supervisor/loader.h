@@ -38,5 +38,7 @@ enum error loader_attach(const struct machine *machine, const struct manifest_se
 // Another program into a stopped domain. ERR_UNSUPPORTED: this kernel cannot; destroy and create then.
 enum error loader_replace(const struct image *image, const struct manifest_service *record,
 			  const struct image_program *program, struct loader_domain *domain);
+// Can the domain not start without its device? It can, if that is a component's that the others of the domain can do without.
+bool loader_needs_device(const struct manifest_service *record);
 // Does the machine have the device that the record names? True when it names none.
 bool loader_device_exists(const struct machine *machine, const struct manifest_service *record);

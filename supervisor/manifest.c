@@ -75,6 +75,9 @@ static enum error manifest_check_mates(struct manifest_check *check)
 	if (r->mates_count > MANIFEST_MATES_MAX)
 		return manifest_bad(check, "its components serve it %u names, at most %u are possible", r->mates_count,
 				    MANIFEST_MATES_MAX);
+	if (r->device_component >= parts || (r->device_component && r->device == DEVICE_NONE))
+		return manifest_bad(check, "component %u of %u has a device, and it is of class %u", r->device_component + 1u, parts,
+				    r->device);
 	for (unsigned i = 0; i < r->mates_count; i++) {
 		if (!r->mates[i][0] || !manifest_name_well_formed(r->mates[i]))
 			return manifest_bad(check, "name %u that a component serves it is malformed", i);

@@ -325,10 +325,13 @@ static bool services_can_start(struct service *s, struct image_program *program)
 		return false;
 	}
 	if (!loader_device_exists(services.machine, s->record)) {
-		say("supervisor: %.16s is held: this machine has no %s %u", s->record->name,
-		    services_device_name(s->record), s->record->device_index);
-		services_set_held(s);
-		return false;
+		bool needed = loader_needs_device(s->record);
+		say("supervisor: %.16s %s: this machine has no %s %u", s->record->name,
+		    needed ? "is held" : "starts without one of its components", services_device_name(s->record), s->record->device_index);
+		if (needed) {
+			services_set_held(s);
+			return false;
+		}
 	}
 	if (image_program(services.image, s->image, program, why, sizeof why)) {
 		services_fail(s, why);

@@ -348,6 +348,7 @@ def add_mate(host, mate):
             fail(f"{where} has the device '{mate['device_text']}', but the domain of '{host['name']}' has "
                  f"'{host['device_text']}' already; it can have one")
         host.update({key: mate[key] for key in ("device", "device_index", "device_text")})
+        host["device_component"] = host["image"].count(".")
     host["flags"] |= mate["flags"] & ABI["SERVICE_FLAG_DMA"]
     host["memory_pages"] += mate["memory_pages"]
     host["argument"] = " ".join(filter(None, (host["argument"], mate["argument"])))

@@ -64,6 +64,7 @@ struct manifest_service {
 	char mates[MANIFEST_MATES_MAX][NAME_SIZE];
 	uint8_t mate_component[MANIFEST_MATES_MAX];
 	uint8_t mates_count;
-	uint8_t padding[512 - 489];
+	uint8_t device_component; // the same of the one whose device it is: but for 0, the host's own, the domain starts without it too
+	uint8_t padding[512 - 490];
 };
 _Static_assert(sizeof(struct manifest_service) == 512, "a manifest record is 512 bytes");

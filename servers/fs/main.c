@@ -122,10 +122,12 @@ static enum error start_fallback(const char *why)
 	return error == ERR_OK ? serve_start(&volume, boot_time_base(), &mark, COMMIT_MS) : error;
 }
 
-// A driver that never ran, for want of a device, is held in the name of the supervisor: then no incarnation of ours had a
-// disk. A driver that was given up later is held in its own name.
+// A driver that never ran, for want of a device, is held in the name of the supervisor, or absent from our own domain: then no
+// incarnation of ours had a disk. A driver that was given up later is held in its own name.
 static bool never_had_driver(void)
 {
+	if (component_absent("block0"))
+		return true;
 	struct info_service driver = {0}, supervisor = {0};
 	unsigned driver_core = 0, supervisor_core = 0;
 	(void)info_find_service("block0", &driver_core, &driver); // false: not up

@@ -1,6 +1,4 @@
 """A component in the domain of another (docs/placement.md): what a crash takes is both, and what clients see of it is time."""
-import re
-
 from campaign import begin, storm
 from framework import FULL, ROOT, case
 
@@ -53,8 +51,14 @@ def one_domain_survives_what_it_stands_on(t):
 
 @case
 def one_domain_without_its_device(t):
-    """Nothing of it starts: there is no fs that could fall back."""
-    text = (ROOT / f"systems/{SYSTEM}.toml").read_text()
-    text = re.sub(r'uses = \["console", "fs", "supervisor"\]', 'uses = ["console", "supervisor"]', text)
-    machine = t.boot(disk=None, boot=str(t.image(text)))
-    t.equal(t.services(machine)["fs"]["state"], "held", "state of fs without a disk")
+    """The component that should have it is absent, and fs falls back to memory, in each incarnation."""
+    machine = t.start(disk=None, boot=BOOT)
+    machine.expect("fs starts without one of its components: this machine has no block device 0")
+    machine.expect("NO USABLE DISK: the block driver is given up or has no device")
+    machine.prompt()
+    for epoch in (1, 2, 3):
+        t.run(machine, f"write /in-memory {epoch}")
+        t.check(str(epoch) in t.run(machine, "cat /in-memory"), "what was written is not read back")
+        t.check("FALLBACK" in t.run(machine, "df"), "df does not tell of the fallback")
+        t.equal(t.services(machine)["fs"]["epoch"], epoch, "epoch of fs")
+        t.run(machine, ("crash fs illegal", "crash supervisor illegal; crash fs wild", "sync")[epoch - 1], seconds=120)

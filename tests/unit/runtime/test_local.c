@@ -162,6 +162,13 @@ static void components_by_name(void **state)
 	assert_ptr_equal(component_serving("mate0")->server, &mate_server);
 	assert_null(component_serving("ledger"));
 	assert_null(component_serving("bad0")); // the image's name has no such part
+	world.manifest.device_component = 1; // and the kernel has no window for us
+	assert_true(component_absent("mate0"));
+	assert_false(component_absent("log0"));
+	assert_false(component_absent("ledger"));
+	assert_int_equal(client_open(&clients_here[0], "mate0", 0), ERR_PEER_LOST);
+	world.manifest.device_component = 0;
+	assert_false(component_absent("mate0"));
 	world.manifest.mates_count = 1;
 	assert_null(component_serving("log0"));
 	world.manifest.mates_count = 255; // of a record that lies

@@ -155,6 +155,9 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 		r.value[3] = WORLD_KEY;
 		r.value[4] = a0 == WORLD_SERVER ? WORLD_SECRET : 0;
 		break;
+	case CALL_device_info:
+		r.error = ERR_NOT_FOUND;
+		break;
 	case CALL_doorbell:
 		world.rings_by_kernel++;
 		break;

@@ -185,6 +185,15 @@ static void test_manifest_refuses_mates(void **state)
 	memcpy(s[2].mates[0], "block1", 7);
 	s[2].mate_component[0] = s[2].mates_count = 1;
 	assert_int_equal(manifest_try(s, 3, &m), ERR_OK);
+	s[2].device_component = 1;
+	assert_int_equal(manifest_try(s, 3, &m), ERR_CORRUPT);
+	assert_string_equal(manifest_why, "service \"fs\": component 2 of 2 has a device, and it is of class 0");
+	s[2].device = DEVICE_BLOCK;
+	assert_int_equal(manifest_try(s, 3, &m), ERR_OK);
+	s[2].device_component = 2;
+	assert_int_equal(manifest_try(s, 3, &m), ERR_CORRUPT);
+	assert_string_equal(manifest_why, "service \"fs\": component 3 of 2 has a device, and it is of class 2");
+	s[2].device_component = 0;
 	s[2].mate_component[0] = 2;
 	assert_int_equal(manifest_try(s, 3, &m), ERR_CORRUPT);
 	assert_string_equal(manifest_why, "service \"fs\": \"block1\" is served by component 3 of 2");
