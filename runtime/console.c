@@ -7,8 +7,7 @@
 // notices a death; the console server notices a closed channel.
 #include "runtime/console.h"
 #include "proto/console.h"
-#include "runtime/client.h"
-#include "runtime/fiber.h"
+#include "runtime/await.h"
 #include "runtime/runtime.h"
 #include <stdio.h>
 #include <string.h>
@@ -31,9 +30,8 @@ static struct {
 	uint32_t typed_in;
 	uint32_t typed_out;
 	bool catching;
-	bool interrupted;
+	struct flag interrupt;
 	struct fiber *waiter;
-	struct fiber *interrupt_waiter;
 } console;
 
 enum error console_open(void)
@@ -111,7 +109,7 @@ static void typed_put(uint8_t byte)
 {
 	if (console.catching && byte == KEY_INTERRUPT) {
 		console.typed_out = console.typed_in;
-		console.interrupted = true;
+		flag_raise(&console.interrupt);
 	} else {
 		console.typed[console.typed_in++ % TYPED_BYTES] = byte;
 	}
@@ -129,8 +127,6 @@ static void read_completed(struct client_request *request)
 		read_submit();
 	if (console.waiter)
 		fiber_wake(console.waiter);
-	if (console.interrupted && console.interrupt_waiter)
-		fiber_wake(console.interrupt_waiter);
 }
 
 // Keeps one READ in flight while there is room for what it may bring.
@@ -175,18 +171,18 @@ int console_read_byte(void)
 
 bool console_interrupted(void)
 {
-	return console.interrupted;
+	return console.interrupt.raised;
 }
 
 void console_interrupt_catch(bool on)
 {
 	console.catching = on;
-	console.interrupted = false;
+	console.interrupt.raised = false;
 }
 
-void console_interrupt_wakes(struct fiber *fiber)
+struct flag *console_interrupt_flag(void)
 {
-	console.interrupt_waiter = fiber;
+	return &console.interrupt;
 }
 
 // --- the C library's standard output

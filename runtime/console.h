@@ -21,9 +21,9 @@ int console_read_byte(void);
 void console_interrupt_catch(bool on);
 // Has it been pressed since? Costs nothing, waits never.
 bool console_interrupted(void);
-// That fiber is woken by the interrupt key, whatever it waits for. 0: nobody.
-struct fiber;
-void console_interrupt_wakes(struct fiber *fiber);
+// The same to wait for (await.h), with what else it may be.
+struct flag;
+struct flag *console_interrupt_flag(void);
 // Writes raw bytes, through the line buffer, in order with printf.
 void console_write(const char *text, size_t length);
 // Hands over what is buffered and waits until the server has taken it.

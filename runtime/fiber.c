@@ -132,20 +132,21 @@ struct fiber *fiber_create(void (*entry)(void *argument), void *argument, const 
 	return fiber;
 }
 
-struct fiber_alarm {
-	struct timer timer; // first
-	struct fiber *fiber;
-};
-
 static void fiber_alarm_expired(struct timer *timer)
 {
 	fiber_wake(((struct fiber_alarm *)timer)->fiber);
 }
 
+void fiber_alarm_set(struct fiber_alarm *alarm, uint64_t deadline)
+{
+	*alarm = (struct fiber_alarm){.timer.expired = fiber_alarm_expired, .fiber = fibers.current};
+	timer_arm(&alarm->timer, deadline);
+}
+
 void fiber_sleep_us(uint64_t us)
 {
-	struct fiber_alarm alarm = {.timer.expired = fiber_alarm_expired, .fiber = fibers.current};
-	timer_arm(&alarm.timer, time_now() + time_ticks_from_us(us));
+	struct fiber_alarm alarm;
+	fiber_alarm_set(&alarm, time_now() + time_ticks_from_us(us));
 	bool other_wake = false;
 	while (alarm.timer.armed) {
 		fiber_park();

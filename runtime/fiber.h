@@ -34,3 +34,10 @@ struct timer {
 };
 void timer_arm(struct timer *timer, uint64_t deadline);
 void timer_cancel(struct timer *timer);
+
+// Wakes the calling fiber at `deadline`, whatever it is parked for; until then `timer` is armed.
+struct fiber_alarm {
+	struct timer timer; // first
+	struct fiber *fiber;
+};
+void fiber_alarm_set(struct fiber_alarm *alarm, uint64_t deadline);

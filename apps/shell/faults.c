@@ -5,7 +5,6 @@
 // fault stays armed and the supervisor treats it like any other.
 #include "apps/shell/shell.h"
 #include "runtime/console.h"
-#include "runtime/fiber.h"
 #include "runtime/runtime.h"
 #include "runtime/supervision.h"
 #include <inttypes.h>
@@ -64,7 +63,8 @@ static enum error await_epoch(const struct target *target)
 		e = supervision_find(target->name, &now);
 		if (e == ERR_OK && now.epoch != target->service.epoch && now.state == SERVICE_UP)
 			return ERR_OK;
-		fiber_sleep_us(EPOCH_PAUSE_US);
+		if (!pause_us(EPOCH_PAUSE_US))
+			break;
 	}
 	return e == ERR_OK ? ERR_TIMEOUT : e;
 }
@@ -132,13 +132,14 @@ static struct victim {
 static enum error await_core(unsigned core)
 {
 	uint64_t state, now;
-	for (unsigned i = 0; i < CORE_LOOKS && !console_interrupted(); i++) {
+	for (unsigned i = 0; i < CORE_LOOKS; i++) {
 		enum error e = supervision_core(core, &state, &now);
 		if (e != ERR_OK || state == CORE_LOST)
 			return e == ERR_OK ? ERR_CORE_LOST : e;
 		if (state == CORE_ONLINE && now != victims[core].reboots)
 			return ERR_OK;
-		fiber_sleep_us(EPOCH_PAUSE_US);
+		if (!pause_us(EPOCH_PAUSE_US))
+			break;
 	}
 	return ERR_TIMEOUT;
 }

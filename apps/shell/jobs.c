@@ -4,9 +4,8 @@
 // If the shell dies, the job goes on under the supervisor and its result is lost to the shell's successor.
 #include "abi/fault.h"
 #include "apps/shell/shell.h"
-#include "runtime/client.h"
+#include "runtime/await.h"
 #include "runtime/console.h"
-#include "runtime/fiber.h"
 #include "runtime/supervision.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,29 +31,18 @@ static bool join_words(int argc, char **argv, char *text, size_t room)
 	return true;
 }
 
-static void waiter_wake(struct client_request *request)
-{
-	fiber_wake(request->context);
-}
-
 // One answer; ^C stops the job and goes on waiting for that.
 static enum error job_ask(uint64_t job, struct client_request *request, bool *stopped)
 {
-	*request = (struct client_request){
-		.op = SUPERVISOR_OP_WAIT, .arg = {job}, .patient = true, .completed = waiter_wake, .context = fiber_self()};
+	const struct await awaited[] = {{.request = request}, {.flag = console_interrupt_flag()}};
+	*request = (struct client_request){.op = SUPERVISOR_OP_WAIT, .arg = {job}, .patient = true};
 	enum error e = client_submit(supervision_client(), request);
 	if (e != ERR_OK)
 		return e;
-	console_interrupt_wakes(fiber_self());
-	while (!request->done) {
-		if (console_interrupted() && !*stopped) {
-			*stopped = true;
-			(void)supervision_stop(job);
-		} else {
-			fiber_park();
-		}
+	while (!(await_any(awaited, *stopped ? 1 : 2, AWAIT_FOREVER) & 1)) {
+		*stopped = true;
+		(void)supervision_stop(job);
 	}
-	console_interrupt_wakes(0);
 	return (enum error)request->completion.status;
 }
 

@@ -6,9 +6,9 @@
 #include "apps/shell/shell.h"
 #include "apps/shell/line.h"
 #include "apps/shell/parse.h"
+#include "runtime/await.h"
 #include "runtime/console.h"
 #include "runtime/error_text.h"
-#include "runtime/fiber.h"
 #include "runtime/runtime.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +40,12 @@ bool option_take(int *argc, char **argv, const char *option)
 		return true;
 	}
 	return false;
+}
+
+bool pause_us(uint64_t us)
+{
+	const struct await interrupt = {.flag = console_interrupt_flag()};
+	return await_any(&interrupt, 1, time_now() + time_ticks_from_us(us)) == 0;
 }
 
 bool number_parse(const char *text, uint64_t *number)
@@ -230,13 +236,7 @@ static int command_sleep(int argc, char **argv)
 	uint64_t ms;
 	if (argc != 2 || !number_parse(argv[1], &ms))
 		return STATUS_USAGE;
-	uint64_t until = time_now() + time_ticks_from_us(ms * 1000);
-	console_interrupt_wakes(fiber_self());
-	while (time_now() < until && !console_interrupted()) {
-		uint64_t left = time_us_from_ticks(until - time_now());
-		fiber_sleep_us(left < 100000 ? left : 100000);
-	}
-	console_interrupt_wakes(0);
+	(void)pause_us(ms * 1000);
 	return STATUS_OK;
 }
 

@@ -36,6 +36,9 @@ bool option_take(int *argc, char **argv, const char *option);
 // A decimal or 0x number, all of the text. False: it is none.
 bool number_parse(const char *text, uint64_t *number);
 
+// Waits for so long. False: ^C came first.
+bool pause_us(uint64_t us);
+
 enum shade { SHADE_NONE, SHADE_HEAD, SHADE_GOOD, SHADE_BAD, SHADE_DIM };
 // Text that switches the terminal to that shade; "" when colours are off.
 const char *shade(enum shade shade);

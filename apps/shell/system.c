@@ -6,7 +6,6 @@
 #include "apps/shell/shell.h"
 #include "runtime/client.h"
 #include "runtime/console.h"
-#include "runtime/fiber.h"
 #include "runtime/file.h"
 #include "runtime/runtime.h"
 #include "runtime/supervision.h"
@@ -19,6 +18,7 @@ static const char *const core_words[] = {"absent", "starting", "online", "panick
 static const char *const service_words[] = {"none", "starting", "up", "down", "held"};
 static const char *const domain_words[] = {"free",    "created", "ready",   "running",
 					   "blocked", "calling", "stopped", "dying"};
+#define TOP_US 1000000u // between two looks
 #define WORD(words, i) ((i) < sizeof(words) / sizeof((words)[0]) ? (words)[i] : "?")
 
 static struct info_page page;
@@ -307,7 +307,8 @@ static int command_top(int argc, char **argv)
 	for (uint64_t i = 0; i < rounds && !console_interrupted(); i++) {
 		uint64_t start = time_now();
 		console_flush();
-		fiber_sleep_us(1000000);
+		if (!pause_us(TOP_US))
+			break;
 		unsigned used = top_sample(count);
 		top_print(used, time_now() - start);
 	}

@@ -3,13 +3,13 @@
 // Owns which hand has which shot. One victim that is dying holds up its own hand until its next incarnation answers, and no other. Must never
 // be given work while it has some. If this domain dies, the requests stand in the victims' rings and are answered to nobody.
 #include "apps/storm/hands.h"
-#include "runtime/fiber.h"
+#include "runtime/await.h"
 
 static struct fiber *fibers[HANDS];
 static struct shot *held[HANDS]; // 0: the hand is empty
 static void (*work)(struct shot *shot);
-static struct fiber *waiter; // until all are empty
 static unsigned busy;
+static struct flag empty; // all are
 
 static void hand_body(void *argument)
 {
@@ -19,8 +19,8 @@ static void hand_body(void *argument)
 			fiber_park();
 		work(*own);
 		*own = 0;
-		if (--busy == 0 && waiter)
-			fiber_wake(waiter);
+		if (--busy == 0)
+			flag_raise(&empty);
 	}
 }
 
@@ -38,6 +38,7 @@ void hands_start(void (*what)(struct shot *), struct shot *shots, unsigned count
 {
 	work = what;
 	busy = count;
+	empty.raised = count == 0;
 	for (unsigned i = 0; i < count; i++) {
 		held[i] = &shots[i];
 		fiber_wake(fibers[i]);
@@ -46,13 +47,10 @@ void hands_start(void (*what)(struct shot *), struct shot *shots, unsigned count
 
 bool hands_are_done(void)
 {
-	return busy == 0;
+	return empty.raised;
 }
 
 void hands_wait(void)
 {
-	waiter = fiber_self();
-	while (busy > 0)
-		fiber_park();
-	waiter = 0;
+	(void)await_any(&(struct await){.flag = &empty}, 1, AWAIT_FOREVER);
 }

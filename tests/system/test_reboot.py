@@ -597,6 +597,8 @@ def reboot_below_notifications(t):
     machine = t.boot(boot=system(t, BELLS, shell=0, storm=0), cores=4)
     said = machine.command("run asker fs")[0]
     t.check("bells: over" in said and "refused" in said, f"fs takes notifications: {said!r}")
+    said = machine.command("run asker any")[0]
+    t.check("100 signals, then the time, then the answer: its client took it back" in said, f"one wait for several things: {said!r}")
     first = len(machine.text)
     server_dies_in_every_way(t, machine, "bells", seed=4)
     for core in (2, 3, 2):

@@ -72,6 +72,11 @@ def shell_interrupts_a_storm(t):
     t.equal(storms(t, machine), ["storm0", "storm1"], "directories after ^C")
     output = t.run(machine, "storm 1 --quiet --rate 0")
     t.check("storm: 1 s in /storm1," in output, f"it says {output!r}")
+    for command, begun in (("echo begun; sleep 600000000", r"\nbegun"), ("echo begun; top 600000", r"\ndomain +core")):
+        machine.type(command + "\n")
+        machine.expect(begun)
+        machine.type("\x03")
+        machine.prompt()
     t.equal(storms(t, machine), ["storm0"], "directories after the next storm")
     t.equal(machine.poweroff(), 0, "code of QEMU")
     t.image_is_sound(image)

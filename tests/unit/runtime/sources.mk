@@ -11,6 +11,7 @@ TEST_test_replay := $(TEST_test_channel_death)
 TEST_test_client := runtime/client_ring.c runtime/server_ring.c runtime/digest.c runtime/channel_view.c runtime/inject.c runtime/trace.c \
 	runtime/channel_open.c runtime/timer.c runtime/client_quick.c runtime/client_burst.c runtime/client_gather.c tests/unit/runtime/no_mates.c $(WORLD)
 TEST_test_client_fibers := $(filter-out tests/unit/runtime/world_fiber.c,$(TEST_test_client)) runtime/fiber.c tests/unit/runtime/switch.c
+TEST_test_await := $(TEST_test_client_fibers) runtime/notification.c runtime/await.c
 TEST_test_notification := runtime/server_quick.c runtime/channel_view.c runtime/channel_open.c runtime/server_ring.c runtime/digest.c \
 	runtime/server_runtime.c runtime/server_grant.c runtime/inject.c runtime/trace.c tests/unit/runtime/no_mates.c $(WORLD)
 TEST_test_local := runtime/local.c runtime/local_open.c runtime/mate.c runtime/component.c runtime/client.c runtime/client_quick.c runtime/client_burst.c runtime/client_gather.c \
