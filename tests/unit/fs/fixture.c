@@ -239,8 +239,10 @@ void host_make(struct host *h, const char *options, unsigned kib, const char *tr
 	snprintf(command, sizeof(command), "mke2fs -q -F %s %s %s%s %s %uk > /dev/null 2>&1",
 		 strstr(options, "-t ") ? "" : "-t ext2", options, tree ? "-d " : "",
 		 tree ? tree : "", path, kib);
-	if (system(command) != 0)
+	if (system(command) != 0) {
+		fprintf(stderr, "this failed: %s\n", command);
 		abort();
+	}
 	FILE *f = fopen(path, "rb");
 	h->image.bytes = calloc(kib, 1024);
 	if (fread(h->image.bytes, 1024, kib, f) == 0) // a last group that is too small is left out
