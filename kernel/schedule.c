@@ -229,7 +229,7 @@ static void load(struct core *core, struct domain *d)
 		hfence_gvma_all();
 	if (library_os)
 		hfence_vvma_all();
-	csr_write(CSR_HEDELEG, library_os ? HEDELEG_LIBRARY_OS : 0);
+	csr_write(CSR_HEDELEG, library_os ? HEDELEG_LIBRARY_OS : HEDELEG_PLAIN);
 	csr_write(CSR_HVIP, d->hvip | (any_sticky(d) ? HVIP_VSEIP : 0));
 #define X(field, csr) csr_write(csr, d->field);
 	SWITCHED_REGISTERS(X)

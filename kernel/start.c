@@ -220,7 +220,6 @@ static void hart_reset(void)
 	csr_write(CSR_SENVCFG, 0);
 	csr_write(CSR_STIMECMP, DEADLINE_NEVER);
 	csr_write(CSR_HSTATUS, HSTATUS_VSXL_64);
-	csr_write(CSR_HEDELEG, 0); // plain domains: every exception comes to the kernel (KERNEL rule 1)
 	csr_write(CSR_HIDELEG, 1ul << INTERRUPT_VS_SOFT | 1ul << INTERRUPT_VS_TIMER | 1ul << INTERRUPT_VS_EXTERNAL);
 	csr_write(CSR_HIE, 0);
 	csr_write(CSR_HVIP, 0);

@@ -26,8 +26,8 @@ static bool fp_first_use(struct domain *d)
 	return true;
 }
 
-// What a program of a library OS did is for its handler to judge, also where hardware cannot delegate it (accesses, misaligned ones, and
-// instructions of higher levels, which are illegal to it). But not where the library OS has mapped it to nothing.
+// What a program of a library OS did is for its handler to judge, also what cannot be delegated (instructions of higher levels, which are
+// illegal to it). But not where the library OS has mapped it to nothing.
 static bool was_program(struct domain *d, uint64_t cause)
 {
 	uint64_t status = csr_read(CSR_VSSTATUS);
@@ -43,23 +43,23 @@ static bool was_program(struct domain *d, uint64_t cause)
 	return true;
 }
 
-// Nothing can be fetched where the handler of a library OS should be: what it was to handle is the fault.
-static bool had_no_handler(const struct domain *d, uint64_t cause)
+// Where its handler should be is nothing to fetch, as in plain domains by rule: what it was to take is as if it had come here at once.
+static uint64_t given_back(struct domain *d, uint64_t cause)
 {
-	return (d->flags & DOMAIN_FLAG_LIBRARY_OS) && cause == CAUSE_FETCH_GUEST_PAGE && d->x[0] == (csr_read(CSR_VSTVEC) & ~3ul) &&
-	       csr_read(CSR_VSCAUSE) - 1 < 63; // not an interrupt, and there was one
+	uint64_t status = csr_read(CSR_VSSTATUS), meant = csr_read(CSR_VSCAUSE);
+	bool trapped = status & SSTATUS_SPP || d->flags & DOMAIN_FLAG_LIBRARY_OS; // else a plain domain only jumped there
+	if (cause != CAUSE_FETCH_GUEST_PAGE || d->x[0] != (csr_read(CSR_VSTVEC) & ~3ul) || !trapped || meant - 1 >= 15) // none, or an interrupt
+		return cause;
+	csr_write(CSR_STVAL, csr_read(CSR_VSTVAL));
+	csr_write(CSR_VSSTATUS, (status & ~(SSTATUS_SPP | SSTATUS_SPIE)) | (status & SSTATUS_SPIE ? SSTATUS_SIE : 0));
+	d->x[0] = csr_read(CSR_VSEPC);
+	d->hstatus &= status & SSTATUS_SPP ? ~0ul : ~HSTATUS_SPVP;
+	return meant;
 }
 
 static void fault(struct domain *d, uint64_t cause)
 {
-	uint64_t value = csr_read(CSR_STVAL), transformed = csr_read(CSR_HTINST);
-	if (had_no_handler(d, cause)) {
-		cause = csr_read(CSR_VSCAUSE);
-		value = csr_read(CSR_VSTVAL);
-		transformed = 0;
-		d->x[0] = csr_read(CSR_VSEPC);
-		d->hstatus &= csr_read(CSR_VSSTATUS) & SSTATUS_SPP ? ~0ul : ~HSTATUS_SPVP;
-	}
+	uint64_t value = csr_read(CSR_STVAL), transformed = is_guest_page(cause) ? csr_read(CSR_HTINST) : 0;
 	uint64_t address = is_guest_page(cause) ? csr_read(CSR_HTVAL) << 2 | (value & 3) : value;
 	uint64_t instruction = cause == CAUSE_ILLEGAL || cause == CAUSE_VIRTUAL_INSTRUCTION ? value : transformed;
 	info_count(d->core->info, INFO_TRAP_FAULT);
@@ -91,10 +91,10 @@ static void exception(struct domain *d, uint64_t cause)
 		info_count(d->core->info, INFO_TRAP_WFI);
 		d->x[0] += 4;
 		schedule_wait(d);
-	} else if (cause == CAUSE_ILLEGAL && fp_first_use(d)) {
-		return;
-	} else if (!doorbell_was_withdrawn(d, cause)) {
-		fault(d, cause);
+	} else {
+		cause = given_back(d, cause);
+		if (!(cause == CAUSE_ILLEGAL && fp_first_use(d)) && !doorbell_was_withdrawn(d, cause))
+			fault(d, cause);
 	}
 }
 

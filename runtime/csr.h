@@ -16,6 +16,8 @@
 #define CSR_STOPEI 0x15c
 
 #define SSTATUS_SIE 2ul
+#define SSTATUS_SPIE 0x20ul
+#define SSTATUS_SPP 0x100ul
 #define SSTATUS_FS 0x6000ul // both bits: dirty
 #define SSTATUS_FS_CLEAN 0x4000ul
 #define INTERRUPT_SOFT (1ul << 1)

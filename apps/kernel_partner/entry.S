@@ -37,6 +37,15 @@ partner_vector:
 	addi sp, sp, 16
 	sret
 
+// One that wants the kernel to have the exception: nothing can be fetched at 0, and the same instruction comes once more. ra = 0 says that
+// it was here.
+	.align 2
+	.globl partner_gives_back
+partner_gives_back:
+	li ra, 0
+	csrw stvec, zero
+	sret
+
 // void partner_registers(seed, ticks, uint64_t found[32]): all registers but sp, t5 and t6 hold seed + number for that
 // long, then they are stored to found. sscratch holds the seed too.
 	.globl partner_registers

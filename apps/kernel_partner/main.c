@@ -120,6 +120,13 @@ static void order_illegal(uint64_t argument)
 	__asm__ volatile("unimp");
 }
 
+// A handler of its own gets it, and gives it back (entry.S).
+static void order_returned(uint64_t argument)
+{
+	csr_write(CSR_STVEC, (uint64_t)partner_gives_back);
+	order_illegal(argument);
+}
+
 static void order_break(uint64_t argument)
 {
 	(void)argument;
@@ -141,6 +148,14 @@ static void order_fetch(uint64_t argument)
 {
 	((void (*)(void))argument)();
 	partner_exit(1);
+}
+
+// The same where the kernel has already looked at what the first use of floating point left in the registers for handlers.
+static void order_jump(uint64_t argument)
+{
+	static uint64_t found[33];
+	partner_floats_read(0, 0, found);
+	order_fetch(argument);
 }
 
 static uint64_t recurse(volatile uint64_t depth)
@@ -188,7 +203,13 @@ static void order_registers(uint64_t argument)
 static void order_floats(uint64_t argument)
 {
 	static uint64_t found[33];
+	csr_write(CSR_SIE, 0);
+	csr_set(CSR_SSTATUS, SSTATUS_SIE); // the first use leaves it, and what a handler would return to, as they were
 	partner_floats_read(0, 0, found);
+	uint64_t status = csr_read(CSR_SSTATUS) & (SSTATUS_SIE | SSTATUS_SPIE | SSTATUS_SPP);
+	csr_clear(CSR_SSTATUS, SSTATUS_SIE);
+	if (status != SSTATUS_SIE)
+		partner_exit(PARTNER_FAILED(300, status));
 	for (unsigned n = 0; n < 33; n++)
 		if (found[n] != 0)
 			partner_exit(PARTNER_FAILED(n + 1, found[n]));
@@ -293,6 +314,7 @@ static const struct order orders[] = {
 	{"controls", partner_controls}, {"loud", partner_loud},     {"late", partner_late},
 	{"exit", order_exit},         {"zero", order_zero},       {"illegal", order_illegal},
 	{"break", order_break},       {"load", order_load},       {"store", order_store},
+	{"returned", order_returned}, {"jump", order_jump},
 	{"fetch", order_fetch},       {"stack", order_stack},     {"hyper", order_hypervisor},
 	{"firmware", order_firmware}, {"regs", order_registers},  {"floats", order_floats}, {"rounding", order_rounding},
 	{"memory", order_memory},     {"spin", order_spin},       {"run", order_run},

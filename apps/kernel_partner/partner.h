@@ -15,6 +15,7 @@ void partner_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 // entry.S
 void partner_vector(void);
+void partner_gives_back(void);
 void partner_call_registers(uint64_t seed, uint64_t number, uint64_t first, uint64_t found[32]);
 void partner_registers(uint64_t seed, uint64_t ticks, uint64_t found[32]);
 void partner_floats(uint64_t seed, uint64_t ticks, uint64_t found[33]);

@@ -3,6 +3,7 @@
 
 #define ANY ~0ul
 #define IMAGE_TEXT GPA_IMAGE
+#define NOTHING_THERE 0x00200000ul // on QEMU's virt machine
 
 struct death {
 	const char *order;
@@ -35,6 +36,7 @@ static const struct death deaths[] = {
 	{"fetch", 0x80200000, 20, 0x80200000},
 	{"fetch", GPA_INFO, 20, GPA_INFO},
 	{"fetch", GPA_STACK_TOP - 64, 20, GPA_STACK_TOP - 64},
+	{"jump", 0, 20, 0},
 };
 
 static void record_is_right(const struct death *how, unsigned core, unsigned flags)
@@ -89,6 +91,37 @@ static void instruction_is_told(void)
 	CHECK(child_run(&c, test_cores - 1, "hyper", 0));
 	CHECK(child_wait(&c, &s));
 	EQUAL(s.instruction & 0xfff0707f, 0x60002073); // csrr, hstatus
+}
+
+// A plain domain with a handler gets what its kernel would have; nobody but itself is deceived by what it makes of it.
+static void a_handler_gives_back(void)
+{
+	for (unsigned core = 0; core < test_cores; core++) {
+		struct child c;
+		struct domain_status s;
+		CHECK(child_run(&c, core, "returned", 0));
+		CHECK(child_wait(&c, &s));
+		EQUAL(s.cause, 2);
+		EQUAL(s.ra, 0); // which it says by
+		CHECK(s.pc >= GPA_IMAGE && s.pc < GPA_IMAGE_END);
+		CHECK(child_destroy(&c));
+	}
+}
+
+// Nothing answers in the window of a device: the firmware hears of it first, as of illegal instructions.
+static void nobody_answers(void)
+{
+	struct child c;
+	struct domain_status s;
+	CHECK(child_create(&c, test_cores - 1, "load", GPA_DEVICE, 1, 0));
+	CHECK(child_load(&c));
+	WORKS(CALL_device_map, c.handle, NOTHING_THERE, 8);
+	CHECK(child_begin(&c));
+	CHECK(child_wait(&c, &s));
+	EQUAL(s.cause, 5);
+	EQUAL(s.address, GPA_DEVICE);
+	CHECK(s.pc >= GPA_IMAGE && s.pc < GPA_IMAGE_END);
+	CHECK(child_destroy(&c));
 }
 
 static void stack_has_a_guard(void)
@@ -154,6 +187,8 @@ const struct kernel_test fault_tests[] = {
 	{"fault.every", every_death},
 	{"fault.class", every_death_of_a_class},
 	{"fault.instruction", instruction_is_told},
+	{"fault.handler", a_handler_gives_back},
+	{"fault.access", nobody_answers},
 	{"fault.stack", stack_has_a_guard},
 	{"fault.firmware", firmware_is_out_of_reach},
 	{"fault.satp", translation_is_ones_own},
