@@ -26,8 +26,7 @@ static bool fp_first_use(struct domain *d)
 	return true;
 }
 
-// What a program of a library OS did is for its handler to judge, also what cannot be delegated (instructions of higher levels, which are
-// illegal to it). But not where the library OS has mapped it to nothing.
+// What a program of a library OS did is its handler's, also where it cannot be delegated (cause 22: illegal to it), but not where it was mapped to nothing.
 static bool was_program(struct domain *d, uint64_t cause)
 {
 	uint64_t status = csr_read(CSR_VSSTATUS);
@@ -54,6 +53,7 @@ static uint64_t given_back(struct domain *d, uint64_t cause)
 	csr_write(CSR_VSSTATUS, (status & ~(SSTATUS_SPP | SSTATUS_SPIE)) | (status & SSTATUS_SPIE ? SSTATUS_SIE : 0));
 	d->x[0] = csr_read(CSR_VSEPC);
 	d->hstatus &= status & SSTATUS_SPP ? ~0ul : ~HSTATUS_SPVP;
+	d->core->turn.cause = meant; // for the trace
 	return meant;
 }
 

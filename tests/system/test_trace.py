@@ -45,6 +45,7 @@ def trace_shows_a_restart_under_load(t):
               "adopt and replay", "ready"]
     steps = trace.restarts["fs"]
     t.check(any(steps[i:i + len(wanted)] == wanted for i in range(len(steps))), f"phases of the restarts of fs: {steps}")
+    t.check(any(s[:2] == (("core 2", "kernel"), "illegal instruction") for s in trace.spans), "what it died of is not among the traps")
     spans = [s for s in trace.spans if s[0] == ("restarts", "fs")]
     t.check(all(a[3] <= b[2] for a, b in zip(spans, spans[1:])), "phases of a restart overlap")
     t.check(complete(trace, "storm", "fs"), "no request of storm to fs is whole")
