@@ -163,6 +163,14 @@ static void once_record(struct server_request *request, enum error status, const
 	server_ring_record(&request->channel->ring, request->slot, &record, true);
 }
 
+// An error that nobody expected is no answer: the next incarnation performs the request again. What else is none the program knows.
+static __attribute__((noinline, cold)) void refusal_look(const struct server_request *request, enum error status)
+{
+	invariant(status != ERR_INJECTED);
+	if (this.server->refusing && request->begun)
+		this.server->refusing(request, status);
+}
+
 void server_complete(struct server_request *request, enum error status, const uint64_t result[5])
 {
 	struct server_channel *channel = request->channel;
@@ -171,7 +179,8 @@ void server_complete(struct server_request *request, enum error status, const ui
 		return;
 	}
 	invariant(request->owned);
-	invariant(status != ERR_INJECTED); // no answer: an error that nobody expected. The next incarnation performs it again
+	if (__builtin_expect(status != ERR_OK, 0))
+		refusal_look(request, status);
 	inject_as("runtime.complete", TRACE_COMPLETE, channel->ring.view.slot, request->copy.seq,
 		  (uint64_t)request->copy.op << 32 | status, request->copy.time);
 	if (__builtin_expect(request->replayed, 0)) {

@@ -107,6 +107,11 @@ struct loss *commit_losses(const struct disk *disk)
 	return commit_known(disk) ? header_of(disk)->losses : 0;
 }
 
+struct doubts *commit_doubts(const struct disk *disk)
+{
+	return commit_known(disk) ? &header_of(disk)->doubts : 0;
+}
+
 static uint64_t last_mark(const struct commit_header *h)
 {
 	return h->last_mark_check == channel_committed_check(h->last_mark, 0, COMMIT_DIGEST_SEED) ? h->last_mark : 0;

@@ -2,11 +2,12 @@
 #pragma once
 #include "servers/fs/cache.h"
 #include "servers/fs/disk.h"
+#include "servers/fs/doubt.h"
 #include "servers/fs/journal.h"
 #include <stdint.h>
 
 #define COMMIT_MAGIC 0x4d4f4346u // "FCOM"
-#define COMMIT_VERSION 3u
+#define COMMIT_VERSION 4u
 #define COMMIT_FLAG_FALLBACK 1u // this boot serves the memory file system
 #define COMMIT_FLAG_ABORTED 2u  // the device refuses writes: the volume is read-only until the next boot
 #define COMMIT_DOUBT_SHIFT 8u   // from there on a bit for each finding of damage of which an incarnation died, by its sum
@@ -70,8 +71,9 @@ struct commit_header {
 	uint64_t flags;     // COMMIT_FLAG_*
 	uint64_t facts_check;
 	struct loss losses[LOSSES];
+	struct doubts doubts;
 };
-_Static_assert(sizeof(struct commit_header) == 112 + LOSSES * 48, "the commit header has no holes");
+_Static_assert(sizeof(struct commit_header) == 112 + LOSSES * 48 + sizeof(struct doubts), "the commit header has no holes");
 _Static_assert(sizeof(struct commit_header) <= 4096, "the commit header fits into its page");
 
 struct commit_log {
@@ -96,6 +98,7 @@ void commit_set_facts(struct disk *disk, uint64_t time_base, uint64_t flags);
 uint64_t commit_time_base(const struct disk *disk); // 0: not set, or damaged
 uint64_t commit_flags(const struct disk *disk);
 struct loss *commit_losses(const struct disk *disk); // 0: there is no log area
+struct doubts *commit_doubts(const struct disk *disk); // likewise
 // Writes a valid record's blocks again. *mark: all serials up to it are on the disk. ERR_CORRUPT: the record says
 // valid but is damaged: nothing was written, *mark is the last one known.
 enum error commit_recover(struct disk *disk, uint64_t *mark);

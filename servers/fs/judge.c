@@ -267,10 +267,11 @@ static bool compare_maps(struct judge *j, bool inodes, int *more, uint32_t *end)
 	return true;
 }
 
-// Inodes that were never used have no bit, and none becomes one of them.
-static bool border_holds(struct volume *v, uint32_t group, const struct ext2_group *was, uint32_t end)
+// Inodes that were never used have no bit, and none becomes one of them. Who gave them out asked alloc_inodes_used, so it is not asked here.
+static bool border_holds(const struct volume *v, const struct ext2_group *was, const struct ext2_group *is, uint32_t end)
 {
-	uint32_t used = alloc_inodes_used(v, group);
+	uint32_t never = is->flags & EXT4_GROUP_INODES_UNUSED ? v->inodes_per_group : is->unused_inodes;
+	uint32_t used = v->inodes_per_group - (v->group_checksums ? never : 0);
 	bool had = v->group_checksums && !(was->flags & EXT4_GROUP_INODES_UNUSED);
 	return end <= used && (!had || used >= v->inodes_per_group - was->unused_inodes);
 }
@@ -291,7 +292,7 @@ static bool judge_bitmap(struct judge *j)
 	int counted = inodes ? is->free_inodes_count - was->free_inodes_count : is->free_blocks_count - was->free_blocks_count;
 	if (counted != more)
 		return flaw(j, "the %s bitmap of group %u has %d more free ones, its descriptor counts %d more", name, group, more, counted);
-	if (inodes && !border_holds(v, group, was, end))
+	if (inodes && !border_holds(v, was, is, end))
 		return flaw(j, "group %u: inodes are in use behind %u, which were said to be used ever", group, alloc_inodes_used(v, group));
 	return true;
 }

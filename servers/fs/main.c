@@ -200,6 +200,7 @@ static const struct server fs_server = {
 	.lost = serve_lost,
 	.replayed = serve_replayed,
 	.closed = serve_closed,
+	.refusing = serve_refusing,
 	.commit_wanted = serve_commit_wanted,
 	.fibers = WORKERS,
 };

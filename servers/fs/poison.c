@@ -81,6 +81,14 @@ bool poison_meets(const struct request *request, unsigned client)
 	return false;
 }
 
+bool poison_proves(const struct request *request)
+{
+	for (const struct loss *l = losses; l < losses + LOSSES; l++)
+		if (l->check == loss_check(l) && concerns(l, request))
+			return true;
+	return false;
+}
+
 void poison_told(const struct request *request, unsigned client)
 {
 	for (struct loss *l = losses; l < losses + LOSSES; l++) {

@@ -11,6 +11,8 @@ void poison_open(struct loss *table); // of LOSSES; 0: there is no place that ou
 void poison_add(uint64_t handle, uint64_t serial);
 // The request is about such an object, and its client has not heard of it.
 bool poison_meets(const struct request *request, unsigned client);
+// A whole entry of the table says that there is such an object, whoever has heard of it.
+bool poison_proves(const struct request *request);
 void poison_told(const struct request *request, unsigned client); // now it has
 void poison_forget(unsigned client); // it is gone: the next one in its slot has heard nothing
 // Number of the last loss of that object; `heard`: of the last one that anybody has been told. 0: none.

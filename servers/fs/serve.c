@@ -43,6 +43,7 @@ static struct timer commit_timer;
 static uint64_t content_serial[CONTENT_SLOTS];
 static struct server_channel *closing[CLOSING_MAX];
 static unsigned closing_count;
+static struct doubts *doubts; // 0: nothing outlives this server, so nothing is doubted
 static bool replays_done; // orphans live until then: a replay may still write into one
 
 static uint64_t seconds_of(uint64_t stamp)
@@ -241,6 +242,8 @@ static void committer_run(void *argument)
 void serve_closed(struct server_channel *channel)
 {
 	poison_forget(server_channel_slot(channel));
+	if (doubts)
+		doubt_forget(doubts, server_channel_slot(channel));
 	if (volume->super->last_orphan)
 		want_commit(); // what only this client had open
 	if (serial_performed == serial_committed || closing_count == CLOSING_MAX) {
@@ -501,6 +504,51 @@ void serve_lost(const struct server_request *request)
 	lock_give(&volume_lock);
 }
 
+// ---- answers that are doubted ----
+
+// The way back shows that a handle was opened as it was sealed.
+static bool handle_is_good(uint64_t key, uint64_t word, uint64_t handle, enum error status)
+{
+	return word && (handle_seal(key, handle) != word || doubt_concerns_handle(volume, handle, status));
+}
+
+static bool handles_are_good(uint64_t key, const struct request *r, const struct request *plain, enum error status)
+{
+	if (r->op == FS_OP_ROOT || r->op == FS_OP_STATFS || r->op == FS_OP_SYNC)
+		return true;
+	bool two = r->op == FS_OP_RENAME || r->op == FS_OP_LINK;
+	lock_take(&volume_lock, false);
+	bool good = handle_is_good(key, r->arg[0], plain->arg[0], status) &&
+		    (!two || handle_is_good(key, r->arg[1], plain->arg[1], status));
+	lock_give(&volume_lock);
+	return good;
+}
+
+// An acknowledged operation that fails when it is performed again contradicts its record.
+static bool refusal_is_strange(const struct server_request *request, enum error status)
+{
+	struct request plain = request->copy;
+	uint64_t key = server_channel_key(request->channel);
+	if (request->replayed)
+		return true;
+	handle_unseal_arguments(key, &plain);
+	if (status == ERR_HANDLE || status == ERR_STALE)
+		return !plain.grant && handles_are_good(key, &request->copy, &plain, status);
+	return doubt_concerns(volume, &plain, request->out, status) && !(status == ERR_LOST && poison_proves(&plain));
+}
+
+// A volume that is read-only knows why.
+void serve_refusing(const struct server_request *request, enum error status)
+{
+	const struct request *r = &request->copy;
+	if (!doubts || volume->read_only || !refusal_is_strange(request, status))
+		return;
+	if (!doubt_is_due(doubts, server_channel_slot(request->channel), r, status, time_now()))
+		return;
+	log_line("fs: error %d is no answer to operation %u yet: this server may be what is wrong", (int)status, (unsigned)r->op);
+	domain_panic(__FILE__, __LINE__, "an answer is doubted"); // INV-77
+}
+
 static bool session_has(const struct server_channel *client, const void *session, uint64_t handle)
 {
 	const struct fs_session *s = session;
@@ -524,6 +572,7 @@ enum error serve_start(struct volume *v, uint64_t base, uint64_t *mark, uint32_t
 	volume = v;
 	volume->is_open = file_is_open;
 	volume->doubts = RECOVERABLE;
+	doubts = RECOVERABLE && !volume->fallback ? commit_doubts(v->disk) : 0;
 	commit_delay_us = commit_ms * 1000ull;
 	time_base = base;
 	serial_performed = serial_committed = *mark;

@@ -11,3 +11,4 @@ void serve_lost(const struct server_request *request);
 void serve_replayed(void);
 void serve_commit_wanted(void);
 void serve_closed(struct server_channel *channel);
+void serve_refusing(const struct server_request *request, enum error status);

@@ -46,6 +46,20 @@ def rogue_harms_itself_only(t, service):
     campaign.end()
 
 
+@case
+def doubted_answers(t):
+    """The file system says what it never says while it is sane: it dies of that instead, and its next incarnation gives the true answer."""
+    patient = (ROOT / "systems/default.toml").read_text().replace("hang_ms = 10,", "hang_ms = 2000,")  # a busy host is no death
+    machine = t.boot(boot=str(t.image(patient)))
+    sums = re.findall(r"\b[0-9a-f]{64}\b", t.run(machine, "sha256 /all.txt"))
+    for deaths, error in enumerate((2, 26, 31), 1):  # no such handle, stale, lost
+        output = t.run(machine, f"inject fs fs.op error 1 {error}; sha256 /all.txt")
+        t.equal(re.findall(r"\b[0-9a-f]{64}\b", output), sums, f"what sha256 says under error {error} ({output!r})")
+        t.equal(t.services(machine)["fs"]["faults"], deaths, "deaths of fs")
+    t.equal(machine.command("cat /nothing")[1], 1, "exit status of cat /nothing")
+    t.equal(t.services(machine)["fs"]["faults"], 3, "deaths of fs after an answer that is true")
+
+
 GREEDY = """
 [[service]]
 name = "greedy"

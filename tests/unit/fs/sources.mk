@@ -8,7 +8,7 @@ TEST_test_fs_judge := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_ledger := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_attributes := $(FS_CORE) $(FS_FIXTURE)
 # serve.c, share.c, block.c and poison.c are compiled into the test itself.
-TEST_test_fs_serve := $(FS_CORE) servers/fs/handle.c servers/fs/lock.c $(FS_FIXTURE)
+TEST_test_fs_serve := $(FS_CORE) servers/fs/doubt.c servers/fs/handle.c servers/fs/lock.c $(FS_FIXTURE)
 TEST_test_fs_crash := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_tree := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_edge := $(FS_CORE) $(FS_FIXTURE)
@@ -18,6 +18,7 @@ TEST_test_fs_power := $(FS_CORE) $(FS_FIXTURE)
 TEST_test_fs_journal := $(FS_CORE) $(FS_FIXTURE)
 # crc32c.c is compiled into the test itself.
 TEST_test_fs_guard := $(filter-out servers/fs/crc32c.c,$(FS_CORE)) $(FS_FIXTURE)
+TEST_test_fs_doubt := servers/fs/doubt.c
 TEST_test_fs_handle := servers/fs/handle.c
 # share.c is compiled into the test itself.
 TEST_test_fs_share :=

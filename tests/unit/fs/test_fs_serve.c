@@ -1067,7 +1067,10 @@ static void listeners_outlive_the_server(void **state)
 	assert_true(incarnate());
 	lost_life = 0;
 	assert_int_equal(losses[1].told & 2, 0);
+	const struct request meets = {.op = FS_OP_STAT, .arg = {losses[1].handle}};
+	assert_true(poison_proves(&meets));
 	losses[1].number ^= 8; // a dying server's wild store
+	assert_false(poison_proves(&meets));
 	fixture_logs = 0;
 	assert_true(incarnate());
 	assert_int_equal(fixture_logs, 1);

@@ -70,11 +70,23 @@ static quick_answer_t quick(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
 	return quick_answer(ERR_OK, a + b + c);
 }
 
+static enum error refused; // of which the program has heard; OK: of none
+static bool refusal_kills;
+
+static void refusing(const struct server_request *request, enum error status)
+{
+	assert_true(request->owned);
+	refused = status;
+	if (refusal_kills)
+		domain_panic(__FILE__, __LINE__, "it would not say that");
+}
+
 static const struct server server = {.protocol = &protocol,
 				     .start = start,
 				     .request = perform,
 				     .cancelled = cancelled,
 				     .closing = closing,
+				     .refusing = refusing,
 				     .closed = closed,
 				     .accept = accept,
 				     .quick_from = OP_QUICK,
@@ -87,6 +99,8 @@ static int fresh(void **state)
 	start_error = ERR_OK;
 	accept_answer = true;
 	parked = 0;
+	refused = ERR_OK;
+	refusal_kills = false;
 	cancellations = 0;
 	cancelled_ends = true;
 	closings = closes = accepts = 0;
@@ -596,6 +610,8 @@ static void forged_stamps_gain_nothing_with_a_full_ring(void **state)
 	many_free();
 }
 
+static enum error doubtful; // the answer
+
 static void script_unexpected(unsigned n)
 {
 	if (n == 0)
@@ -604,7 +620,7 @@ static void script_unexpected(unsigned n)
 		return;
 	world_exit_armed = true;
 	if (!setjmp(world_exit)) {
-		server_complete(parked, ERR_INJECTED, 0);
+		server_complete(parked, doubtful, 0);
 		fail_msg("it was answered");
 	}
 	world_exit_armed = false;
@@ -616,8 +632,22 @@ static void unexpected_errors_are_no_answers(void **state)
 {
 	(void)state;
 	struct completion c;
+	doubtful = ERR_INJECTED;
 	serve(script_unexpected);
 	assert_int_equal(world_exit_code, -1);
+	assert_false(take(&c));
+}
+
+// Nor is what the program would never say.
+static void refusals_are_asked_about(void **state)
+{
+	(void)state;
+	struct completion c;
+	doubtful = ERR_STALE;
+	refusal_kills = true;
+	serve(script_unexpected);
+	assert_int_equal(world_exit_code, -1);
+	assert_int_equal(refused, ERR_STALE);
 	assert_false(take(&c));
 }
 
@@ -815,6 +845,7 @@ int main(void)
 		cmocka_unit_test_setup(forged_stamps_gain_nothing, fresh),
 		cmocka_unit_test_setup(forged_stamps_gain_nothing_with_a_full_ring, fresh),
 		cmocka_unit_test_setup(unexpected_errors_are_no_answers, fresh),
+		cmocka_unit_test_setup(refusals_are_asked_about, fresh),
 		cmocka_unit_test_setup(cancelled_before_it_is_begun, fresh),
 		cmocka_unit_test_setup(cancelled_and_then_adopted, fresh),
 		cmocka_unit_test_setup(parked_one_is_told, fresh),
