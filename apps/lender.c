@@ -2,7 +2,7 @@
 // service (a manifest entry that serves something) it sums and fills what was lent.
 //
 //   lender [ROUNDS]     0: without end
-//   lender hold         shares memory until the service is gone
+//   lender hold         shares memory until the service is gone; what it shares while a kernel dies it takes back
 //
 // Fair: words are summed and filled; memory is shared for longer than a request, and given back or taken back. Foul: the count is changed while the server reads it, memory is freed while it is lent,
 // more is lent than there are places, a grant is named twice. It says how many rounds and epochs there were, each time a number
@@ -101,6 +101,12 @@ static void share_end(struct server_request *share)
 		at = &(*at)->next;
 	*at = share->next;
 	server_complete(share, ERR_OK, (uint64_t[5]){self_epoch()});
+}
+
+static void share_recalled(struct server_request *share)
+{
+	if (!share->copy.arg[0])
+		share_end(share);
 }
 
 static void shares_end(struct server_channel *channel)
@@ -207,9 +213,9 @@ static enum error fair_fill(void)
 	return error;
 }
 
-static enum error share_begin_and_set(struct client_request *share)
+static enum error share_begin_and_set(struct client_request *share, bool stays)
 {
-	*share = (struct client_request){.op = LENDER_OP_SHARE, .patient = true, .lend = (void *)(uintptr_t)memory,
+	*share = (struct client_request){.op = LENDER_OP_SHARE, .arg = {stays}, .patient = true, .lend = (void *)(uintptr_t)memory,
 					 .lend_bytes = PAGES * PAGE_SIZE, .lend_writable = true};
 	enum error error = client_submit(client, share);
 	for (unsigned i = 1; i <= SETS && error == ERR_OK; i++) {
@@ -233,7 +239,7 @@ static enum error share_is_over(void)
 static enum error fair_share(void)
 {
 	struct client_request share, release = {.op = LENDER_OP_RELEASE};
-	enum error error = share_begin_and_set(&share);
+	enum error error = share_begin_and_set(&share, false);
 	if (error == ERR_OK)
 		error = client_call(client, &release);
 	if (error == ERR_OK)
@@ -245,7 +251,7 @@ static enum error fair_share(void)
 static enum error fair_take_back(void)
 {
 	struct client_request share, set = {.op = LENDER_OP_SET, .arg = {3}};
-	enum error error = share_begin_and_set(&share);
+	enum error error = share_begin_and_set(&share, false);
 	if (error == ERR_OK)
 		error = client_submit(client, &set);
 	if (error == ERR_OK)
@@ -344,19 +350,58 @@ static enum error foul_many(void)
 	return error;
 }
 
-// A share for as long as the service lasts; then it is asked for.
+static uint64_t kernels_begun(void)
+{
+	static struct info_page page; // too large for the stack
+	uint64_t begun = 0;
+	for (unsigned i = 0; info_read(i, &page); i++)
+		begun += page.incarnation;
+	return begun;
+}
+
+// Sets words until a kernel has died, and some more. They are seen here, or what was taken back stays as it is.
+static enum error set_beyond_a_death(uint64_t stays)
+{
+	enum error error = ERR_OK;
+	uint64_t begun = kernels_begun();
+	for (uint64_t i = 1, more = 4 * SETS; error == ERR_OK && more; i++) {
+		struct client_request set = {.op = LENDER_OP_SET, .arg = {i}};
+		error = client_call(client, &set);
+		if (error == ERR_OK && (set.completion.result[0] != 1 || memory[1] != (stays ? stays : i)))
+			error = ERR_CORRUPT;
+		more -= kernels_begun() > begun;
+		fiber_sleep_us(10 * PAUSE_US);
+	}
+	return error;
+}
+
+// Kernels die while it is shared; then again, while the server has what was taken back.
+static enum error hold_one(struct client_request *share, uint64_t n)
+{
+	struct client_request release = {.op = LENDER_OP_RELEASE};
+	enum error error = share_begin_and_set(share, true);
+	printf("lender: holds share %" PRIu64 "\n", n);
+	if (error == ERR_OK)
+		error = set_beyond_a_death(0);
+	if (error == ERR_OK)
+		error = client_take_back(client, share);
+	memory[1] = ~0ull;
+	if (error != ERR_OK)
+		return error;
+	printf("lender: has taken back share %" PRIu64 "\n", n);
+	error = set_beyond_a_death(~0ull);
+	if (error == ERR_OK)
+		error = client_call(client, &release);
+	return error == ERR_OK ? client_wait(client, share) : error;
+}
+
+// Until the service is gone; then what is shared is asked for.
 static enum error hold(void)
 {
 	struct client_request share;
-	enum error error = share_begin_and_set(&share);
-	printf("lender: holds\n");
-	for (uint64_t i = 0; error == ERR_OK; i++) {
-		struct client_request set = {.op = LENDER_OP_SET, .arg = {i}};
-		error = client_call(client, &set);
-		if (error == ERR_OK && memory[1] != i)
-			return ERR_CORRUPT;
-		fiber_sleep_us(10 * PAUSE_US);
-	}
+	enum error error = ERR_OK;
+	for (uint64_t n = 1; error == ERR_OK; n++)
+		error = hold_one(&share, n);
 	printf("lender: no more: %s; taken back: %s\n", error_sentence(error), error_sentence(client_take_back(client, &share)));
 	return error;
 }
@@ -371,7 +416,7 @@ static enum error one_round(void)
 int program_main(void)
 {
 	static const struct server server = {
-		.protocol = &lender_protocol, .request = perform, .recalled = share_end, .closing = shares_end, .closed = client_is_gone};
+		.protocol = &lender_protocol, .request = perform, .recalled = share_recalled, .closing = shares_end, .closed = client_is_gone};
 	if (self_manifest()->serves_count > 0)
 		return (int)server_run(&server);
 	char text[64] = "";

@@ -35,11 +35,6 @@ static _Noreturn void refuse(const char *sentence)
 	sbi_power_off(false, true);
 }
 
-static paddr_t page_up(paddr_t p)
-{
-	return (p + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
-}
-
 // Cuts [free, free_end) at each reservation of the device tree that begins inside of it.
 static void reservations_respect(struct plan *plan, const void *fdt)
 {

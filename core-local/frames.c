@@ -89,7 +89,7 @@ static void range_check(const struct frames *f, uint64_t i, uint64_t pages, enum
 
 uint64_t frames_table_bytes(uint64_t count)
 {
-	return (count * sizeof(struct frame) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	return page_up(count * sizeof(struct frame));
 }
 
 void frames_init(struct frames *f, paddr_t base, uint64_t count, struct frame *table)

@@ -94,8 +94,6 @@ static void registers_keep(const struct domain *d)
 	fresh.event_closed = d->event_closed;
 	fresh.event_state = d->event_state;
 	fresh.faults = d->faults;
-	fresh.status = d->status;
-	fresh.unclean = false;
 	fresh.state = DOMAIN_CREATED;
 	if (d->state == DOMAIN_CALLING) { // its end is given up (channel_claim_all)
 		memset(&fresh.x[10], 0, 6 * sizeof(fresh.x[0]));
@@ -193,10 +191,10 @@ static bool went_on(struct domain *d)
 	channel_reborn_all(d);
 	if (!is_intact(d) || !channel_go_on_all(d)) {
 		channel_unregister_all(d, false);
-		d->status = (struct domain_status){.state = FAULT_CORE << 8, .time_stopped = time_read(), .time_detected = time_read()};
-		d->unclean = true;
 		return false;
 	}
+	memset(&d->status, 0, sizeof(d->status)); // it has not died
+	d->unclean = false;
 	endpoint_check_doors(d);
 	call_ring_go_on(d);
 	schedule_ready(d);

@@ -161,18 +161,16 @@ static bool service_find(const struct core *core, const uint64_t name[2], unsign
 	struct info_page page;
 	bool held = false;
 	for (unsigned i = 0; i < core->core_count; i++) {
-		if (!info_copy(partition_info(core->plan->cores[i].partition), &page) || page.state != CORE_ONLINE)
+		bool there = info_copy(partition_info(core->plan->cores[i].partition), &page) && page.state == CORE_ONLINE;
+		const struct info_service *s = there ? info_service_named(&page, (const char *)name) : 0;
+		if (!s)
 			continue;
-		for (unsigned s = 0; s < INFO_SERVICE_MAX; s++) {
-			if (page.services[s].state == SERVICE_NONE || memcmp(page.services[s].name, name, NAME_SIZE) != 0)
-				continue;
-			*on = i;
-			*found = page.services[s];
-			held = core->peers[i].fenced;
-			if (!held)
-				return true;
-			found->state = SERVICE_HELD;
-		}
+		*on = i;
+		*found = *s;
+		held = core->peers[i].fenced;
+		if (!held)
+			return true;
+		found->state = SERVICE_HELD;
 	}
 	return held;
 }
@@ -742,6 +740,7 @@ void channel_reborn_all(struct domain *d)
 {
 	for (unsigned i = 0; i < CHANNEL_MAX; i++) {
 		struct channel_end *e = &d->ends[i];
+		grants_change(d, i, GRANTS_REBORN);
 		if (e->state == CHANNEL_FREE || e->state == CHANNEL_CLOSED || e->released)
 			continue;
 		if (e->role == CHANNEL_ROLE_CLIENT && end_map(d, i) != ERR_OK)

@@ -554,14 +554,13 @@ void domain_bury_if_free(struct domain *d)
 
 uint64_t domain_run_ticks(struct domain *d)
 {
-	uint64_t *ran = &d->core->info->domains[d->index].run_ticks;
 	d->core->info->domains[d->index].traps = d->traps;
 	if (d->core->current == d) {
 		uint64_t now = time_read();
-		*ran += now - d->run_since;
+		*d->ran += now - d->run_since;
 		d->run_since = now;
 	}
-	return *ran;
+	return *d->ran;
 }
 
 // It cannot have slept in its own wfi for longer than it had the core: what it counts beyond that, others ran.

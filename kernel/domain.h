@@ -37,14 +37,14 @@ struct heap_block {
 	uint32_t lent; // grants that have not ended, and never will if the server's core was fenced off
 };
 
-// The last is only told.
-enum grant_state { GRANT_NONE, GRANT_LENT, GRANT_OFFERED, GRANT_TAKEN, GRANT_ENDED, GRANT_RETURNED, GRANT_RECALLED, GRANT_WITHDRAWN };
+// WITHDRAWN is only told. KEPT: OFFERED or TAKEN by the record of a former life, and not heard of since.
+enum grant_state { GRANT_NONE, GRANT_LENT, GRANT_OFFERED, GRANT_TAKEN, GRANT_ENDED, GRANT_RETURNED, GRANT_RECALLED, GRANT_WITHDRAWN, GRANT_KEPT };
 
 struct grant { // grant.h
 	uint32_t handle; // generation * GRANT_PLACES + place; 0: there was none yet
 	uint8_t state;   // client's side: NONE, LENT, RECALLED, RETURNED; server's: NONE, OFFERED, TAKEN (mapped), RETURNED, ENDED
 	uint8_t prot;
-	uint8_t block;   // client's side: of its heap
+	uint8_t block;   // client's side: of its heap; KEPT: its domain goes on and had it TAKEN
 	uint32_t pages;
 	paddr_t memory;  // RETURNED, server's side: its clear page in their place
 };

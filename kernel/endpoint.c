@@ -1,5 +1,6 @@
 // Endpoints: all but the fast path (endpoint.h).
 #include "kernel/endpoint.h"
+#include "abi/info_read.h"
 #include "boot/plan.h"
 #include "core-local/info.h"
 #include "kernel/call.h"
@@ -177,24 +178,13 @@ void endpoint_check_doors(struct domain *d)
 
 // ---- handles
 
-static struct domain *published_here(struct core *core, const uint64_t name[2], enum service_state *state)
-{
-	for (unsigned i = 0; i < INFO_SERVICE_MAX; i++) {
-		const struct info_service *s = &core->info->services[i];
-		*state = (enum service_state)s->state;
-		if (s->state != SERVICE_NONE && memcmp(s->name, name, NAME_SIZE) == 0)
-			return s->domain < DOMAIN_MAX ? core->domains[s->domain] : 0;
-	}
-	return 0;
-}
-
 enum error call_endpoint_open(struct invocation *c)
 {
-	enum service_state state;
-	struct domain *server = published_here(c->core, c->arg, &state);
+	const struct info_service *s = info_service_named(c->core->info, (const char *)c->arg);
+	struct domain *server = s && s->domain < DOMAIN_MAX ? c->core->domains[s->domain] : 0;
 	if (!server)
 		return ERR_NOT_FOUND;
-	if (state == SERVICE_HELD || server->lost)
+	if (s->state == SERVICE_HELD || server->lost)
 		return ERR_PEER_LOST;
 	if (!server->serves)
 		return ERR_REFUSED;

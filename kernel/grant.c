@@ -96,6 +96,16 @@ static inline __attribute__((always_inline)) struct grant *grant_find(struct inv
 	return its && g->handle == c->arg[1] ? g : 0;
 }
 
+// What it is, its client's kernel has said, after all deaths.
+static inline __attribute__((always_inline)) enum error map_taken(struct domain *d, const struct channel_end *e, struct grant *g, uint64_t gpa, uint64_t bytes)
+{
+	if (bytes > GRANT_BYTES || !channel_memory_is_of(d->core, e->peer_core, g->memory, bytes))
+		return ERR_INVALID;
+	enum error error = domain_map(d, gpa, g->memory, bytes, g->prot);
+	g->state = error == ERR_OK ? GRANT_TAKEN : GRANT_OFFERED;
+	return error;
+}
+
 enum error call_grant_take(struct invocation *c)
 {
 	enum error error;
@@ -106,12 +116,8 @@ enum error call_grant_take(struct invocation *c)
 	uint64_t gpa = place_gpa((unsigned)c->arg[0], g), bytes = g->pages * PAGE_SIZE;
 	if (g->state != GRANT_OFFERED || e->state != CHANNEL_OPEN)
 		return g->state == GRANT_RETURNED ? ERR_LOST : ERR_STATE;
-	if (bytes > GRANT_BYTES || !channel_memory_is_of(c->core, e->peer_core, g->memory, bytes))
-		return ERR_INVALID;
-	error = domain_map(c->caller, gpa, g->memory, bytes, g->prot);
-	g->state = error == ERR_OK ? GRANT_TAKEN : GRANT_OFFERED;
-	call_values(c->value, (const uint64_t[5]){gpa, bytes, g->prot});
-	return error;
+	c->value[0] = gpa, c->value[1] = bytes, c->value[2] = g->prot;
+	return map_taken(c->caller, e, g, gpa, bytes);
 }
 
 // INV-6: fenced before the client's kernel hears of it.
@@ -165,17 +171,22 @@ static void over(struct domain *d, struct grant *g)
 		domain_heap_free(d, b);
 }
 
-// What the record of a kernel that died says, which may be anything. Who has lost it hears of it again. No clear page is mapped any more.
+// What the record of a kernel that died says, which may be anything. Who has lost it hears of it again. Nothing of it is mapped any more.
 static void claim(struct domain *d, const struct channel_end *e, struct grant *g)
 {
 	struct heap_block *b = &d->heap[g->block %= HEAP_MAX];
+	uint64_t offset = g->memory - b->frames, whole = b->pages * PAGE_SIZE;
 	bool client = e->role == CHANNEL_ROLE_CLIENT, in_place = g->handle % GRANT_PLACES == (unsigned)(g - e->grants);
-	bool its = client ? g->memory - b->frames < b->pages * PAGE_SIZE : g->state != GRANT_LENT && g->state <= GRANT_RETURNED;
-	if (!in_place || g->pages > GRANT_BYTES / PAGE_SIZE || (!its && g->state != GRANT_RETURNED))
+	bool inside = offset % PAGE_SIZE == 0 && offset < whole && g->pages <= (whole - offset) / PAGE_SIZE;
+	bool returned = g->state == GRANT_RETURNED, used = d->state == DOMAIN_CREATED && (returned || g->state == GRANT_TAKEN);
+	bool open = used || g->state == GRANT_TAKEN || g->state == GRANT_OFFERED || g->state == GRANT_KEPT;
+	bool its = returned || (client ? is_held(g) && inside : open || g->state == GRANT_ENDED);
+	if (!in_place || g->pages - 1 >= GRANT_BYTES / PAGE_SIZE || !its)
 		*g = (struct grant){.handle = client && in_place ? g->handle : 0}; // no number twice
 	b->lent += client && is_held(g);
-	if (!client && g->state == GRANT_RETURNED)
-		g->state = GRANT_ENDED;
+	g->block = client ? g->block : used;
+	if (!client && g->state != GRANT_NONE)
+		g->state = open ? GRANT_KEPT : GRANT_ENDED;
 }
 
 static void change_one(struct domain *d, unsigned slot, struct grant *g, enum grants_change change)
@@ -189,6 +200,12 @@ static void change_one(struct domain *d, unsigned slot, struct grant *g, enum gr
 		over(d, g);
 	} else if (change == GRANTS_CLAIM) {
 		claim(d, &d->ends[slot], g);
+	} else if (change == GRANTS_REBORN && g->state == GRANT_TAKEN && g->memory) {
+		map_taken(d, &d->ends[slot], g, place_gpa(slot, g), g->pages * PAGE_SIZE);
+	} else if (change == GRANTS_REBORN && g->state == GRANT_TAKEN) { // it was taken back
+		take_back(d, slot, g);
+	} else if (change == GRANTS_REBORN && g->state == GRANT_KEPT) { // there is no such grant; or its owner's kernel is dead, and says it later
+		g->state = d->core->peers[d->ends[slot].peer_core].listed ? GRANT_NONE : GRANT_OFFERED;
 	}
 }
 
@@ -235,6 +252,11 @@ void grant_notice(struct core *core, unsigned from, const uint64_t word[6])
 		*g = told;
 		g->state = GRANT_OFFERED;
 		same = true;
+	} else if (same && (g->state == GRANT_KEPT || g->state == GRANT_OFFERED)) { // where it lies is what its owner's kernel says
+		told.block = g->state == GRANT_KEPT && g->block;
+		told.memory = told.state == GRANT_RETURNED ? 0 : told.memory;
+		*g = told;
+		g->state = told.block ? GRANT_TAKEN : GRANT_OFFERED;
 	}
 	if (same && told.state != GRANT_LENT && g->state == GRANT_OFFERED)
 		g->state = GRANT_ENDED;

@@ -11,8 +11,9 @@
 // Owns the records in a channel's two ends. Never: unmaps what a living server has taken (KERNEL rule 14), or gives back a
 // frame that a server's tables name (INV-71). The shootdown is one fence on the server's hart, which alone uses those tables
 // (rule 12), and one message for all pages; no kernel waits. Its deadline is the request's: who does not answer is restarted.
-// Death: of the server, or its kernel: OFFERED to the next incarnation; fenced off: held for ever. Of the client (or it
-// frees the block): what is not taken ends, and the rest is held until it ends. Of its kernel: each tells the other what it lent and holds.
+// Death: of the server: OFFERED to the next incarnation; fenced off: held for ever. Of the client (or it frees the block): what is
+// not taken ends, and the rest is held until it ends. Of a kernel: each tells the other what it lent and holds; what a server that goes on
+// had TAKEN is mapped again when its client's kernel has said where it lies.
 #pragma once
 #include "kernel/call.h"
 
@@ -20,7 +21,8 @@ enum grants_change {
 	GRANTS_TELL,  // all, once more
 	GRANTS_UNMAP, // server's end: its incarnation has gone, or lets go
 	GRANTS_OVER,  // client's end: its server has nothing mapped any more, unless it is fenced off
-	GRANTS_CLAIM  // in a reborn kernel: what checks out is kept, and held
+	GRANTS_CLAIM, // in a reborn kernel: what checks out is kept, and held
+	GRANTS_REBORN // then, when every peer has said what it lends: what a server goes on with is mapped
 };
 // Of all of that end. False: there is something left to tell.
 bool grants_change(struct domain *d, unsigned slot, enum grants_change change);

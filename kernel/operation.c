@@ -236,7 +236,7 @@ enum error call_device_map(struct invocation *c)
 {
 	struct domain *d = c->target;
 	uint64_t from = c->arg[1] & ~(PAGE_SIZE - 1);
-	uint64_t to = (c->arg[1] + c->arg[2] + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	uint64_t to = page_up(c->arg[1] + c->arg[2]);
 	if (c->arg[2] == 0 || c->arg[2] > GPA_DEVICE_END - GPA_DEVICE || !is_device(c->core->plan, from, to))
 		return ERR_INVALID;
 	for (unsigned i = 0; i < d->window_count; i++) { // again, by a restarted supervisor: the same window
@@ -273,8 +273,7 @@ enum error call_interrupt_bind(struct invocation *c)
 
 static enum error map_read_only(struct invocation *c, uint64_t gpa, paddr_t base, uint64_t bytes)
 {
-	uint64_t whole = (bytes + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
-	enum error error = domain_map(c->caller, gpa, base, whole, PROT_READ);
+	enum error error = domain_map(c->caller, gpa, base, page_up(bytes), PROT_READ);
 	c->value[0] = gpa;
 	c->value[1] = bytes;
 	return error == ERR_EXISTS ? ERR_OK : error;

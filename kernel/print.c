@@ -3,6 +3,7 @@
 // An epitaph goes to the firmware's console and stays in the core's log, which survives in its partition. A panicked
 // core tells the others and stops its hart, so that one of them can start it again (reboot.h); but for its info page and
 // that notice it touches nothing shared.
+#include "abi/info_read.h"
 #include "core-local/format.h"
 #include "kernel/domain.h"
 #include "kernel/kernel.h"
@@ -25,20 +26,14 @@ void kernel_panic_prepare(struct core *core)
 	core_here = core;
 }
 
-static bool page_has_console(const struct info_page *page)
-{
-	for (unsigned i = 0; i < INFO_SERVICE_MAX; i++)
-		if (page->services[i].state == SERVICE_UP && strncmp(page->services[i].name, "console", NAME_SIZE) == 0)
-			return true;
-	return false;
-}
-
 // A hint only (the pages are read without their sequence): at worst a line appears once too often.
 static bool console_is_taken(const struct core *core)
 {
-	for (unsigned i = 0; i < core->core_count; i++)
-		if (!core->peers[i].fenced && page_has_console(partition_info(core->plan->cores[i].partition)))
+	for (unsigned i = 0; i < core->core_count; i++) {
+		const struct info_service *s = info_service_named(partition_info(core->plan->cores[i].partition), "console");
+		if (s && s->state == SERVICE_UP && !core->peers[i].fenced)
 			return true;
+	}
 	return false;
 }
 

@@ -280,8 +280,9 @@ enum error call_core_crash(struct invocation *c)
 			core->domains[i]->generation++;
 	for (unsigned i = 0; i < DOMAIN_MAX * CHANNEL_MAX * GRANT_PLACES && c->arg[1] == CORE_CRASH_GRANTS; i++) {
 		struct domain *d = core->domains[i / GRANT_PLACES / CHANNEL_MAX];
-		if (d)
-			d->ends[i / GRANT_PLACES % CHANNEL_MAX].grants[i % GRANT_PLACES].pages = ~0u;
+		struct grant *g = d ? &d->ends[i / GRANT_PLACES % CHANNEL_MAX].grants[i % GRANT_PLACES] : 0;
+		if (g)
+			g->memory ^= PAGE_SIZE, g->pages |= core->incarnation % 2 - 1; // the size in every other life
 	}
 	if (c->arg[1] == CORE_CRASH_PANIC || c->arg[1] == CORE_CRASH_SPOIL || c->arg[1] == CORE_CRASH_GRANTS)
 		kernel_panic(core, "it was asked to");

@@ -1,4 +1,5 @@
 // Reading info pages: owns nothing; bounded, since the writer can die at an odd sequence count (abi/info.h).
+#include "abi/info_read.h"
 #include "runtime/fence.h"
 #include "runtime/machine.h"
 #include "runtime/runtime.h"
@@ -22,14 +23,6 @@ bool info_read(unsigned core, struct info_page *copy)
 	return false;
 }
 
-static const struct info_service *info_service_scan(const struct info_page *page, const char *name)
-{
-	for (unsigned i = 0; i < INFO_SERVICE_MAX; i++)
-		if (page->services[i].state != SERVICE_NONE && !strncmp(page->services[i].name, name, NAME_SIZE))
-			return &page->services[i];
-	return 0;
-}
-
 // False: not there, or torn for too long.
 static bool info_service_read(const struct info_page *page, const char *name, struct info_service *found)
 {
@@ -38,7 +31,7 @@ static bool info_service_read(const struct info_page *page, const char *name, st
 		if (before & 1)
 			continue;
 		fence_take();
-		const struct info_service *at = info_service_scan(page, name);
+		const struct info_service *at = info_service_named(page, name);
 		if (at)
 			*found = *at;
 		fence_take();

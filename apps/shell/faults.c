@@ -208,7 +208,7 @@ static int crash_core(int argc, char **argv)
 	if (e == ERR_OK)
 		e = supervision_core_crash(cores, how, step ? (unsigned)times << 3 | step : 0);
 	if (e == ERR_OK || e == ERR_PEER_LOST) // the supervisor can be among the victims
-		e = crash_await(cores, how > CORE_CRASH_HANG);
+		e = crash_await(cores, how > CORE_CRASH_HANG && how != CORE_CRASH_GRANTS); // whose servers may go on
 	if (e != ERR_OK)
 		return complain(argv[0], e);
 	printf("core %s: %s, served after %s\n", argv[0], argc > 1 ? argv[1] : words[0], duration_text(time_now() - start, text));

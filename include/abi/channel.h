@@ -142,11 +142,6 @@ struct channel_geometry {
 	uint64_t bytes; // in all
 };
 
-static inline uint64_t channel_round(uint64_t bytes)
-{
-	return (bytes + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
-}
-
 // Computes the layout; 0 bytes of a channel that is a notification. Returns 0 when the numbers are out of range, else 1. Used by kernels and by both sides.
 static inline int channel_layout(struct channel_geometry *g, uint64_t slots, uint64_t out_bytes, uint64_t in_bytes)
 {
@@ -159,11 +154,11 @@ static inline int channel_layout(struct channel_geometry *g, uint64_t slots, uin
 		return 0;
 	g->slots = (uint32_t)slots;
 	g->requests = 2 * PAGE_SIZE;
-	g->records = g->requests + channel_round(slots * sizeof(struct request));
-	g->out = g->records + channel_round(slots * sizeof(struct completion));
-	g->out_bytes = channel_round(out_bytes);
+	g->records = g->requests + page_up(slots * sizeof(struct request));
+	g->out = g->records + page_up(slots * sizeof(struct completion));
+	g->out_bytes = page_up(out_bytes);
 	g->in = g->out + g->out_bytes;
-	g->in_bytes = channel_round(in_bytes);
+	g->in_bytes = page_up(in_bytes);
 	g->bytes = g->in + g->in_bytes;
 	return g->bytes <= CHANNEL_WINDOW;
 }

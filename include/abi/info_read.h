@@ -5,6 +5,7 @@
 #include "fence.h"
 #include "info.h"
 #include <stdbool.h>
+#include <string.h>
 
 // Copies the whole page. Returns false, with *copy undefined, when no stable copy came out of INFO_TRIES tries or the
 // page is none: then the core is as good as dead for readers.
@@ -28,3 +29,12 @@ static inline bool info_copy(const struct info_page *shared, struct info_page *c
 	return false;
 }
 _Static_assert(sizeof(struct info_page) % sizeof(uint64_t) == 0, "an info page is copied by words");
+
+// The line that publishes that name (NAME_SIZE bytes, or fewer and a zero), 0: none. Of a page that is being written it is a hint.
+static inline const struct info_service *info_service_named(const struct info_page *page, const char *name)
+{
+	for (unsigned i = 0; i < INFO_SERVICE_MAX; i++)
+		if (page->services[i].state != SERVICE_NONE && strncmp(page->services[i].name, name, NAME_SIZE) == 0)
+			return &page->services[i];
+	return 0;
+}

@@ -3,6 +3,7 @@
 // A domain runs with vsatp = Bare, so these are the addresses that its code uses. Page 0 and all that is not named
 // here is unmapped; a touch is a fault that the supervisor sees.
 #pragma once
+#include <stdint.h>
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE 4096ul
@@ -33,3 +34,8 @@
 #define GPA_BOOT_IMAGE 0x200000000ul // the boot image, read-only; only where the supervisor maps it
 #define GPA_DEVICE_TREE 0x240000000ul // the same
 #define GPA_END 0x280000000ul         // nothing is ever mapped from here on
+
+static inline uint64_t page_up(uint64_t bytes)
+{
+	return (bytes + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+}

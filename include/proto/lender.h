@@ -6,7 +6,7 @@
 
 #define LENDER_OP_TABLE(X)                                                                                             \
 	X(SUM, IDEMPOTENT, "lent: count, that many words -> their sum, the count, epoch of the server; INVALID: so many are not there") \
-	X(SHARE, IDEMPOTENT, "lent, writable; patient: answered when it is taken back, or with RELEASE -> epoch of the server") \
+	X(SHARE, IDEMPOTENT, "whether it stays when it is taken back; lent, writable; patient: answered then, or with RELEASE -> epoch of the server") \
 	X(SET, IDEMPOTENT, "word -> shares of this client: the second word of each is that")                             \
 	X(RELEASE, IDEMPOTENT, "-> ; ends the client's shares")                                                        \
 	X(GIVE, IDEMPOTENT, "lent: count, that many words, given away -> epoch of the server")                         \
