@@ -333,17 +333,25 @@ static enum error death_arm(char *words, uint32_t epoch)
 	return supervision_inject("fs", point, supervision_action(action), number(passage), 0);
 }
 
+static enum error fs_epoch(uint32_t *epoch)
+{
+	struct supervisor_service fs;
+	enum error e = supervision_find("fs", &fs);
+	*epoch = e == ERR_NOT_FOUND ? self_epoch() : fs.epoch; // it can be a component of our own domain
+	return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
 // POINT:ACTION:PASSAGE for this incarnation of the file system, then for each that follows it; the last ones first, so
 // that nobody dies before all is prepared.
 static enum error do_deaths(char **word)
 {
-	struct supervisor_service fs;
+	uint32_t epoch;
 	unsigned count = 0;
-	enum error e = supervision_find("fs", &fs);
+	enum error e = fs_epoch(&epoch);
 	while (count < WORDS_MAX && word[count])
 		count++;
 	while (count-- > 0 && e == ERR_OK)
-		e = death_arm(word[count], count ? fs.epoch + count : 0);
+		e = death_arm(word[count], count ? epoch + count : 0);
 	return e;
 }
 
@@ -351,7 +359,7 @@ static enum error do_deaths(char **word)
 static enum error do_settle(char **word)
 {
 	(void)word;
-	struct supervisor_service fs;
+	uint32_t epoch;
 	struct client *client;
 	char figures[64];
 	struct client_request request = {.op = RUNTIME_OP_STATISTICS};
@@ -359,11 +367,11 @@ static enum error do_settle(char **word)
 	if (e == ERR_OK)
 		e = client_call(client, &request);
 	if (e == ERR_OK)
-		e = supervision_find("fs", &fs);
+		e = fs_epoch(&epoch);
 	if (e != ERR_OK)
 		return e;
 	const uint64_t *result = request.completion.result;
-	snprintf(figures, sizeof(figures), " %u %" PRIu64 " %" PRIu64, (unsigned)fs.epoch, result[3], result[4]);
+	snprintf(figures, sizeof(figures), " %u %" PRIu64 " %" PRIu64, (unsigned)epoch, result[3], result[4]);
 	acknowledge(figures);
 	return ERR_OK;
 }
@@ -518,8 +526,9 @@ int program_main(void)
 	(void)supervision_channel("fs", &first);
 	if (!script_read(own))
 		return 1;
-	for (char *path; count < JOBS_MAX && (path = strtok_r(0, " ", &rest)); count++)
-		if (supervision_spawn("perform", path, &jobs[count]) != ERR_OK)
+	for (char *path; count < JOBS_MAX && (path = strtok_r(0, " ", &rest)); count += !strchr(path, '='))
+		if (!strchr(path, '=') && // else it is for the file system in our domain
+		    supervision_spawn("perform", path, &jobs[count]) != ERR_OK)
 			return 1;
 	script_perform();
 	while (count-- > 0)

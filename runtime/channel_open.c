@@ -116,17 +116,30 @@ static char *vault_label(unsigned slot)
 	return (char *)((struct channel_client_page *)(void *)machine_channel(slot))->session;
 }
 
-// Ours: of that label, or of none, if we died before it was written. What state its channel is in is nothing to us.
-static int vault_former(const char *label)
+// Ours, with so much room, and of that label. What state its channel is in is nothing to us.
+static int vault_former(const char *label, unsigned slot, uint64_t bytes)
 {
 	const struct channel_wish kind = {.slots = VAULT_SLOTS};
-	for (unsigned slot = 0; slot < CHANNEL_MAX; slot++) {
+	for (; slot < CHANNEL_MAX; slot++) {
 		struct kernel_result info = kcall(CALL_channel_info, slot);
-		if (info.error == ERR_OK && former_kind_fits(&info, &kind) && !(vaults_taken >> slot & 1) &&
-		    (!vault_label(slot)[0] || !strncmp(vault_label(slot), label, NAME_SIZE)))
+		if (info.error == ERR_OK && former_kind_fits(&info, &kind) && info.value[2] >= bytes && !(vaults_taken >> slot & 1) &&
+		    !strncmp(vault_label(slot), label, NAME_SIZE))
 			return (int)slot;
 	}
 	return -1;
+}
+
+int channel_vault_next(const char *label, unsigned slot)
+{
+	int found = vault_former(label, slot, 0);
+	if (found >= 0)
+		vaults_taken |= 1ull << found;
+	return found;
+}
+
+void *channel_vault_notes(unsigned slot)
+{
+	return vault_label(slot) + VAULT_NOTES_BYTES;
 }
 
 enum error channel_vault_open(const char *label, uint64_t bytes, unsigned *slot, bool *resumed)
@@ -134,7 +147,9 @@ enum error channel_vault_open(const char *label, uint64_t bytes, unsigned *slot,
 	uint64_t name[2] = {0};
 	const struct channel_wish wish = {.slots = VAULT_SLOTS, .out_bytes = bytes};
 	memcpy(name, VAULT_KEEPER, strlen(VAULT_KEEPER));
-	int former = vault_former(label);
+	int former = vault_former(label, 0, bytes);
+	if (former < 0)
+		former = vault_former("", 0, bytes); // we died before it had its label
 	*resumed = former >= 0;
 	*slot = (unsigned)former;
 	enum error e = *resumed ? ERR_OK : new_slot_wait(VAULT_KEEPER, name, &wish, slot);

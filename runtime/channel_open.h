@@ -17,6 +17,13 @@ struct channel_wish {
 // asked. Resumes the one of that label, in whatever state its channel is, or opens one. Errors as below.
 enum error channel_vault_open(const char *label, uint64_t bytes, unsigned *slot, bool *resumed);
 
+// The next one of that label from `slot` on that a former incarnation left, which is ours now; -1: none.
+int channel_vault_next(const char *label, unsigned slot);
+
+// What its owner has noted in it, for whoever finds it: VAULT_NOTES_BYTES, 0 at first.
+void *channel_vault_notes(unsigned slot);
+#define VAULT_NOTES_BYTES 64u
+
 // This incarnation uses it no more; it stays, for the next opener.
 void channel_vault_leave(unsigned slot);
 

@@ -4,18 +4,19 @@
 // never inside of a submission or a completion, so neither side is entered again while it runs, and the stack is as deep as components
 // use each other. Right because all of this is one thread of control: a server without fibers runs to its end before anything else
 // does. Nobody complains about a mate: one that leaves a request unanswered for longer than this domain's patience ends the domain, as
-// the supervisor would. If the domain dies, all here is lost but the areas of a raw client, which lie in a vault (channel_open.h).
+// the supervisor would. If the domain dies, all here is lost but the areas of a raw client and what is logged (local_log.c), which lie in vaults (channel_open.h).
 #include "runtime/inject.h"
 #include "runtime/local_channel.h"
 #include <string.h>
 
 // --- completing
 
-static void slot_give(struct local *local, struct server_request *request)
+void local_slot_free(struct local *local, struct server_request *request)
 {
 	struct client_request *waiting = local->waiting_first;
 	request->next = local->free;
 	local->free = request;
+	local->free_count++;
 	if (!waiting)
 		return;
 	local->waiting_first = waiting->next;
@@ -53,6 +54,11 @@ void local_complete(struct server_request *request, enum error status, const uin
 	invariant(request->owned);
 	invariant(status != ERR_INJECTED); // as in server_complete
 	local->asked[request->slot] = 0;
+	if (request->once)
+		inject("runtime.complete");
+	if (request->replayed)
+		server_replay_compare(request, status, result);
+	request->replayed = false;
 	request->owned = false;
 	channel->owned--;
 	if (asked) {
@@ -63,7 +69,8 @@ void local_complete(struct server_request *request, enum error status, const uin
 			memcpy(asked->in, request->in, request->copy.in_length);
 		client_request_end(local, asked);
 	}
-	slot_give(local, request);
+	if (!local_log_keeps(local, request))
+		local_slot_free(local, request);
 	local_end_if_idle(channel);
 }
 
@@ -88,7 +95,7 @@ bool local_look(struct loop_ring *ring)
 
 static bool op_is_known(const struct local *local, uint16_t op)
 {
-	return op != 0 && op < local->server->protocol->op_count;
+	return op >= OP_RUNTIME || (op != 0 && op < local->server->protocol->op_count);
 }
 
 // Areas of the slots, where payload is copied that cannot stay where the client has it.
@@ -134,6 +141,10 @@ static enum error payload_lay(struct local *local, const struct client_request *
 	request->in = from->in ? from->in : nothing;
 	if (!from->in)
 		request->copy.in_length = 0;
+	if (request->once || (local->logged && request->copy.op == RUNTIME_OP_INJECT)) { // which may be for a later incarnation
+		local_log_lay(local, from, request);
+		return ERR_OK;
+	}
 	if (waits || !from->out_length)
 		return ERR_OK;
 	enum error e = local_areas_make(local);
@@ -145,6 +156,8 @@ static enum error payload_lay(struct local *local, const struct client_request *
 static enum error slot_await(struct local *local, struct client_request *request)
 {
 	while (!local->free) {
+		if (local->logged)
+			local_log_hurry(local);
 		if (loop_running())
 			return ERR_AGAIN;
 		request->waiter = fiber_self();
@@ -177,7 +190,9 @@ static enum error request_prepare(struct local *local, struct client_request *fr
 	if (e != ERR_OK)
 		return e;
 	struct server_request *request = local->free;
-	request->copy = (struct request){.seq = ++local->seq,
+	local->seq += local->seq == UINT32_MAX ? 2 : 1; // never 0
+	request->once = op_is_once(local->server->protocol, from->op);
+	request->copy = (struct request){.seq = local->seq,
 					 .op = from->op,
 					 .flags = from->patient ? REQUEST_PATIENT : 0,
 					 .time = time_now(),
@@ -203,16 +218,20 @@ enum error local_submit(struct client *client, struct client_request *from, bool
 		return local_refuse(from, e);
 	struct server_request *request = local->free;
 	local->free = request->next;
+	local->free_count--;
 	local->asked[request->slot] = from;
 	from->slot = request->slot;
 	request->owned = true;
 	request->begun = local->server->fibers == 0;
+	request->logged = false;
 	local->channel->owned++;
 	if (loop_running())
 		local->stirred = true;
 	loop_naps_end(); // what the server polls is to be looked at
 	if (__builtin_expect(!local->watch.armed, 0))
 		local_watch_arm(local);
+	if (local->logged)
+		local_log_hurry(local);
 	mate_begin(local->mate, request, waits);
 	return ERR_OK;
 }

@@ -10,6 +10,8 @@ struct mate { // a component that is called, by however many
 	unsigned performing;                 // of `fibers`
 	struct mate_worker *idle;
 	bool started;
+	struct server_order order; // if it has operations that are logged
+	struct local *logs;        // then: the channels to it, those of the former incarnation too
 	struct mate *next;
 };
 
@@ -21,6 +23,7 @@ struct local {
 	uint32_t out_room, in_room; // of a slot; raw: of all
 	const uint8_t *physical_base; // what of the areas is at the physical address in the channel's view
 	struct server_request *free;
+	unsigned free_count;
 	struct client_request **asked; // of each slot; 0: nobody's
 	struct client_request *ended_first, *ended_last; // their callbacks are due
 	struct client_request *waiting_first, *waiting_last; // for a slot
@@ -30,8 +33,13 @@ struct local {
 	bool stirred;            // there was a submission on the loop: what is polled on each turn is to have another one
 	struct loop_ring loop;
 	struct timer watch;
+	// of one whose operations are logged (local_log.c):
+	bool logged;
+	bool hurried;     // it asked for a commit, and there was none since
+	bool ended;       // let go by its client and its server
+	const char *name; // adopted, and nobody has it: of which service
+	struct local *next; // of the mate's
 };
-
 
 // --- mate.c
 // The component, started; waits while another fiber starts it. 0: no memory.
@@ -39,12 +47,33 @@ struct mate *mate_of(const struct component *component);
 // Performs the request, or has it performed by a fiber. `waits`: the caller's own may do it.
 void mate_begin(struct mate *mate, struct server_request *request, bool waits);
 
+// --- local_log.c
+enum error local_log_refuses(const struct component *component, bool raw);
+// Before the component starts: what former incarnations left. Nothing, of one without a log.
+void local_log_adopt(struct mate *mate, struct server_replays *replays);
+// After it has started: all serials up to `mark` are durable.
+void local_log_replay(struct mate *mate, uint64_t mark, struct server_replays *replays);
+struct local *local_log_former(const struct mate *mate, const char *name, unsigned slots);
+// A new one, of that geometry, in a vault; it is the mate's from local_log_add on.
+enum error local_log_make(struct local *local, const char *name, const struct channel_geometry *g);
+void local_log_add(struct local *local);
+void local_log_lay(struct local *local, const struct client_request *from, struct server_request *request);
+// Of a request that is completed: its slot is not free before a commit.
+bool local_log_keeps(const struct local *local, const struct server_request *request);
+void local_log_hurry(struct local *local);
+// True: it is freed. Else that is done by the commit that it waits for.
+bool local_log_end(struct local *local);
+
 // --- local.c
+void local_slot_free(struct local *local, struct server_request *request);
 bool local_look(struct loop_ring *ring);
 void local_watch_expired(struct timer *timer);
 // Memory for payload that cannot stay where the client has it, unless it is there.
 enum error local_areas_make(struct local *local);
 
 // --- local_open.c
+// Without areas, and with no slot free yet; 0: no memory.
+struct local *local_make(struct mate *mate, unsigned slots);
+void local_free(struct local *local);
 // Its client is gone: when the server has nothing of it any more, it is told, and lets go.
 void local_end_if_idle(struct server_channel *channel);

@@ -88,7 +88,9 @@ static void mate_quick(const struct server *server, struct server_request *reque
 void mate_begin(struct mate *mate, struct server_request *request, bool waits)
 {
 	const struct server *server = mate->component->server;
-	if (server->quick_from && request->copy.op >= server->quick_from) {
+	if (request->copy.op >= OP_RUNTIME) {
+		server_runtime_answer(request);
+	} else if (server->quick_from && request->copy.op >= server->quick_from) {
 		mate_quick(server, request);
 	} else if (server->fibers) {
 		mate_begin_with_fibers(mate, request, waits);
@@ -115,12 +117,14 @@ static enum error mate_workers_make(struct mate *mate)
 	return ERR_OK;
 }
 
-// It starts when somebody opens it: so whatever it uses itself is opened in the right order, and what nobody uses does not start. An
-// error ends the domain, as with every server: the restart rule decides.
+// It starts when somebody opens it: so whatever it uses itself is opened in the right order, and what nobody uses does not start. In
+// the order of server_run: adopt, start, replay. An error ends the domain, as with every server: the restart rule decides.
 static void mate_start(struct mate *mate)
 {
 	uint64_t mark = 0;
+	struct server_replays replays = {0};
 	const struct server *server = mate->component->server;
+	local_log_adopt(mate, &replays);
 	enum error e = server->start ? server->start(&mark) : ERR_OK;
 	if (e == ERR_OK)
 		e = mate_workers_make(mate);
@@ -128,6 +132,7 @@ static void mate_start(struct mate *mate)
 		log_line("%s: start failed: error %u", mate->component->name, (unsigned)e);
 		domain_exit((int)e);
 	}
+	local_log_replay(mate, mark, &replays);
 	if (server->replayed)
 		server->replayed();
 	mate->started = true;

@@ -32,8 +32,7 @@ static struct {
 	uint32_t special; // operations from this one on are not the program's `request`
 	uint64_t once;    // a bit for each operation that is logged
 	bool quick_came;  // what came last was a quick operation: more of them are expected
-	uint64_t serial;  // last one given
-	uint64_t mark;    // committed
+	struct server_order order;
 	uint64_t clock;   // time stamp of the request that was started last
 	uint64_t now_seen;
 	bool serving;
@@ -129,7 +128,7 @@ uint64_t server_record(struct server_request *request, const uint64_t result[5])
 {
 	invariant(request->owned && !request->logged);
 	if (!RECOVERABLE)
-		return ++this.serial;
+		return ++request->channel->order->serial;
 	request->logged = true;
 	if (__builtin_expect(request->replayed, 0))
 		return replay_record(request, result);
@@ -138,21 +137,19 @@ uint64_t server_record(struct server_request *request, const uint64_t result[5])
 	struct completion record;
 	completion_fill(&record, request->copy.seq, ERR_OK, result);
 	record.request_digest = digest;
-	record.serial = ++this.serial;
+	record.serial = ++request->channel->order->serial;
 	server_ring_record(ring, request->slot, &record, true);
 	return record.serial;
 }
 
-// A replay: its record stands already; only the outcome is compared.
-static void replay_complete(struct server_request *request, enum error status, const uint64_t result[5])
+// Its record stands already; server_record has compared it, if the operation took effect.
+void server_replay_compare(const struct server_request *request, enum error status, const uint64_t result[5])
 {
-	if (!request->logged) {
-		struct completion record;
-		completion_fill(&record, request->copy.seq, status, result);
-		replay_compare(request, &record);
-	}
-	request->replayed = false;
-	request_finish(request->channel, request);
+	struct completion record;
+	if (request->logged)
+		return;
+	completion_fill(&record, request->copy.seq, status, result);
+	replay_compare(request, &record);
 }
 
 // An operation that would have been logged, but took no effect: recorded, so that it is not tried again.
@@ -184,7 +181,9 @@ void server_complete(struct server_request *request, enum error status, const ui
 	inject_as("runtime.complete", TRACE_COMPLETE, channel->ring.view.slot, request->copy.seq,
 		  (uint64_t)request->copy.op << 32 | status, request->copy.time);
 	if (__builtin_expect(request->replayed, 0)) {
-		replay_complete(request, status, result);
+		server_replay_compare(request, status, result);
+		request->replayed = false;
+		request_finish(channel, request);
 		return;
 	}
 	if (__builtin_expect(!request->once, 1))
@@ -202,15 +201,22 @@ void server_complete(struct server_request *request, enum error status, const ui
 	server_ring_publish(&channel->ring, request->slot);
 }
 
-void server_committed(uint64_t serial)
+static void channels_commit(uint64_t serial)
 {
-	invariant(serial <= this.serial); // RECOVERY rule 8: what was never recorded is not durable
-	if (serial > this.mark)
-		this.mark = serial;
+	invariant(serial <= this.order.serial); // RECOVERY rule 8: what was never recorded is not durable
+	if (serial > this.order.mark)
+		this.order.mark = serial;
 	for (struct server_channel *channel = this.channels; channel; channel = channel->next) {
-		server_ring_commit(&channel->ring, this.mark, this.serial);
+		server_ring_commit(&channel->ring, this.order.mark, this.order.serial);
 		channel_view_ring(&channel->ring.view, &channel->ring.view.client->want_doorbell);
 	}
+}
+
+// Of several components of a domain one has a log: what it says is of that.
+void server_committed(uint64_t serial)
+{
+	if (!local_log_commit(serial))
+		channels_commit(serial);
 }
 
 void server_never_spins(bool never)
@@ -220,7 +226,8 @@ void server_never_spins(bool never)
 
 uint64_t server_serial_last(void)
 {
-	return this.serial;
+	const struct server_order *log = local_log_order();
+	return log ? log->serial : this.order.serial;
 }
 
 // --- performing
@@ -240,12 +247,17 @@ static inline bool request_is_cancelled(const struct server_request *request)
 	return server_ring_cancelled(&request->channel->ring, request->slot, request->copy.seq) && !request->replayed;
 }
 
+void server_runtime_answer(struct server_request *request)
+{
+	server_runtime_request(request, &this.statistics);
+}
+
 static __attribute__((noinline)) void request_special(struct server_request *request)
 {
 	if (request_is_cancelled(request))
 		server_complete(request, ERR_CANCELLED, 0);
 	else if (request->copy.op >= OP_RUNTIME)
-		server_runtime_request(request, &this.statistics);
+		server_runtime_answer(request);
 	else
 		request_answer(request);
 }
@@ -525,6 +537,7 @@ static struct server_channel *channel_make(unsigned slot)
 	if (CHANNEL_PEER_CORE(view.peer) == self_core())
 		endpoint_serve_rings(); // before it is accepted: then the client looks for our endpoint
 	channel->ring.view = view;
+	channel->order = &this.order;
 	channel->closing = view.state == CHANNEL_CLOSED;
 	for (unsigned i = 0; i < view.geometry.slots; i++) {
 		channel->requests[i].channel = channel;
@@ -616,7 +629,7 @@ static void channel_admit(unsigned slot)
 	}
 	server_ring_adopt(&channel->ring, self_epoch());
 	channel->ring.rescan = 0; // the client runs since CALL_channel_accept: its first request may be before our head
-	server_ring_commit(&channel->ring, this.mark, this.serial);
+	server_ring_commit(&channel->ring, this.order.mark, this.order.serial);
 	channel->floor = this.clock;
 	channel_insert(channel);
 }
@@ -656,20 +669,16 @@ struct replay {
 	struct server_request *request;
 };
 
-static struct {
-	struct replay *list; // recorded requests of all channels
-	unsigned count;
-	unsigned room;
-} replays;
+static struct server_replays replays; // recorded requests of all channels
 
-static void replay_add(struct server_request *request)
+void server_replays_add(struct server_replays *all, struct server_request *request)
 {
-	if (replays.count == replays.room) {
-		replays.room = replays.room ? replays.room * 2 : 256;
-		replays.list = realloc(replays.list, replays.room * sizeof(*replays.list));
-		invariant(replays.list != 0);
+	if (all->count == all->room) {
+		all->room = all->room ? all->room * 2 : 256;
+		all->list = realloc(all->list, all->room * sizeof(*all->list));
+		invariant(all->list != 0);
 	}
-	replays.list[replays.count++] = (struct replay){request->former.serial, request};
+	all->list[all->count++] = (struct replay){request->former.serial, request};
 }
 
 static void adopted_insert(struct server_channel *channel, struct server_request *request)
@@ -685,10 +694,10 @@ static void slot_adopt_recorded(struct server_request *request, bool deadly)
 {
 	uint64_t serial = request->former.serial;
 	this.statistics.recorded++;
-	if (serial > this.serial) // INV-27
-		this.serial = serial;
+	if (serial > this.order.serial) // INV-27
+		this.order.serial = serial;
 	request->deadly = deadly;
-	replay_add(request);
+	server_replays_add(&replays, request);
 }
 
 static void slot_adopt(struct server_channel *channel, unsigned slot)
@@ -719,7 +728,7 @@ static void slot_adopt(struct server_channel *channel, unsigned slot)
 		return;
 	}
 	this.statistics.performed_again++;
-	server_runtime_adopted(&request->copy, channel->ring.view.out + request->copy.out_offset);
+	(void)server_runtime_adopted(&request->copy, channel->ring.view.out + request->copy.out_offset);
 	adopted_insert(channel, request);
 }
 
@@ -733,8 +742,8 @@ static void channel_adopt(unsigned slot)
 	invariant(channel != 0); // without it requests would be lost; the restart rule decides
 	inject_shown("runtime.adopt");
 	server_ring_adopt(&channel->ring, self_epoch());
-	if (server_ring_recorded(&channel->ring) > this.serial)
-		this.serial = server_ring_recorded(&channel->ring); // serials never restart (INV-27)
+	if (server_ring_recorded(&channel->ring) > this.order.serial)
+		this.order.serial = server_ring_recorded(&channel->ring); // serials never restart (INV-27)
 	channel_insert(channel);
 	this.statistics.adopted++;
 	for (unsigned i = 0; i < channel->ring.view.geometry.slots; i++)
@@ -769,57 +778,63 @@ static int replay_order(const void *a, const void *b)
 }
 
 // One operation is lost, not the service, and not silently.
-static void replay_lose(const struct server_request *request, const char *why)
+static void replay_lose(const struct server *server, const struct server_request *request, const char *why)
 {
 	this.statistics.lost++;
 	log_line("serial %lu of channel %u: %s", (unsigned long)request->former.serial,
 		 request->channel->ring.view.slot, why);
-	if (this.server->lost)
-		this.server->lost(request);
+	if (server->lost)
+		server->lost(request);
 }
 
 // INV-34: the request and its payload are those that were performed. Only valid ones have a digest, so offsets are in range. `copied`: the
 // sum of what was copied meanwhile, 0: nothing was.
-static bool replay_is_true(const struct server_request *request, const struct payload_sum *copied)
+static bool replay_is_true(const struct server *server, const struct server_request *request, const struct payload_sum *copied)
 {
 	const struct server_ring *ring = &request->channel->ring;
-	return server_ring_validate(ring, this.server->protocol, &request->copy) == ERR_OK &&
+	return server_ring_validate(ring, server->protocol, &request->copy) == ERR_OK &&
 	       server_ring_request_digest(ring, &request->copy, copied) == request->former.request_digest;
 }
 
-static void replay_one(struct server_request *request)
+static void replay_one(const struct server *server, struct server_request *request,
+		       void (*perform)(struct server_request *request))
 {
 	if (request->deadly) { // given up like a request that kills (RECOVERY rule 14)
-		replay_lose(request, "its replay is poisonous, it is left out");
+		replay_lose(server, request, "its replay is poisonous, it is left out");
 		return;
 	}
-	if (!replay_is_true(request, 0)) {
-		replay_lose(request, "its client has changed it since, it is left out");
+	if (!replay_is_true(server, request, 0)) {
+		replay_lose(server, request, "its client has changed it since, it is left out");
 		return;
 	}
 	inject_shown("runtime.replay");
 	request->replayed = true;
 	request->copy.flags |= REQUEST_REPLAYED;
-	request_take(request);
 	this.statistics.replayed++;
+	perform(request);
+	// Changed while it was performed: it did something else than what others saw. (Once committed, the slot is free.)
+	if (request->former.serial > request->channel->order->mark && !replay_is_true(server, request, &request->sum))
+		replay_lose(server, request, "its client has changed it during the replay");
+}
+
+void server_replays_perform(struct server_replays *all, uint64_t mark, const struct server *server,
+			    void (*perform)(struct server_request *request))
+{
+	if (all->count)
+		qsort(all->list, all->count, sizeof(*all->list), replay_order);
+	for (unsigned i = 0; i < all->count; i++)
+		if (all->list[i].serial > mark)
+			replay_one(server, all->list[i].request, perform);
+	free(all->list);
+	*all = (struct server_replays){0};
+}
+
+static void replay_perform(struct server_request *request)
+{
+	request_take(request);
 	request_perform(request);
 	while (request->owned)
 		loop_turn(true);
-	// Changed while it was performed: it did something else than what others saw. (Once committed, the slot is free.)
-	if (request->former.serial > this.mark && !replay_is_true(request, &request->sum))
-		replay_lose(request, "its client has changed it during the replay");
-}
-
-static void server_replay(uint64_t mark)
-{
-	if (replays.count)
-		qsort(replays.list, replays.count, sizeof(*replays.list), replay_order);
-	for (unsigned i = 0; i < replays.count; i++)
-		if (replays.list[i].serial > mark)
-			replay_one(replays.list[i].request);
-	free(replays.list);
-	replays.list = 0;
-	replays.count = replays.room = 0;
 }
 
 // --- serving
@@ -947,10 +962,10 @@ enum error server_run(const struct server *server)
 		log_line("start failed: error %u", (unsigned)e);
 		return e;
 	}
-	if (this.serial < mark)
-		this.serial = mark;
-	server_replay(mark); // the program's mark alone decides: what clients were told may be a dying server's last lie
-	server_committed(mark);
+	if (this.order.serial < mark)
+		this.order.serial = mark;
+	server_replays_perform(&replays, mark, server, replay_perform); // the program's mark alone decides: what clients were told may be a dying server's last lie
+	channels_commit(mark);
 	if (server->replayed)
 		server->replayed();
 	this.serving = true;
@@ -985,8 +1000,15 @@ uint64_t server_in_physical(const struct server_request *request)
 	return channel->ring.view.physical + (uint64_t)(request->in - (const uint8_t *)channel->ring.view.client);
 }
 
+bool server_is_logged(void)
+{
+	return this.once != 0;
+}
+
 bool server_session_any(bool (*has)(const struct server_channel *channel, const void *session, uint64_t word), uint64_t word)
 {
+	if (local_log_order())
+		return local_log_session_any(has, word);
 	for (const struct server_channel *channel = this.channels; channel; channel = channel->next)
 		if (!channel->closing && has(channel, channel->ring.view.client->session, word))
 			return true;

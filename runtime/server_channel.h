@@ -16,7 +16,14 @@ struct server_statistics {
 	uint64_t lost;
 };
 
+// In which the operations of one server that are logged took effect, over all its channels.
+struct server_order {
+	uint64_t serial; // last one given
+	uint64_t mark;   // committed
+};
+
 struct server_channel {
+	struct server_order *order; // that its requests are of
 	struct server_request *head;    // fetched and fit, waits for its turn
 	struct server_request *adopted; // taken by the scan, in order of seq
 	uint64_t head_time;
@@ -36,13 +43,32 @@ struct server_channel {
 	struct server_request requests[]; // one for each slot
 };
 
+// What is to be performed again, of all channels of one server.
+struct server_replays {
+	struct replay *list;
+	unsigned count;
+	unsigned room;
+};
+void server_replays_add(struct server_replays *replays, struct server_request *request);
+// Those above the mark, in the order of their serials, by `perform`, which comes back when the request is completed. The server is told
+// of each one that cannot be performed again. Forgets all.
+void server_replays_perform(struct server_replays *replays, uint64_t mark, const struct server *server,
+			    void (*perform)(struct server_request *request));
+// A replay is completed: its record stands, and the outcome is compared.
+void server_replay_compare(const struct server_request *request, enum error status, const uint64_t result[5]);
+// Has the program of this domain, which server_run serves, operations that are logged?
+bool server_is_logged(void);
+
 // Its request's record stands: what was lent with it is given back, taken or not.
 void server_grant_end(struct server_channel *channel, const struct server_request *request);
 // Something may have been taken back of what requests of it have: `recalled` is told of each one.
 void server_grants_look(struct server_channel *channel, void (*recalled)(struct server_request *request));
 // Answers an operation of the runtime's own (proto/protocol.h).
 void server_runtime_request(struct server_request *request, const struct server_statistics *statistics);
-// A valid request that no incarnation has performed, at its adoption: faults that were meant for this one are armed.
-void server_runtime_adopted(const struct request *copy, const uint8_t *out);
+// The same, with the statistics of this domain.
+void server_runtime_answer(struct server_request *request);
+// A valid request that no incarnation has performed, at its adoption: faults that were meant for this one are armed. True: they are for a
+// later one.
+bool server_runtime_adopted(const struct request *copy, const uint8_t *out);
 // The client has gone: its faults for later incarnations are answered.
 void server_runtime_closing(struct server_channel *channel);

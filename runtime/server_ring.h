@@ -201,6 +201,15 @@ static inline bool server_ring_cancelled(const struct server_ring *ring, unsigne
 	return load32(&ring->view.requests[slot].cancelled) == seq;
 }
 
+// Its server has a log then.
+static inline bool protocol_is_logged(const struct protocol *protocol)
+{
+	for (unsigned op = 0; op < protocol->op_count; op++)
+		if (protocol->ops[op].attribute == OP_ONCE)
+			return true;
+	return false;
+}
+
 static inline bool op_is_once(const struct protocol *protocol, unsigned op)
 {
 	return RECOVERABLE && op < protocol->op_count && protocol->ops[op].attribute == OP_ONCE;

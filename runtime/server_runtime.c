@@ -51,11 +51,14 @@ static void inject_request(struct server_request *request)
 		order_arm(&copy, name);
 }
 
-void server_runtime_adopted(const struct request *copy, const uint8_t *out)
+bool server_runtime_adopted(const struct request *copy, const uint8_t *out)
 {
 	char name[INJECT_NAME_SIZE];
-	if (copy->op == RUNTIME_OP_INJECT && order_epoch(copy) == self_epoch() && order_name(copy, out, name) == ERR_OK)
+	if (copy->op != RUNTIME_OP_INJECT || order_name(copy, out, name) != ERR_OK)
+		return false;
+	if (order_epoch(copy) == self_epoch())
 		order_arm(copy, name);
+	return order_epoch(copy) > self_epoch();
 }
 
 void server_runtime_closing(struct server_channel *channel)

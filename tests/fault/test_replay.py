@@ -286,6 +286,56 @@ def replay_in_one_domain(t, kind, seed):
     deaths_in_recovery(t, kind, seed, [3, 3, 2, 3, 1, 3] * (4 if FULL else 1), "one-domain")
 
 
+PIECE = 300  # bytes of an append
+SPOKEN = re.compile(r"\bs0:(\d+)(?:\.(\d+))? ok(?: (\d+))?")
+
+
+def lives(dice, count):
+    """What each life of a program does: lines, and for those that append the number of the first piece. It dies in its operations, or in
+    the recovery that the next life begins with; if it met no death it ends by itself."""
+    lines, first, piece = ["life 1", "back console"], {}, 0
+    for life in range(1, count):
+        lines.append(f"life {life}")
+        now = dice.choice(("fs.record", "fs.op", "runtime.complete", "runtime.submit", "fs.commit.write", "blk.submit"))
+        then = (RECOVERY + COMMIT)[life * 5 % len(RECOVERY + COMMIT)]
+        lines.append(f"deaths {now}:{dice.choice(DEATHS)}:{dice.randrange(1, 20)} {then}:{dice.choice(DEATHS)}:{dice.randrange(1, 4)}")
+        for pieces in (1, 9, 1, 1, 6):
+            first[len(lines) + 1] = piece
+            lines.append(f"pour /w/f {pieces} {PIECE} {piece}" if pieces > 1 else f"write /w/f end {PIECE} {piece}")
+            piece += pieces
+            if dice.randrange(8) == 0:
+                lines.append("sync")
+        lines.append("die")
+    return lines + [f"life {count}", "sync", "stay"], first
+
+
+@case(kind=["ext4", "ext2"], seed=range(1, 9) if FULL else [1])
+def replay_three_in_one_domain(t, kind, seed):
+    """A program with its file system and the driver in one domain: what was acknowledged to it is there, once, where it was said to
+    be, whatever life of it was told; and nothing is there twice."""
+    client, count = Client("s0", Tree()), 15
+    client.lines, first = lives(random.Random(f"lives {seed}"), count)
+    system = System(t, kind, [client], ["f"], system="one-program")
+    machine = system.machine
+    begun = machine.mark
+    t.run(machine, "restart console")  # it begins
+    machine.mark = begun
+    machine.expect(rf"s0:{len(client.lines) - 1} ok", 300)
+    told = [(int(line), int(piece or 0), int(at))
+            for line, piece, at in SPOKEN.findall(machine.text[begun:]) if at and int(line) in first]
+    t.equal(t.services(machine)["program"]["epoch"], count, "life of the program")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    data = tree_of(t, t.image_is_sound(system.image))["/w/f"][3]
+    number = {content(PIECE, i): i for i in range(256)}
+    there = [number.get(data[at:at + PIECE], -1) for at in range(0, len(data), PIECE)]
+    t.equal(-1 in there, False, "a piece that is none")
+    t.equal(len(set(there)), len(there), f"pieces that are there twice: {there}")
+    for line, piece, at in told:
+        t.equal(there[at // PIECE] if at < len(data) else None, first[line] + piece, f"what line {line} was told to be at {at}")
+    print(f"     {t.case.name}: {count - 1} deaths, {len(told)} appends acknowledged, {len(there)} there")
+    t.check(len(told) > count, f"only {len(told)} appends were acknowledged")
+
+
 def deaths_in_recovery(t, kind, seed, depths, system):
     model, dice = Tree(), random.Random(f"replay {seed}")
     client = Client("s0", model)

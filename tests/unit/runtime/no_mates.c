@@ -67,6 +67,24 @@ enum error local_lent(const struct server_request *request, unsigned prot, void 
 	return ERR_STATE;
 }
 
+const struct server_order *local_log_order(void)
+{
+	return 0;
+}
+
+bool local_log_commit(uint64_t serial)
+{
+	(void)serial;
+	return false;
+}
+
+bool local_log_session_any(bool (*has)(const struct server_channel *channel, const void *session, uint64_t word), uint64_t word)
+{
+	(void)has, (void)word;
+	fail();
+	return false;
+}
+
 void local_release(struct server_channel *channel)
 {
 	(void)channel;

@@ -14,9 +14,10 @@ TEST_test_client_fibers := $(filter-out tests/unit/runtime/world_fiber.c,$(TEST_
 TEST_test_await := $(TEST_test_client_fibers) runtime/notification.c runtime/await.c
 TEST_test_notification := runtime/server_quick.c runtime/channel_view.c runtime/channel_open.c runtime/server_ring.c runtime/digest.c \
 	runtime/server_runtime.c runtime/server_grant.c runtime/inject.c runtime/trace.c tests/unit/runtime/no_mates.c $(WORLD)
-TEST_test_local := runtime/local.c runtime/local_open.c runtime/mate.c runtime/component.c runtime/client.c runtime/client_quick.c runtime/client_burst.c runtime/client_gather.c \
+TEST_test_local := runtime/local.c runtime/local_log.c runtime/local_open.c runtime/mate.c runtime/component.c runtime/client.c runtime/client_quick.c runtime/client_burst.c runtime/client_gather.c \
 	runtime/server.c runtime/server_runtime.c runtime/server_quick.c runtime/server_grant.c runtime/notification.c runtime/client_ring.c runtime/server_ring.c runtime/digest.c \
 	runtime/channel_view.c runtime/channel_open.c runtime/timer.c runtime/inject.c runtime/trace.c $(WORLD)
+TEST_test_local_log := $(TEST_test_local)
 TEST_test_mate := runtime/mate.c runtime/fiber.c runtime/timer.c tests/unit/runtime/switch.c
 TEST_test_user_table := runtime/user_table.c
 TEST_test_timer := runtime/timer.c $(WORLD)

@@ -8,8 +8,6 @@
 enum { OP_NONE, OP_ECHO, OP_PARK, OP_DMA, OP_LENT, OP_QUICK, OPS };
 static const struct op_description ops[OPS] = {[OP_ECHO] = {"ECHO", "", OP_IDEMPOTENT}};
 static const struct protocol protocol = {"test", ops, OPS};
-static const struct op_description logged_ops[2] = {[1] = {"LOGGED", "", OP_ONCE}};
-static const struct protocol logged_protocol = {"logged", logged_ops, 2};
 
 static struct server_request *parked[8];
 static unsigned parked_count;
@@ -114,10 +112,9 @@ static const struct server mate_server = {.protocol = &protocol,
 					  .closing = mate_closing,
 					  .closed = mate_closed};
 static const struct server failing_server = {.protocol = &protocol, .start = mate_begins, .request = mate_request};
-static const struct server logged_server = {.protocol = &logged_protocol, .request = mate_request};
 COMPONENT(host, &failing_server);
 COMPONENT(mate, &mate_server);
-COMPONENT(log, &logged_server);
+COMPONENT(log, &failing_server);
 COMPONENT(bad, &failing_server);
 
 static struct client *clients_here[4];
@@ -469,8 +466,6 @@ static void refusals(void **state)
 	(void)state;
 	struct client *client = 0;
 	domain_begins();
-	assert_int_equal(client_open(&client, "log0", 0), ERR_UNSUPPORTED);
-	assert_non_null(strstr(world_log, "its log would die with its client"));
 	refuses = true;
 	assert_int_equal(client_open(&client, "mate0", 0), ERR_REFUSED);
 	refuses = false;
