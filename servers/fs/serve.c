@@ -45,6 +45,8 @@ static struct server_channel *closing[CLOSING_MAX];
 static unsigned closing_count;
 static struct doubts *doubts; // 0: nothing outlives this server, so nothing is doubted
 static bool replays_done; // orphans live until then: a replay may still write into one
+// By a commit that then could not be made. No record says so: who got such an inode now could not get it again in a replay (INV-57).
+static bool orphans_freed;
 
 static uint64_t seconds_of(uint64_t stamp)
 {
@@ -142,6 +144,7 @@ static enum error commit_locked(void)
 	if (orphans)
 		fsop_free_orphans(volume, seconds_of(time_now()));
 	enum error error = fsop_commit_begin(volume, mark, &count);
+	orphans_freed = error != ERR_OK && (orphans || orphans_freed);
 	lock_give(&volume_lock);
 	if (error == ERR_OK && count) {
 		error = commit_persistently(fsop_commit_write);
@@ -267,6 +270,11 @@ static void schedule_commit(void)
 
 // ---- operations ----
 
+static bool has_room(uint32_t need)
+{
+	return !orphans_freed && volume->cache.dirty.count + need <= volume_dirty_limit(volume);
+}
+
 // Takes the lock alone, with room for `need` dirty blocks in the next commit.
 static enum error lock_with_room(uint32_t need)
 {
@@ -274,7 +282,7 @@ static enum error lock_with_room(uint32_t need)
 		return ERR_TOO_BIG;
 	for (;;) {
 		lock_take(&volume_lock, true);
-		if (volume->read_only || volume->cache.dirty.count + need <= volume_dirty_limit(volume))
+		if (volume->read_only || has_room(need))
 			return ERR_OK;
 		lock_give(&volume_lock);
 		enum error error = commit_now();
