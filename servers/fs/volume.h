@@ -195,7 +195,7 @@ uint32_t checksum_join(const uint32_t *sums, unsigned count, size_t size);
 uint32_t checksum_join_two(const uint32_t *low, const uint32_t *high, unsigned count, size_t size);
 void checksum_rows(const void *rows, unsigned count, size_t size, uint32_t known, uint32_t *sums);
 uint32_t checksum_word(uint32_t crc, uint64_t word); // of its eight bytes
-bool checksum_holds(void); // neither its tables nor its code were changed, as far as sums tell
+bool checksum_tables_hold(void); // as far as sums tell: they were not changed
 bool checksum_super_good(const struct ext2_super *super);
 void checksum_super_seal(struct ext2_super *super);
 void checksum_open(struct volume *v, const struct ext2_super *super);

@@ -5,6 +5,8 @@ that one alone, on every case that covers its service.
 """
 import os
 import re
+import struct
+import subprocess
 from collections import Counter
 from dataclasses import dataclass
 
@@ -89,12 +91,12 @@ class Campaign:
         self.t.check(not self.problems, "; ".join(self.problems[:5]))
 
 
-def begin(t, **options):
+def begin(t, kind="ext2", **options):
     """A machine with a disk of its own, and a campaign on it."""
     import hashlib
     t.whole = "/all.txt"
     t.whole_digest = hashlib.sha256((t.tree / "all.txt").read_bytes()).hexdigest()
-    image = t.disk()
+    image = t.disk(kind=kind)
     return image, Campaign(t, t.boot(disk=image, **options))
 
 
@@ -103,6 +105,29 @@ def finish(t, image, campaign):
     t.equal(campaign.machine.poweroff(), 0, "code of QEMU")
     t.image_is_sound(image)
     campaign.end()
+
+
+def functions_of(elf):
+    """Name -> (address, bytes) of the functions of an image."""
+    lines = subprocess.run(["riscv64-unknown-elf-nm", "-S", str(elf)], capture_output=True, text=True, check=True).stdout
+    return {name: (int(address, 16), int(size, 16))
+            for address, size, name in re.findall(r"^([0-9a-f]+) ([0-9a-f]+) [tT] (\S+)$", lines, re.M)}
+
+
+def text_at(elf, address, size):
+    """Bytes of an image's text."""
+    data = elf.read_bytes()
+    at, header, count = *struct.unpack_from("<Q", data, 32), *struct.unpack_from("<HH", data, 54)
+    for i in range(count):
+        _, _, offset, gpa, _, length = struct.unpack_from("<IIQQQQ", data, at + i * header)
+        if gpa <= address and address + size <= gpa + length:
+            return data[offset + address - gpa:][:size]
+    raise ValueError(f"{elf}: nothing lies at 0x{address:x}")
+
+
+def poke(t, machine, service, address, mask):
+    """Flips those bits of the running service."""
+    t.run(machine, f"flip {service} 0x{address - address % 8:x} 0x{mask << address % 8 * 8:x}")
 
 
 def storm(t, machine, words, limit=900):

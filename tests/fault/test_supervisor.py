@@ -1,9 +1,7 @@
 """The supervisor itself dies, and what a restart rule does when it is used up: alternative image, hold, and back."""
 import re
-import struct
-import subprocess
 
-from campaign import begin, finish, storm
+from campaign import begin, finish, functions_of, poke, storm, text_at
 from framework import FULL, ROOT, case
 
 DEATHS = ["illegal", "wild", "stack", "assert", "exit", "hang"]
@@ -44,24 +42,11 @@ def storm_with_the_supervisor(t):
 C_RET = 0x8082
 
 
-def text_at(elf, address):
-    """The 16 bits of an image's text at an address."""
-    data = elf.read_bytes()
-    at, size, count = *struct.unpack_from("<Q", data, 32), *struct.unpack_from("<HH", data, 54)
-    for i in range(count):
-        _, _, offset, gpa, _, length = struct.unpack_from("<IIQQQQ", data, at + i * size)
-        if gpa <= address < gpa + length:
-            return struct.unpack_from("<H", data, offset + address - gpa)[0]
-    raise ValueError(f"{elf}: nothing lies at 0x{address:x}")
-
-
 def lame(t, machine, function):
     """That function of the running supervisor returns at once from now on."""
     elf = ROOT / "build/images/supervisor.elf"
-    names = subprocess.run(["riscv64-unknown-elf-nm", str(elf)], capture_output=True, text=True, check=True).stdout
-    address = int(re.search(rf"^([0-9a-f]+) [tT] {function}$", names, re.M)[1], 16)
-    mask = (text_at(elf, address) ^ C_RET) << address % 8 * 8
-    t.run(machine, f"flip supervisor 0x{address - address % 8:x} 0x{mask:x}")
+    address, _ = functions_of(elf)[function]
+    poke(t, machine, "supervisor", address, int.from_bytes(text_at(elf, address, 2), "little") ^ C_RET)
 
 
 def replaced(t, machine, before, words):
