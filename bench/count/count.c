@@ -63,7 +63,9 @@ static unsigned mark_of(const struct qemu_plugin_insn *insn)
 	uint32_t word;
 	if (qemu_plugin_insn_size(insn) != sizeof(word))
 		return 0;
-	memcpy(&word, qemu_plugin_insn_data(insn), sizeof(word));
+	uintptr_t data = qemu_plugin_insn_data(insn, &word, sizeof(word));
+	if (qemu_plugin_version < 3)
+		memcpy(&word, (const void *)data, sizeof(word));
 	return (word & 0xfffff) == MARK_INSTRUCTION ? word >> 20 : 0;
 }
 
@@ -84,6 +86,13 @@ static void piece_translated(plugin_id_t id, struct qemu_plugin_tb *tb)
 }
 
 int qemu_plugin_version = 1;
+
+// QEMU looks at the version before it calls us, and no version is right for all of them.
+__attribute__((constructor)) static void version_find(void)
+{
+	if (qemu_plugin_register_vcpu_tb_exec_cond_cb)
+		qemu_plugin_version = 3;
+}
 
 int qemu_plugin_install(plugin_id_t id, const void *info, int count, char **words)
 {
