@@ -367,7 +367,8 @@ static enum error set_beyond_a_death(uint64_t stays)
 	for (uint64_t i = 1, more = 4 * SETS; error == ERR_OK && more; i++) {
 		struct client_request set = {.op = LENDER_OP_SET, .arg = {i}};
 		error = client_call(client, &set);
-		if (error == ERR_OK && (set.completion.result[0] != 1 || memory[1] != (stays ? stays : i)))
+		bool shared = stays || set.completion.result[0] == 1; // an incarnation that comes later does not get what was taken back
+		if (error == ERR_OK && (!shared || memory[1] != (stays ? stays : i)))
 			error = ERR_CORRUPT;
 		more -= kernels_begun() > begun;
 		fiber_sleep_us(10 * PAUSE_US);
@@ -392,7 +393,9 @@ static enum error hold_one(struct client_request *share, uint64_t n)
 	error = set_beyond_a_death(~0ull);
 	if (error == ERR_OK)
 		error = client_call(client, &release);
-	return error == ERR_OK ? client_wait(client, share) : error;
+	if (error == ERR_OK)
+		error = client_wait(client, share);
+	return error == ERR_HANDLE ? ERR_OK : error; // of that incarnation
 }
 
 // Until the service is gone; then what is shared is asked for.

@@ -589,6 +589,20 @@ def reboot_below_shares(t, core):
 
 
 @case
+def reboot_below_both_sides_of_a_share(t):
+    """The kernels of server and client die at once, and again before they have looked at what there was: whether the one is there in time
+    to say what it has lent or not, and the server is restarted, the share goes on, can be taken back and ends."""
+    machine = t.boot(boot=system(t, shares(3), used="lender"), cores=4)
+    steps = ("", " claim 2", " claim 4")
+    for number, step in enumerate(steps, 1):
+        for phase in ("holds", "has taken back"):
+            says(t, machine, f"lender: {phase} share {number}")
+            t.run(machine, f"crash core 2,3 panic{step}")
+    says(t, machine, f"lender: holds share {len(steps) + 1}")
+    goes_on(t, machine, {"asker": 1})
+
+
+@case
 def reboot_of_a_deaf_core_with_grants(t):
     """A server's kernel dies with grants in its records that lie elsewhere, then with some of a size that no grant has: where they lie is
     heard of from the other side, and a share goes on. Its core is fenced off with memory of others: its owner hears that this will not
