@@ -39,7 +39,7 @@ struct client_gather {
 	uint64_t patience;    // how old they become
 	uint64_t mask;        // window - 1
 	uint64_t done, published;
-	uint32_t seq, seq_end;
+	uint32_t seq_base, seq_end; // call n has seq_base + n
 	unsigned lonely;
 	uint16_t *submit_ring;
 	struct fiber *waiting_first, *waiting_last; // for a place
@@ -55,10 +55,15 @@ static inline uint64_t smaller(uint64_t a, uint64_t b)
 
 static unsigned gathers; // that are open
 
+static inline uint32_t seq_next(const struct client_gather *g)
+{
+	return g->seq_base + (uint32_t)g->sent;
+}
+
 static void limit_set(struct client_gather *g)
 {
 	uint64_t room = smaller(g->mask + 1 - (g->sent - g->done), PUBLISH - (g->sent - g->published));
-	g->limit = g->sent + smaller(room, g->seq_end - g->seq);
+	g->limit = g->sent + smaller(room, g->seq_end - seq_next(g));
 }
 
 static void waiters_wake(struct client_gather *g, uint64_t n)
@@ -116,7 +121,7 @@ static bool seqs_take(struct client_ring *ring, struct client_gather *g)
 {
 	if (~ring->next_seq < SEQS)
 		return false;
-	g->seq = ring->next_seq;
+	g->seq_base = ring->next_seq - (uint32_t)g->sent;
 	g->seq_end = ring->next_seq += SEQS;
 	store32(&ring->view.client->next_seq, ring->next_seq); // before they are used: never used twice (INV-22)
 	return true;
@@ -130,12 +135,12 @@ bool client_gather_begin(struct client *client)
 	if (!g && !(g = client->gather_memory = calloc(1, sizeof(*g))))
 		return false;
 	unsigned window = WINDOW_FIRST;
+	g->sent = g->done = g->published = g->lonely = 0;
 	while (window > 1 && !window_make(client, g, 0, window))
 		window /= 2;
 	if (window == 1 || !seqs_take(&client->ring, g))
 		return window_drop(client, g, 0, window == 1 ? 0 : window);
 	g->mask = window - 1;
-	g->sent = g->done = g->published = g->lonely = 0;
 	limit_set(g);
 	g->patience = time_ticks_from_us(PUBLISH_US);
 	g->due = 0;
@@ -186,7 +191,7 @@ void client_gather_end(struct client *client)
 	client->gather = 0;
 	gathers--;
 	if (client->ring.next_seq == g->seq_end)
-		client->ring.next_seq = g->seq; // the rest was not used
+		client->ring.next_seq = seq_next(g); // the rest was not used
 	for (; g->done != g->sent; g->done++)
 		place_give_up(&client->ring, g, &g->places[g->done & g->mask]);
 	for (unsigned i = 0; i <= g->mask; i++)
@@ -245,6 +250,7 @@ static void answers_taken(struct client *client, struct client_gather *g, unsign
 	if (g->waiting_first && g->done == g->sent && g->mask + 1 < WINDOW_MAX &&
 	    window_make(client, g, (unsigned)g->mask + 1, 2 * (unsigned)g->mask + 2)) {
 		g->mask = 2 * g->mask + 1;
+		g->seq_base = seq_next(g);
 		g->sent = g->done = g->published = 0;
 	}
 	waiters_wake(g, g->mask + 1 - (g->sent - g->done));
@@ -275,8 +281,8 @@ bool client_gather_look(struct client *client)
 	}
 	if (waiting == 0)
 		return false;
-	unsigned n, all = 0;
-	while ((n = answers_take(ring, g, (unsigned)smaller(waiting - all, g->sent - g->done))) > 0)
+	unsigned n, wanted, all = 0;
+	while ((wanted = (unsigned)smaller(waiting - all, g->sent - g->done)) > 0 && (n = answers_take(ring, g, wanted)) > 0)
 		all += n;
 	if (all > 0)
 		answers_taken(client, g, all);
@@ -358,7 +364,7 @@ static __attribute__((noinline)) quick_answer_t call_slowly(struct client *clien
 	while (call_is_due(client)) {
 		struct client_gather *g = client->gather;
 		gather_publish(client, g);
-		if (g->seq == g->seq_end && (!client_lane_possible(client) || !seqs_take(&client->ring, g)))
+		if (seq_next(g) == g->seq_end && (!client_lane_possible(client) || !seqs_take(&client->ring, g)))
 			client_gather_end(client);
 		else if (g->sent - g->done > g->mask)
 			place_await(client, g);
@@ -381,16 +387,16 @@ quick_answer_t client_gather_call(struct client *client, unsigned op, uint64_t a
 	request->arg[0] = a;
 	request->arg[1] = b;
 	request->arg[2] = c;
-	uint32_t seq = g->seq, at = client->ring.tail;
-	place->fiber = fibers.current;
+	uint32_t seq = g->seq_base + (uint32_t)sent, at = client->ring.tail;
+	struct fiber *self = fibers.current;
+	place->fiber = self;
 	place->seq = seq;
 	fence_free(); // as in client_ring_submit
 	store32(&request->seq, seq);
 	store16_wide(&g->submit_ring[at % CHANNEL_SLOTS_MAX], place->slot);
-	g->seq = seq + 1;
 	g->sent = sent + 1;
 	client->ring.tail = at + 1;
 	if (__builtin_expect(!fibers.first, 0))
 		return await_idle(client);
-	return fiber_await();
+	return fiber_await(self);
 }

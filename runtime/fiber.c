@@ -1,4 +1,4 @@
-// Fibers: owns the ready queue, the running fiber, and the stacks of fibers that ended (kept for the next ones).
+// Fibers: owns the ready queues, the running fiber, and the stacks of fibers that ended (kept for the next ones).
 //
 // Never pre-empts: a fiber runs until it parks, yields or ends. Whoever finds nothing ready turns the loop on its own
 // stack, so waiting costs no switch when the answer is for oneself. Right because all of this is one thread of control.
@@ -9,7 +9,7 @@
 
 #define FIBER_STACK_PAGES 8u // 32 KiB: printf and a few 4 KiB buffers deep
 #define FIBER_FRAME 14u      // words that fiber_switch keeps, switch.S
-#define FIBER_SWITCHES 32u   // switches between two looks of the loop: busy fibers must not starve it
+#define FIBER_SWITCHES 32u   // switches between two looks of the loop: busy fibers must not starve it, nor those of lower priorities
 
 enum fiber_state { FIBER_RUNNING, FIBER_PARKED, FIBER_LOCKED, FIBER_ENDED }; // who is ready counts as running
 
@@ -24,13 +24,99 @@ static void ready_put(struct fiber *fiber)
 {
 	fiber->state = FIBER_RUNNING;
 	loop_naps_hold();
-	fiber_queue_all(fiber, fiber);
+	fiber_queue(fiber);
+}
+
+// --- priorities
+
+static void lower_append(struct fiber_queue *queue, struct fiber *fiber)
+{
+	fiber->next = 0;
+	if (queue->first)
+		queue->last->next = fiber;
+	else
+		queue->first = fiber;
+	queue->last = fiber;
+}
+
+// Those that are served wait: somebody of that priority is ready, and it is better, or the only one.
+static void serve_other(unsigned priority)
+{
+	if (fibers.first) {
+		fibers.lower[fibers.priority] = (struct fiber_queue){fibers.first, fibers.last};
+		fibers.waiting |= 1u << fibers.priority;
+		fibers.first = 0;
+	}
+	fibers.priority = priority;
+}
+
+// Nobody is served any more: the best of those that wait are.
+static __attribute__((noinline, cold)) void serve_lower(void)
+{
+	unsigned priority = (unsigned)__builtin_ctz(fibers.waiting);
+	struct fiber_queue *queue = &fibers.lower[priority];
+	fibers.waiting &= fibers.waiting - 1;
+	fibers.priority = priority;
+	fibers.first = queue->first;
+	fibers.last = queue->last;
+	queue->first = 0;
+}
+
+__attribute__((noinline, cold)) quick_answer_t fiber_switch_last(struct fiber *from, struct fiber *to)
+{
+	serve_lower();
+	return fiber_switch(from, to);
+}
+
+__attribute__((noinline, cold)) void fiber_queue_apart(struct fiber *fiber)
+{
+	unsigned priority = fiber->priority;
+	if (!fibers.first || priority < fibers.priority) {
+		serve_other(priority);
+		fiber_queue_served(fiber, fiber);
+		return;
+	}
+	lower_append(&fibers.lower[priority], fiber);
+	fibers.waiting |= 1u << priority;
+}
+
+void fiber_queue_each(struct fiber *first, struct fiber *last)
+{
+	last->next = 0;
+	for (struct fiber *next; first; first = next) {
+		next = first->next;
+		fiber_queue(first);
+	}
+}
+
+// One of them is the next to run, of each priority in turn.
+static __attribute__((noinline, cold)) void lower_lift(void)
+{
+	static unsigned lifted;
+	unsigned below = fibers.waiting & ~((2u << lifted) - 1);
+	lifted = (unsigned)__builtin_ctz(below ? below : fibers.waiting);
+	struct fiber_queue *queue = &fibers.lower[lifted];
+	struct fiber *fiber = queue->first;
+	queue->first = fiber->next;
+	if (!queue->first)
+		fibers.waiting &= ~(1u << lifted);
+	fiber->next = fibers.first; // there is one, or nobody would wait
+	fibers.first = fiber;
+}
+
+void fiber_set_priority(struct fiber *fiber, unsigned priority)
+{
+	invariant(priority < FIBER_PRIORITIES);
+	fiber->priority = (uint8_t)priority;
+	fibers.mixed |= priority != 0;
 }
 
 bool fiber_any_ready(void)
 {
 	return fibers.first != 0;
 }
+
+// --- switching
 
 struct fiber *fiber_self(void)
 {
@@ -40,35 +126,52 @@ struct fiber *fiber_self(void)
 quick_answer_t fiber_await_any(void)
 {
 	struct fiber *self = fibers.current;
-	invariant(!loop_running());
 	while (!fibers.first)
 		if (!loop_poll() && !fibers.first)
 			loop_sleep();
 	if (fibers.first != self)
-		return fiber_await();
+		return fiber_await(self);
 	fibers.first = self->next;
+	if (__builtin_expect(!fibers.first && fibers.waiting, 0))
+		serve_lower();
 	return quick_answer_of(self->word[0], self->word[1]);
 }
 
-// The running fiber has said where it wants to be found (queue, parked, ended); somebody else runs, or the loop.
+// A switch is due. The loop wakes those of better priorities: while others run it has a turn before each of them.
+static inline void loop_share(void)
+{
+	bool due = ++switches % FIBER_SWITCHES == 0;
+	if (__builtin_expect(due || (fibers.priority != 0 && fibers.first), 0))
+		loop_poll();
+	if (__builtin_expect(due && fibers.waiting, 0))
+		lower_lift();
+}
+
+// The running fiber has said where it wants to be found (parked, ended, a mutex's queue); somebody else runs, or the loop.
 static void fiber_next(void)
 {
 	invariant(!loop_running());
-	if (++switches % FIBER_SWITCHES == 0)
-		loop_poll();
+	loop_share();
 	(void)fiber_await_any();
 }
 
 void fiber_yield(void)
 {
+	struct fiber *self = fibers.current;
+	invariant(!loop_running());
 	if (!fibers.first) {
-		invariant(!loop_running());
 		loop_poll();
 		if (!fibers.first)
 			return;
 	}
-	ready_put(fibers.current);
-	fiber_next();
+	loop_share();
+	struct fiber *next = fibers.first; // before we are ready ourselves, perhaps of a better priority
+	fibers.first = next->next;
+	if (__builtin_expect(!fibers.first && fibers.waiting, 0))
+		serve_lower();
+	ready_put(self);
+	fibers.current = next;
+	(void)fiber_switch(self, next);
 }
 
 void fiber_park(void)
@@ -127,7 +230,7 @@ struct fiber *fiber_create(void (*entry)(void *argument), void *argument, const 
 	frame[0] = (uint64_t)fiber_first;
 	frame[1] = (uint64_t)entry;
 	frame[2] = (uint64_t)argument;
-	*fiber = (struct fiber){.sp = frame, .name = name};
+	*fiber = (struct fiber){.sp = frame, .name = name, .priority = fibers.current->priority};
 	ready_put(fiber);
 	return fiber;
 }

@@ -2,14 +2,22 @@
 //
 // If the domain dies, all its fibers are gone; what they had to say stands in the channels. Stacks have a guard page.
 #pragma once
+#include "abi/channel.h"
 #include <stdbool.h>
 #include <stdint.h>
 
 struct fiber;
 
-// Starts `entry(argument)` on a stack of its own, ready to run; 0 when memory or quota is short. It ends by returning.
+#define FIBER_PRIORITIES CHANNEL_PRIORITIES // 0 first
+
+// Starts `entry(argument)` on a stack of its own, ready to run, with the priority of the caller; 0 when memory or quota is short. It ends by
+// returning.
 struct fiber *fiber_create(void (*entry)(void *argument), void *argument, const char *name);
 struct fiber *fiber_self(void);
+// Among those that are ready the best priority runs, in turn within one. One that stands in the queue already goes on from there. A
+// fiber that serves a request has the priority of its channel; the first fiber of a program has the best.
+void fiber_set_priority(struct fiber *fiber, unsigned priority);
+// Another fiber runs, if one is ready, be it of a lower priority; then it goes by priority again.
 void fiber_yield(void);
 // Parks the calling fiber until fiber_wake. A wake that came first is not lost (one is remembered).
 void fiber_park(void);

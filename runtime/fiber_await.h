@@ -15,13 +15,25 @@ struct fiber {
 	const char *name;
 	uint8_t state;
 	bool woken; // a wake came before the park
+	uint8_t priority;
 };
 
+struct fiber_queue {
+	struct fiber *first;
+	struct fiber *last;
+};
+
+// One queue is served, and those of lower priorities wait: so who has no use for priorities pays a comparison. It is empty when nobody
+// is ready.
 struct fibers {
 	struct fiber *current;
-	struct fiber *first; // that are ready
+	struct fiber *first; // that are ready and served
 	struct fiber *last;
 	struct fiber *ended;
+	unsigned priority; // of those that are served
+	unsigned waiting;  // a bit for each priority below it of which some are ready
+	bool mixed;        // there has been another priority than the best
+	struct fiber_queue lower[FIBER_PRIORITIES];
 };
 extern struct fibers fibers;
 
@@ -29,20 +41,25 @@ extern struct fibers fibers;
 quick_answer_t fiber_switch(struct fiber *from, struct fiber *to);
 _Static_assert(offsetof(struct fiber, sp) == 0 && offsetof(struct fiber, word) == 8, "switch.S knows where they are");
 
+// To the last one that was served: the best of those that wait are from now on.
+quick_answer_t fiber_switch_last(struct fiber *from, struct fiber *to);
+
 // Goes on with the next one that is ready; there is one.
-static inline quick_answer_t fiber_await(void)
+static inline quick_answer_t fiber_await(struct fiber *self)
 {
-	struct fiber *self = fibers.current, *next = fibers.first;
-	fibers.first = next->next;
+	struct fiber *next = fibers.first, *then = next->next;
+	fibers.first = then;
 	fibers.current = next;
+	if (__builtin_expect(!then && fibers.waiting, 0))
+		return fiber_switch_last(self, next);
 	return fiber_switch(self, next);
 }
 
 // The same when it may be oneself, or nobody: then the loop turns until there is somebody.
 quick_answer_t fiber_await_any(void);
 
-// All from `first` to `last`, in that order, behind those that are ready.
-static inline void fiber_queue_all(struct fiber *first, struct fiber *last)
+// All from `first` to `last`, in that order, behind those that are served: they have that priority.
+static inline void fiber_queue_served(struct fiber *first, struct fiber *last)
 {
 	last->next = 0;
 	if (fibers.first)
@@ -52,10 +69,30 @@ static inline void fiber_queue_all(struct fiber *first, struct fiber *last)
 	fibers.last = last;
 }
 
+void fiber_queue_apart(struct fiber *fiber); // of another priority
+void fiber_queue_each(struct fiber *first, struct fiber *last);
+
+static inline void fiber_queue(struct fiber *fiber)
+{
+	if (__builtin_expect(fiber->priority == fibers.priority, 1))
+		fiber_queue_served(fiber, fiber);
+	else
+		fiber_queue_apart(fiber);
+}
+
+// All from `first` to `last`, in that order, each behind those of its priority that are ready.
+static inline void fiber_queue_all(struct fiber *first, struct fiber *last)
+{
+	if (__builtin_expect(fibers.mixed, 0))
+		fiber_queue_each(first, last);
+	else
+		fiber_queue_served(first, last);
+}
+
 // Ends the await of a fiber. The caller sees to it that nobody naps (loop_naps_hold), once for several.
 static inline void fiber_answer(struct fiber *fiber, uint64_t word0, uint64_t word1)
 {
 	fiber->word[0] = word0;
 	fiber->word[1] = word1;
-	fiber_queue_all(fiber, fiber);
+	fiber_queue(fiber);
 }

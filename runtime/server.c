@@ -418,14 +418,21 @@ static struct server_request *server_pick(void)
 
 // --- fibers
 
+// From now on it goes by the priority of its client.
+static inline void worker_take(struct server_worker *worker, struct server_request *request)
+{
+	worker->request = request;
+	fiber_set_priority(worker->fiber, request->channel->ring.view.priority);
+}
+
 static void worker_run(void *argument)
 {
 	struct server_worker *worker = argument;
 	for (;;) {
-		if (!worker->request)
-			worker->request = server_pick();
-		if (worker->request) {
-			struct server_request *request = worker->request;
+		struct server_request *request = worker->request;
+		if (!request && (request = server_pick()))
+			worker_take(worker, request);
+		if (request) {
 			worker->request = 0;
 			request_perform(request);
 			if (++worker->performed % SERVER_BATCH == 0)
@@ -461,7 +468,7 @@ static void request_start(struct server_request *request)
 		return;
 	}
 	this.idle = worker->next;
-	worker->request = request;
+	worker_take(worker, request);
 	fiber_wake(worker->fiber);
 }
 

@@ -32,6 +32,7 @@
 #define FAULTS_MAX 10000000u
 #define CLASSES_DEFAULT ((1ull << DAMAGE_DEVICE) - 1) // the classes behind that need the host, or kernels
 #define PROGRESS_US 250000u
+#define WORKER_PRIORITY 1u // there are many: who does harm and who judges it do not wait for each of them
 
 struct storm_options storm_options;
 struct storm_counts storm_counts;
@@ -200,6 +201,7 @@ static void fiber_finished(void)
 
 static void worker_body(void *argument)
 {
+	fiber_set_priority(fiber_self(), WORKER_PRIORITY);
 	storm_work((unsigned)(uintptr_t)argument);
 	fiber_finished();
 }

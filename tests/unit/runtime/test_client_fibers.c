@@ -1,4 +1,5 @@
-// Quick calls of many fibers: each gets its own answer, whatever happens to the server, and they are submitted together.
+// Quick calls of many fibers: each gets its own answer, whatever happens to the server, and they are submitted together. Those of better
+// priorities go on first.
 #include "client_script.h"
 #include "runtime/fiber_await.h"
 
@@ -77,9 +78,27 @@ static void doze_turn(bool may_sleep)
 		loop_naps.left = world_random() % 3 * 20;
 }
 
+static bool by_priority; // member i has i % FIBER_PRIORITIES
+static unsigned passed, not_passed; // by the next one that got its answer at the same time: who has a worse priority, a better one
+
+// Between two turns nothing comes: who goes on then got their answers together.
+static void order_note(void)
+{
+	static unsigned last_turn, last_priority;
+	unsigned priority = fiber_self()->priority;
+	if (turns == last_turn) {
+		passed += priority > last_priority;
+		not_passed += priority < last_priority;
+	}
+	last_turn = turns;
+	last_priority = priority;
+}
+
 static void member(void *argument)
 {
 	unsigned who = *(unsigned *)argument;
+	if (by_priority)
+		fiber_set_priority(fiber_self(), who % FIBER_PRIORITIES);
 	for (unsigned i = 0; i < calls_left; i++) {
 		uint64_t word = who * 1000 + i;
 		if (general_every && (who + i) % general_every == 0) {
@@ -92,6 +111,7 @@ static void member(void *argument)
 		quick_answer_t answer = client_quick(client, OP_ECHO, word, 0, 0);
 		lost += quick_error(answer) == ERR_PEER_LOST;
 		answered += answer == quick_answer(ERR_OK, word);
+		order_note();
 	}
 	if (--running == 0)
 		fiber_wake(waiter);
@@ -128,6 +148,7 @@ static void fresh(unsigned slots)
 	world_nap = nap;
 	serve_how = serve_burst;
 	general_every = 0;
+	by_priority = false;
 	die_after = ~0u;
 	world.claim = client->ring.view.own_identity;
 }
@@ -181,6 +202,23 @@ static void they_are_submitted_together(void **state)
 		kept += client->ring.slots[i].state == CLIENT_SLOT_GATHERED;
 	assert_int_equal(kept, 64); // it has grown
 	client_close(client);
+}
+
+static void better_ones_go_on_first(void **state)
+{
+	(void)state;
+	for (unsigned every = 0; every <= 7; every += 7) {
+		fresh(128);
+		general_every = every;
+		by_priority = true;
+		passed = not_passed = 0;
+		crowd(30, 60);
+		assert_int_equal(lost, 0);
+		assert_true(passed > 60);
+		assert_true(every || not_passed <= 1); // one that ends may leave its turn to a lower one
+		everything_is_free();
+		client_close(client);
+	}
 }
 
 // Who is alone goes the way of a single call, soon.
@@ -328,6 +366,7 @@ int main(void)
 		cmocka_unit_test(each_fiber_gets_its_answer),
 		cmocka_unit_test(they_are_submitted_together),
 		cmocka_unit_test(one_alone_ends_it),
+		cmocka_unit_test(better_ones_go_on_first),
 		cmocka_unit_test(general_requests_come_between),
 		cmocka_unit_test(slots_are_given_back),
 		cmocka_unit_test(they_outlive_their_server),

@@ -1,4 +1,4 @@
-// Fibers: order, wakes that come first, mutexes, sleeping, stacks that are used again, the loop's share.
+// Fibers: order, priorities, wakes that come first, mutexes, sleeping, stacks that are used again, the loop's share.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,12 +8,11 @@
 #include <string.h>
 #include <cmocka.h>
 #include "abi/layout.h"
-#include "runtime/fiber.h"
-#include "runtime/loop.h"
+#include "runtime/fiber_await.h"
 
 struct loop_nap loop_naps;
 
-static char trace[400];
+static char trace[800];
 static uint64_t now;
 static unsigned polls, sleeps, allocations;
 static void (*on_poll)(void);
@@ -272,6 +271,155 @@ static void an_ended_fiber_keeps_its_stack_until_it_has_left_it(void **state)
 	assert_int_equal(made, 1);
 }
 
+// --- priorities
+
+#define MEMBERS 6u
+static struct fiber *members[MEMBERS];
+static unsigned member_turns[MEMBERS];
+static unsigned turns_left;
+static bool members_park, one_wakes_the_first;
+
+// Says its priority at each turn. Those of the best priority park.
+static void member(void *argument)
+{
+	unsigned i = (unsigned)(uintptr_t)argument;
+	while (turns_left > 0) {
+		turns_left--;
+		member_turns[i]++;
+		put((char)('0' + members[i]->priority));
+		if (one_wakes_the_first && i == 1)
+			fiber_wake(members[0]);
+		if (members_park || members[i]->priority == 0)
+			fiber_park();
+		else
+			fiber_yield();
+	}
+	members[i] = 0;
+}
+
+static void idle(void *argument)
+{
+	while (*(bool *)argument)
+		fiber_yield();
+}
+
+// The loop has just had its share of switches, and so have those of lower priorities.
+static void shares_are_given(void)
+{
+	bool on = true;
+	assert_non_null(fiber_create(idle, &on, "idle"));
+	for (polls = 0; polls == 0;)
+		fiber_yield();
+	on = false;
+	fiber_yield();
+	parked = fiber_self();
+	on_sleep = wake_parked;
+}
+
+// A digit for each, in that order; they are ready, and have not run.
+static void members_make(const char *priorities, unsigned all_turns)
+{
+	shares_are_given();
+	turns_left = all_turns;
+	memset(member_turns, 0, sizeof(member_turns));
+	for (unsigned i = 0; priorities[i]; i++) {
+		fiber_set_priority(fiber_self(), (unsigned)(priorities[i] - '0'));
+		members[i] = fiber_create(member, (void *)(uintptr_t)i, "member");
+		assert_non_null(members[i]);
+	}
+	fiber_set_priority(fiber_self(), 0);
+}
+
+static void members_end(void)
+{
+	turns_left = 0;
+	for (unsigned i = 0; i < MEMBERS; i++)
+		if (members[i])
+			fiber_wake(members[i]);
+	fiber_park(); // until nobody is ready
+	for (unsigned i = 0; i < MEMBERS; i++)
+		assert_null(members[i]);
+	members_park = one_wakes_the_first = false;
+	parked = 0;
+}
+
+static void the_best_priority_is_next(void **state)
+{
+	static const unsigned order[MEMBERS] = {5, 0, 3, 4, 2, 1};
+	(void)state;
+	members_park = true;
+	members_make("312031", 100);
+	fiber_park();
+	assert_string_equal(trace, "011233");
+	for (unsigned i = 0; i < MEMBERS; i++)
+		fiber_wake(members[order[i]]);
+	fiber_park();
+	assert_string_equal(trace, "011233011233");
+	members_end();
+}
+
+// Five low ones are ready; the first of them wakes a high one, which runs before the others.
+static void a_high_one_passes_a_crowd(void **state)
+{
+	(void)state;
+	members_park = true;
+	members_make("033333", 100);
+	fiber_park();
+	one_wakes_the_first = true;
+	for (unsigned i = 1; i < MEMBERS; i++)
+		fiber_wake(members[i]);
+	fiber_park();
+	assert_string_equal(trace, "033333303333");
+	members_end();
+}
+
+// Who yields lets one run that is not as good, and is the next again.
+static void yielding_lets_a_lower_one_run(void **state)
+{
+	(void)state;
+	members_make("22", 100);
+	for (unsigned i = 0; i < 4; i++) {
+		put('m');
+		fiber_yield();
+	}
+	assert_string_equal(trace, "m2m2m2m2");
+	assert_int_equal(member_turns[0], 2);
+	assert_int_equal(member_turns[1], 2);
+	members_end();
+}
+
+// Better ones that never stop leave one of FIBER_SWITCHES switches to others, of each priority in turn.
+static void low_ones_are_not_starved(void **state)
+{
+	(void)state;
+	members_make("113223", 390);
+	fiber_park();
+	assert_in_range(member_turns[0] + member_turns[1], 376, 380);
+	assert_in_range(member_turns[0], 187, 191);
+	for (unsigned i = 2; i < MEMBERS; i++)
+		assert_in_range(member_turns[i], 2, 4);
+	members_end();
+}
+
+static void third_poll_wakes_the_first(void)
+{
+	if (polls == 3)
+		fiber_wake(members[0]);
+}
+
+// While low ones run, what the loop wakes is seen before the next of them.
+static void the_loop_has_a_turn_before_each_low_one(void **state)
+{
+	(void)state;
+	members_make("0222", 10);
+	polls = 0;
+	on_poll = third_poll_wakes_the_first;
+	fiber_park();
+	assert_string_equal(trace, "0220222222");
+	on_poll = 0;
+	members_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +431,11 @@ int main(void)
 		cmocka_unit_test_setup(mutex_is_fair, fresh),
 		cmocka_unit_test_setup(an_ended_fiber_keeps_its_stack_until_it_has_left_it, fresh),
 		cmocka_unit_test_setup(busy_fibers_leave_the_loop_its_share, fresh),
+		cmocka_unit_test_setup(the_best_priority_is_next, fresh),
+		cmocka_unit_test_setup(a_high_one_passes_a_crowd, fresh),
+		cmocka_unit_test_setup(yielding_lets_a_lower_one_run, fresh),
+		cmocka_unit_test_setup(low_ones_are_not_starved, fresh),
+		cmocka_unit_test_setup(the_loop_has_a_turn_before_each_low_one, fresh),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }

@@ -1,6 +1,7 @@
 // The server's library: who is served first, new clients, closing ones, the runtime's own operations, start that fails.
 #include "server_script.h"
 #include "runtime/client_ring.h"
+#include "runtime/fiber_await.h"
 
 enum { OP_NONE, OP_ECHO, OP_PARK, OP_QUICK, OPS };
 static const struct op_description ops[OPS] = {[OP_ECHO] = {"ECHO", "", OP_IDEMPOTENT}, [OP_PARK] = {"PARK", "", OP_IDEMPOTENT},
@@ -563,6 +564,27 @@ static void priority_then_age(void **state)
 	many_free();
 }
 
+static void a_worker_goes_by_its_clients_priority(void **state)
+{
+	struct server with_fibers = server;
+	struct server_worker worker = {.fiber = fiber_self()};
+	(void)state;
+	with_fibers.fibers = 1;
+	this.server = &with_fibers;
+	channel_by_hand(0, 3);
+	channel_by_hand(1, 1);
+	submit_to(0, 10);
+	submit_to(1, 50);
+	for (unsigned priority = 1; priority <= 3; priority += 2) {
+		this.idle = &worker;
+		assert_true(server_step());
+		assert_int_equal(fiber_self()->priority, priority);
+		server_complete(worker.request, ERR_OK, 0);
+	}
+	fiber_set_priority(fiber_self(), 0);
+	many_free();
+}
+
 static void forged_stamps_gain_nothing(void **state)
 {
 	(void)state;
@@ -842,6 +864,7 @@ int main(void)
 		cmocka_unit_test_setup(nonsense_is_not_believed, fresh),
 		cmocka_unit_test_setup(deadly_replay_is_left_out, fresh),
 		cmocka_unit_test_setup(priority_then_age, fresh),
+		cmocka_unit_test_setup(a_worker_goes_by_its_clients_priority, fresh),
 		cmocka_unit_test_setup(forged_stamps_gain_nothing, fresh),
 		cmocka_unit_test_setup(forged_stamps_gain_nothing_with_a_full_ring, fresh),
 		cmocka_unit_test_setup(unexpected_errors_are_no_answers, fresh),
