@@ -46,6 +46,21 @@ static void services(void **state)
 	assert_memory_equal(page.services[3].name, "full length name", NAME_SIZE);
 }
 
+static void found_by_name(void **state)
+{
+	(void)state;
+	assert_null(info_service_named(&page, "")); // no line is nobody's
+	assert_int_equal(info_service_set(&page, name_of(1), 1, 1, SERVICE_UP), ERR_OK);
+	assert_int_equal(info_service_set(&page, name_of(12), 2, 1, SERVICE_HELD), ERR_OK);
+	assert_int_equal(info_service_set(&page, "full length name", 3, 1, SERVICE_UP), ERR_OK);
+	assert_ptr_equal(info_service_named(&page, "service1"), &page.services[0]);
+	assert_ptr_equal(info_service_named(&page, name_of(12)), &page.services[1]);
+	assert_ptr_equal(info_service_named(&page, "full length name and more"), &page.services[2]);
+	assert_null(info_service_named(&page, "service"));
+	assert_int_equal(info_service_set(&page, name_of(1), 0, 0, SERVICE_NONE), ERR_OK);
+	assert_null(info_service_named(&page, "service1"));
+}
+
 static void counters(void **state)
 {
 	(void)state;
@@ -102,6 +117,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(services, setup),
+		cmocka_unit_test_setup(found_by_name, setup),
 		cmocka_unit_test_setup(counters, setup),
 		cmocka_unit_test_setup(writer_died_in_the_middle, setup),
 		cmocka_unit_test_setup(no_info_page, setup),
