@@ -11,17 +11,21 @@
 
 // --- completing
 
-void local_slot_free(struct local *local, struct server_request *request)
+static void slot_give(struct local *local, struct server_request *request)
 {
 	struct client_request *waiting = local->waiting_first;
 	request->next = local->free;
 	local->free = request;
-	local->free_count++;
 	if (!waiting)
 		return;
 	local->waiting_first = waiting->next;
 	fiber_wake(waiting->waiter);
 	waiting->waiter = 0; // woken
+}
+
+void local_slot_free(struct local *local, struct server_request *request)
+{
+	slot_give(local, request);
 }
 
 static void ended_add(struct local *local, struct client_request *request)
@@ -54,11 +58,7 @@ void local_complete(struct server_request *request, enum error status, const uin
 	invariant(request->owned);
 	invariant(status != ERR_INJECTED); // as in server_complete
 	local->asked[request->slot] = 0;
-	if (request->once)
-		inject("runtime.complete");
-	if (request->replayed)
-		server_replay_compare(request, status, result);
-	request->replayed = false;
+	bool kept = local->logged && local_log_complete(local, request, status, result);
 	request->owned = false;
 	channel->owned--;
 	if (asked) {
@@ -69,8 +69,8 @@ void local_complete(struct server_request *request, enum error status, const uin
 			memcpy(asked->in, request->in, request->copy.in_length);
 		client_request_end(local, asked);
 	}
-	if (!local_log_keeps(local, request))
-		local_slot_free(local, request);
+	if (!kept)
+		slot_give(local, request);
 	local_end_if_idle(channel);
 }
 
@@ -141,7 +141,7 @@ static enum error payload_lay(struct local *local, const struct client_request *
 	request->in = from->in ? from->in : nothing;
 	if (!from->in)
 		request->copy.in_length = 0;
-	if (request->once || (local->logged && request->copy.op == RUNTIME_OP_INJECT)) { // which may be for a later incarnation
+	if (local->logged && (request->once || request->copy.op == RUNTIME_OP_INJECT)) { // which may be for a later incarnation
 		local_log_lay(local, from, request);
 		return ERR_OK;
 	}
@@ -190,8 +190,9 @@ static enum error request_prepare(struct local *local, struct client_request *fr
 	if (e != ERR_OK)
 		return e;
 	struct server_request *request = local->free;
-	local->seq += local->seq == UINT32_MAX ? 2 : 1; // never 0
-	request->once = op_is_once(local->server->protocol, from->op);
+	if (__builtin_expect(++local->seq == 0, 0))
+		local->seq = 1; // 0: a free slot
+	request->once = local->logged && op_is_once(local->server->protocol, from->op);
 	request->copy = (struct request){.seq = local->seq,
 					 .op = from->op,
 					 .flags = from->patient ? REQUEST_PATIENT : 0,
@@ -218,12 +219,10 @@ enum error local_submit(struct client *client, struct client_request *from, bool
 		return local_refuse(from, e);
 	struct server_request *request = local->free;
 	local->free = request->next;
-	local->free_count--;
 	local->asked[request->slot] = from;
 	from->slot = request->slot;
 	request->owned = true;
 	request->begun = local->server->fibers == 0;
-	request->logged = false;
 	local->channel->owned++;
 	if (loop_running())
 		local->stirred = true;

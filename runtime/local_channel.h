@@ -23,7 +23,6 @@ struct local {
 	uint32_t out_room, in_room; // of a slot; raw: of all
 	const uint8_t *physical_base; // what of the areas is at the physical address in the channel's view
 	struct server_request *free;
-	unsigned free_count;
 	struct client_request **asked; // of each slot; 0: nobody's
 	struct client_request *ended_first, *ended_last; // their callbacks are due
 	struct client_request *waiting_first, *waiting_last; // for a slot
@@ -35,6 +34,7 @@ struct local {
 	struct timer watch;
 	// of one whose operations are logged (local_log.c):
 	bool logged;
+	unsigned held;    // slots that wait for a commit
 	bool hurried;     // it asked for a commit, and there was none since
 	bool ended;       // let go by its client and its server
 	const char *name; // adopted, and nobody has it: of which service
@@ -58,11 +58,11 @@ struct local *local_log_former(const struct mate *mate, const char *name, unsign
 enum error local_log_make(struct local *local, const char *name, const struct channel_geometry *g);
 void local_log_add(struct local *local);
 void local_log_lay(struct local *local, const struct client_request *from, struct server_request *request);
-// Of a request that is completed: its slot is not free before a commit.
-bool local_log_keeps(const struct local *local, const struct server_request *request);
+// True: its slot is not free before a commit.
+bool local_log_complete(struct local *local, struct server_request *request, enum error status, const uint64_t result[5]);
 void local_log_hurry(struct local *local);
-// True: it is freed. Else that is done by the commit that it waits for.
-bool local_log_end(struct local *local);
+// Its client is gone, and its server has let go of it: freed at once, or by the commit that it waits for.
+void local_log_end(struct local *local);
 
 // --- local.c
 void local_slot_free(struct local *local, struct server_request *request);

@@ -84,6 +84,7 @@ static void log_slot_adopt(struct local *local, unsigned slot, struct server_rep
 			local->mate->order.serial = request->former.serial;
 		request->once = true;
 		request->deadly = found == ADOPTED_DEADLY;
+		local->held++;
 		server_replays_add(replays, request);
 		return;
 	}
@@ -147,6 +148,7 @@ static void log_perform(struct server_request *request)
 	request->logged = false;
 	payload_begin(&request->sum, channel->ring.view.secret);
 	channel->owned++;
+	channel->local->held--;
 	store32(&page->working, request->slot + 1);
 	mate_begin(channel->local->mate, request, true);
 	while (request->owned)
@@ -193,6 +195,7 @@ void local_log_lay(struct local *local, const struct client_request *from, struc
 	request->out = view->out + request->copy.out_offset;
 	if (from->out_length)
 		memcpy(view->out + request->copy.out_offset, from->out, from->out_length);
+	request->logged = false;
 	payload_begin(&request->sum, view->secret);
 	whole = request->copy;
 	whole.seq = 0;
@@ -210,22 +213,32 @@ static bool log_holds(const struct local *local, unsigned slot)
 	return seq && view->records[slot].seq == seq && view->records[slot].serial > local->mate->order.mark;
 }
 
-bool local_log_keeps(const struct local *local, const struct server_request *request)
+static bool log_keeps(struct local *local, unsigned slot)
 {
-	if (!local->logged)
-		return false;
-	if (log_holds(local, request->slot))
+	if (log_holds(local, slot))
 		return true;
-	store32(&local->channel->ring.view.requests[request->slot].seq, 0);
+	store32(&local->channel->ring.view.requests[slot].seq, 0);
 	return false;
+}
+
+bool local_log_complete(struct local *local, struct server_request *request, enum error status, const uint64_t result[5])
+{
+	if (request->once)
+		inject("runtime.complete");
+	if (request->replayed)
+		server_replay_compare(request, status, result);
+	request->replayed = false;
+	bool kept = log_keeps(local, request->slot);
+	local->held += kept;
+	return kept;
 }
 
 // Slots run short that a commit would free.
 void local_log_hurry(struct local *local)
 {
 	unsigned few = local->slots / LOG_SHORT < LOG_RESERVE ? local->slots / LOG_SHORT : LOG_RESERVE;
-	bool held = local->free_count + local->channel->owned < local->slots;
-	if (local->hurried || local->free_count >= few || !held || !local->server->commit_wanted)
+	unsigned left = local->slots - local->channel->owned - local->held;
+	if (local->hurried || left >= few || !local->held || !local->server->commit_wanted)
 		return;
 	local->hurried = true;
 	loop_enter();
@@ -233,24 +246,21 @@ void local_log_hurry(struct local *local)
 	loop_leave();
 }
 
-// True: nothing of it waits for a commit.
-static bool log_commit(struct local *local)
+static void log_commit(struct local *local)
 {
 	struct server_channel *channel = local->channel;
 	const struct channel_view *view = &channel->ring.view;
-	bool none = true;
 	server_ring_commit(&channel->ring, local->mate->order.mark, local->mate->order.serial);
 	for (unsigned slot = 0; slot < local->slots; slot++) {
 		struct server_request *request = &channel->requests[slot];
 		if (request->owned || !view->requests[slot].seq)
 			continue;
-		if (local_log_keeps(local, request))
-			none = false;
-		else
-			local_slot_free(local, request);
+		if (log_keeps(local, slot))
+			continue;
+		local->held--;
+		local_slot_free(local, request);
 	}
 	local->hurried = false;
-	return none;
 }
 
 bool local_log_commit(uint64_t serial)
@@ -262,25 +272,24 @@ bool local_log_commit(uint64_t serial)
 		log_mate->order.mark = serial;
 	for (struct local *local = log_mate->logs, *next; local; local = next) {
 		next = local->next;
-		if (log_commit(local) && local->ended)
+		log_commit(local);
+		if (local->ended)
 			local_log_end(local);
 	}
 	return true;
 }
 
 // Its client is gone, and its server has let go of it. What is not durable stays adoptable.
-bool local_log_end(struct local *local)
+void local_log_end(struct local *local)
 {
 	struct local **at = &local->mate->logs;
 	local->ended = true;
-	for (unsigned slot = 0; slot < local->slots; slot++)
-		if (log_holds(local, slot))
-			return false;
+	if (local->held)
+		return;
 	while (*at != local)
 		at = &(*at)->next;
 	*at = local->next;
 	local_free(local);
-	return true;
 }
 
 // --- facts

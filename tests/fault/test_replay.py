@@ -298,7 +298,8 @@ def lives(dice, count):
         lines.append(f"life {life}")
         now = dice.choice(("fs.record", "fs.op", "runtime.complete", "runtime.submit", "fs.commit.write", "blk.submit"))
         then = (RECOVERY + COMMIT)[life * 5 % len(RECOVERY + COMMIT)]
-        lines.append(f"deaths {now}:{dice.choice(DEATHS)}:{dice.randrange(1, 20)} {then}:{dice.choice(DEATHS)}:{dice.randrange(1, 4)}")
+        next_life = f" {then}:{dice.choice(DEATHS)}:{dice.randrange(1, 4)}" if life + 1 < count else ""  # the last one lives
+        lines.append(f"deaths {now}:{dice.choice(DEATHS)}:{dice.randrange(1, 20)}{next_life}")
         for pieces in (1, 9, 1, 1, 6):
             first[len(lines) + 1] = piece
             lines.append(f"pour /w/f {pieces} {PIECE} {piece}" if pieces > 1 else f"write /w/f end {PIECE} {piece}")
