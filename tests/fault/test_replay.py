@@ -337,6 +337,25 @@ def replay_three_in_one_domain(t, kind, seed):
     t.check(len(told) > count, f"only {len(told)} appends were acknowledged")
 
 
+@case(crash=["crash core 1 panic", "crash supervisor illegal; crash program kill"])
+def replay_three_in_one_domain_below(t, crash):
+    """The kernel below the three dies, or who holds the other end of their log and then they: what was acknowledged and is on no disk yet is performed again."""
+    client = Client("s0", Tree())
+    client.lines = ["life 1", "back console", f"pour /w/f 20 {PIECE} 0", "stay",
+                    "life 2", f"pour /w/f 5 {PIECE} 20", "sync", "stay"]
+    system = System(t, "ext4", [client], ["f"], system="one-program")
+    machine = system.machine
+    t.run(machine, "restart console")
+    machine.expect("s0:3 ok", 120)
+    t.run(machine, crash, seconds=120)
+    machine.expect("s0:7 ok", 120)
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    data = tree_of(t, t.image_is_sound(system.image))["/w/f"][3]
+    there = [data[at:at + PIECE] for at in range(0, len(data), PIECE)]
+    t.equal(sorted(there[:20]), sorted(content(PIECE, i) for i in range(20)), "appends that were acknowledged to the first life")
+    t.equal(sorted(there[20:]), sorted(content(PIECE, 20 + i) for i in range(5)), "appends of the second")
+
+
 def deaths_in_recovery(t, kind, seed, depths, system):
     model, dice = Tree(), random.Random(f"replay {seed}")
     client = Client("s0", model)
