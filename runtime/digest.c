@@ -32,3 +32,26 @@ __attribute__((nonnull)) void digest_copy(struct digest *d, void *to, const void
 {
 	digest_pass(d, to, from, bytes);
 }
+
+#define KNOWN_WORDS (7 * DIGEST_GROUP / WORD_BYTES) // in a loop that is unrolled four times: each of its places, and those before it
+#define KNOWN(i) ((word_t)((i) * 0xd6e8feb86659fd93ull))
+#define KNOWN_GROUP(i) KNOWN(i), KNOWN(i + 1), KNOWN(i + 2), KNOWN(i + 3), KNOWN(i + 4), KNOWN(i + 5), KNOWN(i + 6), KNOWN(i + 7)
+
+static const word_t known[KNOWN_WORDS] = {
+	KNOWN_GROUP(1), KNOWN_GROUP(9), KNOWN_GROUP(17), KNOWN_GROUP(25), KNOWN_GROUP(33), KNOWN_GROUP(41), KNOWN_GROUP(49),
+};
+
+// It calls what others call, and not a copy of it that the compiler has made for what is known.
+bool digest_holds(bool copies)
+{
+	void (*volatile read)(struct digest *, const void *, size_t) = digest_read;
+	void (*volatile copy)(struct digest *, void *, const void *, size_t) = digest_copy;
+	word_t to[KNOWN_WORDS];
+	struct digest d;
+	digest_begin(&d);
+	if (copies)
+		copy(&d, to, known, sizeof(known));
+	else
+		read(&d, known, sizeof(known));
+	return d.lane[0] == 0xce461769cdfdc149ull && d.lane[1] == 0x971cd546de71929eull;
+}

@@ -2,6 +2,7 @@
 #pragma once
 #include "abi/channel.h"
 #include "abi/words.h"
+#include <stdbool.h>
 
 #define DIGEST_GROUP 64u // bytes that are mixed at once
 
@@ -30,3 +31,6 @@ static inline uint64_t digest_end(const struct digest *d)
 void digest_read(struct digest *d, const void *from, size_t bytes);
 // The same, and copies them to another aligned place. Reads each word once: somebody else may be writing it.
 void digest_copy(struct digest *d, void *to, const void *from, size_t bytes);
+// Whether the code of one of these (the one that copies, or the other) still finds a sum that is known. Who records a sum looks first: a wrong one
+// would call an honest client a forger.
+bool digest_holds(bool copies);

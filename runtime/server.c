@@ -123,6 +123,16 @@ static __attribute__((noinline)) uint64_t replay_record(const struct server_requ
 	return request->former.serial;
 }
 
+// The sum of a payload that was copied by payload_copy, or that server_ring_request_digest has read. Whole units are left out: their sums are those
+// of their copies too, which whoever keeps them takes again.
+static bool sum_holds(const struct server_request *request)
+{
+	uint32_t bytes = request->copy.out_length;
+	if (bytes < DIGEST_GROUP || (request->sum.bytes == bytes && bytes % PAYLOAD_UNIT == 0))
+		return true;
+	return digest_holds(request->sum.bytes == bytes);
+}
+
 // INV-24: the record stands before the caller goes on.
 uint64_t server_record(struct server_request *request, const uint64_t result[5])
 {
@@ -134,6 +144,7 @@ uint64_t server_record(struct server_request *request, const uint64_t result[5])
 		return replay_record(request, result);
 	const struct server_ring *ring = &request->channel->ring;
 	uint32_t digest = server_ring_request_digest(ring, &request->copy, &request->sum);
+	invariant(sum_holds(request)); // it dies rather than have a record that no successor believes
 	struct completion record;
 	completion_fill(&record, request->copy.seq, ERR_OK, result);
 	record.request_digest = digest;
@@ -160,11 +171,19 @@ static void once_record(struct server_request *request, enum error status, const
 	server_ring_record(&request->channel->ring, request->slot, &record, true);
 }
 
+// What the library itself refuses as invalid, it may have copied wrongly: what stands in the ring is looked at.
+static bool refusal_concerns(const struct server_request *request)
+{
+	const struct server_ring *ring = &request->channel->ring;
+	return request->copy.op < this.special &&
+	       (request->begun || server_ring_validate(ring, this.server->protocol, &ring->view.requests[request->slot]) == ERR_OK);
+}
+
 // An error that nobody expected is no answer: the next incarnation performs the request again. What else is none the program knows.
 static __attribute__((noinline, cold)) void refusal_look(const struct server_request *request, enum error status)
 {
 	invariant(status != ERR_INJECTED);
-	if (this.server->refusing && request->begun)
+	if (this.server->refusing && refusal_concerns(request))
 		this.server->refusing(request, status);
 }
 

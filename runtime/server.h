@@ -66,7 +66,7 @@ struct server {
 	// The client does without that request, which the program has, and which is not recorded: complete it now (ERR_CANCELLED, when
 	// nothing was done), or later as if nothing had been said. On the loop: it must not wait. 0: all go on.
 	void (*cancelled)(struct server_request *request);
-	// Before a request that the program has begun is answered with an error, in a replay too: if it is one that a sane program does not
+	// Before a valid request is answered with an error, in a replay too, and perhaps before `start`: if it is one that a sane program does not
 	// give, and the reason may be memory of its own that was changed, it can die here, and its next incarnation is asked again. May be 0.
 	void (*refusing)(const struct server_request *request, enum error status);
 	// A client's want_commit changed. May be 0.

@@ -475,16 +475,21 @@ __attribute__((noinline)) bool commit_has_place(const struct disk *disk, uint64_
 	return has_journal_place(area, journal_next(area, h->start, place - h->in_place), block, count);
 }
 
-// What stood in a wrong place is lost when the sum of what was written tells of it: so each write is looked at before it goes.
+// What stood in a wrong place is lost when the sum of what was written tells of it: so each write is looked at before it goes. It is kept in
+// memory meanwhile: a function that is changed can return with its caller's registers changed.
 static enum error write_some(struct disk *disk, uint64_t block, uint32_t place, uint32_t count)
 {
-	const struct commit_header *h = header_of(disk);
+	volatile struct {
+		uint64_t block;
+		uint32_t place, count;
+	} write = {block, place, count};
 	enum error error = inject_shown("fs.commit.write");
 	if (RECOVERABLE)
-		invariant(commit_has_place(disk, block, place, count));
+		invariant(commit_has_place(disk, write.block, write.place, write.count));
+	const struct commit_header *h = header_of(disk);
 	if (error == ERR_OK)
-		error = disk->write(disk, block * h->block_size, disk->log + h->data_offset + (size_t)place * h->block_size,
-				    count * h->block_size);
+		error = disk->write(disk, write.block * h->block_size,
+				    disk->log + h->data_offset + (size_t)write.place * h->block_size, write.count * h->block_size);
 	return error;
 }
 

@@ -1,7 +1,7 @@
 """A lying server and a rogue client: nobody else notices, and the liar is restarted."""
 import re
 
-from campaign import begin
+from campaign import begin, lame
 from framework import ROOT, case
 
 LIAR = """
@@ -46,11 +46,15 @@ def rogue_harms_itself_only(t, service):
     campaign.end()
 
 
+def patient(t):
+    """A machine in which a busy host is no death."""
+    return t.boot(boot=str(t.image((ROOT / "systems/default.toml").read_text().replace("hang_ms = 10,", "hang_ms = 2000,"))))
+
+
 @case
 def doubted_answers(t):
     """The file system says what it never says while it is sane: it dies of that instead, and its next incarnation gives the true answer."""
-    patient = (ROOT / "systems/default.toml").read_text().replace("hang_ms = 10,", "hang_ms = 2000,")  # a busy host is no death
-    machine = t.boot(boot=str(t.image(patient)))
+    machine = patient(t)
     sums = re.findall(r"\b[0-9a-f]{64}\b", t.run(machine, "sha256 /all.txt"))
     for deaths, error in enumerate((2, 26, 31), 1):  # no such handle, stale, lost
         output = t.run(machine, f"inject fs fs.op error 1 {error}; sha256 /all.txt")
@@ -58,6 +62,19 @@ def doubted_answers(t):
         t.equal(t.services(machine)["fs"]["faults"], deaths, "deaths of fs")
     t.equal(machine.command("cat /nothing")[1], 1, "exit status of cat /nothing")
     t.equal(t.services(machine)["fs"]["faults"], 3, "deaths of fs after an answer that is true")
+
+
+@case
+def wrong_sum_is_no_record(t):
+    """The code that sums what a client asks for is changed: no operation is acknowledged with such a record, which no successor would believe."""
+    machine = patient(t)
+    lame(t, machine, "fs", "digest_read")
+    name = "/" + 90 * "n"
+    t.run(machine, f"write {name} words")
+    t.check(re.search(r"fs \(.*\) died: assertion failed at runtime/server\.c", t.run(machine, "log")), "nobody has noticed")
+    t.run(machine, "crash fs illegal")
+    t.check("words" in t.run(machine, f"cat {name}"), "what was written is not there")
+    t.check("left out" not in t.run(machine, "log"), "an acknowledged operation was lost")
 
 
 GREEDY = """

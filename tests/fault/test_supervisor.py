@@ -1,7 +1,7 @@
 """The supervisor itself dies, and what a restart rule does when it is used up: alternative image, hold, and back."""
 import re
 
-from campaign import begin, finish, functions_of, poke, storm, text_at
+from campaign import begin, finish, lame, storm
 from framework import FULL, ROOT, case
 
 DEATHS = ["illegal", "wild", "stack", "assert", "exit", "hang"]
@@ -39,16 +39,6 @@ def storm_with_the_supervisor(t):
     finish(t, image, campaign)
 
 
-C_RET = 0x8082
-
-
-def lame(t, machine, function):
-    """That function of the running supervisor returns at once from now on."""
-    elf = ROOT / "build/images/supervisor.elf"
-    address, _ = functions_of(elf)[function]
-    poke(t, machine, "supervisor", address, int.from_bytes(text_at(elf, address, 2), "little") ^ C_RET)
-
-
 def replaced(t, machine, before, words):
     """The supervisor has died of itself for that reason; the next one has mended what was left undone."""
     after = t.services(machine)
@@ -63,7 +53,7 @@ def audit_finds_what_is_overlooked(t, patched):
     """A supervisor that answers pings and does nothing about events finds out by itself."""
     machine = t.boot()
     before = t.services(machine)
-    lame(t, machine, patched)
+    lame(t, machine, "supervisor", patched)
     t.run(machine, "crash fs illegal")  # it comes back, but not from this supervisor
     replaced(t, machine, before, r"supervisor \(.*\) died: assertion failed, pc 0x\w+ audit_")
     t.equal(t.services(machine)["fs"]["epoch"], before["fs"]["epoch"] + 1, "epoch of fs")
@@ -75,7 +65,7 @@ def audit_asks_what_is_known(t, patched):
     """One that would answer wrongly finds out before anybody asks."""
     machine = t.boot()
     before = t.services(machine)
-    lame(t, machine, patched)
+    lame(t, machine, "supervisor", patched)
     machine.expect(r"supervisor is back as epoch 2", 60, "the end of the supervisor")
     replaced(t, machine, before, r"died: assertion failed, pc 0x\w+ audit_")
 
@@ -85,7 +75,7 @@ def answer_against_the_kernels_is_doubted(t):
     """A supervisor says of a job that runs that there is none: it is complained about until it ends, and the next one says the truth."""
     machine = t.boot()
     before = t.services(machine)
-    lame(t, machine, "jobs_result")
+    lame(t, machine, "supervisor", "jobs_result")
     t.check("STORM" in t.run(machine, "storm 1 --rate 0 --quiet"), "the job was not waited for")
     replaced(t, machine, before, r"supervisor \(.*\) died: (complaint|exit with code 76)")
 

@@ -28,3 +28,4 @@ TEST_test_loop := runtime/loop.c runtime/timer.c runtime/inject.c runtime/trace.
 TEST_test_fiber := runtime/fiber.c runtime/timer.c tests/unit/runtime/switch.c
 TEST_test_trace := runtime/client_ring.c runtime/server_ring.c runtime/digest.c runtime/channel_view.c runtime/inject.c \
 	runtime/trace.c $(WORLD)
+TEST_test_digest := runtime/digest.c
