@@ -71,8 +71,9 @@ struct core {
 	uint64_t company;            // HSTATUS_VTW while others want the core
 	struct info_page *info;
 	struct trace_ring *trace; // 0: nothing is traced
-	struct trace_turn { // until it is an event: who trapped when and why, bit i: domain i was woken; who runs as the last event told
-		uint64_t since, cause, call, woken, who, runs;
+	struct trace_turn { // until it is an event: when who trapped (0: the core slept); bit i: domain i was woken, above them the call
+		uint64_t since, woken;
+		const struct domain *who;
 	} turn;
 	const struct plan *plan;
 	core_id_t id;

@@ -32,12 +32,8 @@ enum error call_yield(struct invocation *c)
 enum error call_self(struct invocation *c)
 {
 	const struct domain *d = c->caller;
-	c->value[0] = d->core->id;
-	c->value[1] = d->index;
-	c->value[2] = d->epoch;
-	c->value[3] = d->epoch > 1;
-	c->value[4] = d->file;
-	return ERR_OK;
+	uint64_t epoch = d->epoch; // 1 and more: it runs
+	return call_results(c, d->core->id, d->index, epoch, epoch != 1, d->file);
 }
 
 enum error call_exit(struct invocation *c)
@@ -90,10 +86,7 @@ static bool event_of_domains(struct domain *d, struct invocation *c)
 		if (!bits)
 			continue;
 		d->event_domain[i] &= bits - 1;
-		c->value[0] = EVENT_DOMAIN;
-		c->value[1] = i;
-		c->value[2] = (uint64_t)__builtin_ctz(bits);
-		return true;
+		return call_results(c, EVENT_DOMAIN, i, (uint64_t)__builtin_ctz(bits)) == ERR_OK;
 	}
 	return false;
 }
@@ -105,11 +98,7 @@ static bool event_of_complaints(struct domain *d, struct invocation *c)
 		if (!r->pending)
 			continue;
 		r->pending = false;
-		c->value[0] = EVENT_COMPLAINT;
-		c->value[1] = r->subject;
-		c->value[2] = r->slot;
-		c->value[3] = r->reason;
-		return true;
+		return call_results(c, EVENT_COMPLAINT, r->subject, r->slot, r->reason) == ERR_OK;
 	}
 	return false;
 }
@@ -119,17 +108,14 @@ enum error call_event_next(struct invocation *c)
 	struct domain *d = c->caller;
 	if (d->event_ping) {
 		d->event_ping = false;
-		c->value[0] = EVENT_PING;
-		c->value[1] = d->watch.number;
-		return ERR_OK;
+		return call_results(c, EVENT_PING, d->watch.number);
 	}
 	if (event_of_slot(&d->event_closed, EVENT_CHANNEL_CLOSED, c) ||
 	    event_of_slot(&d->event_state, EVENT_CHANNEL_STATE, c) ||
 	    event_of_slot(&d->event_request, EVENT_CHANNEL_REQUEST, c) || event_of_domains(d, c) ||
 	    event_of_slot(&d->event_core, EVENT_CORE, c) || event_of_complaints(d, c))
 		return ERR_OK;
-	c->value[0] = EVENT_NONE;
-	return ERR_OK;
+	return call_results(c, EVENT_NONE);
 }
 
 enum error call_doorbell_claim(struct invocation *c)
@@ -220,8 +206,7 @@ enum error call_memory_physical(struct invocation *c)
 		return ERR_DENIED;
 	if (!table_lookup(&c->caller->table, c->arg[0], &pa, 0))
 		return ERR_INVALID;
-	c->value[0] = pa;
-	return ERR_OK;
+	return call_results(c, pa);
 }
 
 enum error call_device_info(struct invocation *c)
@@ -230,12 +215,7 @@ enum error call_device_info(struct invocation *c)
 	if (c->arg[0] >= d->window_count)
 		return ERR_NOT_FOUND;
 	const struct window *w = &d->windows[c->arg[0]];
-	c->value[0] = w->gpa + (w->address & (PAGE_SIZE - 1));
-	c->value[1] = w->bytes;
-	c->value[2] = w->identity;
-	c->value[3] = w->msi_address;
-	c->value[4] = w->msi_data;
-	return ERR_OK;
+	return call_results(c, w->gpa + (w->address & (PAGE_SIZE - 1)), w->bytes, w->identity, w->msi_address, w->msi_data);
 }
 
 // ---- dispatch
@@ -443,7 +423,7 @@ void call_of_kernel(struct core *core, unsigned from, const struct mesh_message 
 
 // ---- notices
 
-static struct domain *supervisor_here(const struct core *core)
+struct domain *call_supervisor(const struct core *core)
 {
 	for (unsigned i = 0; i < DOMAIN_MAX; i++)
 		if (core->domains[i] && core->domains[i]->supervisor)
@@ -453,7 +433,7 @@ static struct domain *supervisor_here(const struct core *core)
 
 void call_notice_domain(struct core *core, unsigned from, const uint64_t word[6])
 {
-	struct domain *d = supervisor_here(core);
+	struct domain *d = call_supervisor(core);
 	if (!d || word[0] >= DOMAIN_MAX)
 		return;
 	d->event_domain[from] |= 1u << word[0];
@@ -462,7 +442,7 @@ void call_notice_domain(struct core *core, unsigned from, const uint64_t word[6]
 
 void call_notice_complaint(struct core *core, const uint64_t word[6])
 {
-	struct domain *d = supervisor_here(core);
+	struct domain *d = call_supervisor(core);
 	struct complaint_record *place = 0;
 	bool itself = d && word[0] == ((uint64_t)core->id << 32 | d->index);
 	if (itself && d->ready && ++d->complaints == SUPERVISOR_COMPLAINTS) { // its next incarnation need not hear of it
@@ -484,7 +464,7 @@ void call_notice_complaint(struct core *core, const uint64_t word[6])
 
 void call_notice_core(struct core *core, unsigned subject)
 {
-	struct domain *d = supervisor_here(core);
+	struct domain *d = call_supervisor(core);
 	if (!d)
 		return;
 	d->event_core |= 1ul << subject;

@@ -20,6 +20,8 @@ static inline void call_values(uint64_t to[5], const uint64_t from[5]) // short 
 {
 	to[0] = from[0], to[1] = from[1], to[2] = from[2], to[3] = from[3], to[4] = from[4];
 }
+// The results of a call that succeeds, those that are not named 0: ERR_OK.
+#define call_results(c, ...) (call_values((c)->value, (const uint64_t[5]){__VA_ARGS__}), ERR_OK)
 
 // One call of `d`, from its registers, or with a `flight` from its ring: all is checked, and then it is performed or under way (c->deferred).
 enum error call_dispatch(struct invocation *c, struct domain *d, struct call_flight *flight, uint64_t number, const uint64_t arg[6]);
@@ -39,6 +41,7 @@ static inline bool call_waits_for(const struct domain *d, unsigned core)
 // The answer is there: results into registers, runnable.
 void call_finish(struct domain *d, enum error error, const uint64_t value[5]);
 // Notices to a supervisor's domain on this core. call_notice_core: look at that core.
+struct domain *call_supervisor(const struct core *core); // of this core; 0: it has none
 void call_notice_domain(struct core *core, unsigned from, const uint64_t word[6]);
 void call_notice_complaint(struct core *core, const uint64_t word[6]);
 void call_notice_core(struct core *core, unsigned subject);

@@ -5,6 +5,7 @@
 #include "boot/plan.h"
 #include "kernel/call.h"
 #include "kernel/schedule.h"
+#include "kernel/trace.h"
 #include <string.h>
 
 static struct call_flight *flight_find(struct domain *d, uint32_t request)
@@ -19,7 +20,9 @@ static void finish(struct domain *d, const struct call_flight *f, enum error err
 {
 	uint64_t result[5];
 	call_values(result, value);
-	error = call_settle(d, f->core, f->number, f->first, error, result);
+	if (d->supervisor) // nobody else has handles
+		error = call_settle(d, f->core, f->number, f->first, error, result);
+	trace(d->core, TRACE_CALLED, d->index, error, f->slot, f->number);
 	if (!d->ring.slots) // that call has ended the ring
 		return;
 	struct call_slot *s = &d->ring.slots[f->slot];
@@ -105,6 +108,7 @@ static bool take(struct domain *d)
 		return false;
 	*f = (struct call_flight){.core = (uint16_t)d->core->id, .number = s.number, .slot = (uint16_t)r->next, .first = s.word[0]};
 	r->next = (r->next + 1) % CALL_RING_SLOTS;
+	trace(d->core, TRACE_CALL, d->index, s.number, f->slot, s.word[0]);
 	struct invocation c;
 	enum error found = call_dispatch(&c, d, f, error == ERR_OK ? s.number : CALL_COUNT, s.word); // no such call: nothing is done
 	if (!c.deferred)

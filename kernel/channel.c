@@ -483,12 +483,9 @@ enum error call_channel_info(struct invocation *c)
 	bool hidden = e->role == CHANNEL_ROLE_CLIENT && e->state == CHANNEL_CLOSED;
 	if (hidden || e->released)
 		return ERR_NOT_FOUND;
-	c->value[0] = e->role | (uint64_t)e->state << 1 | (uint64_t)e->priority << 8 | (e->doorbell_mapped ? CHANNEL_HAS_DOORBELL_PAGE : 0);
-	c->value[1] = (uint64_t)e->slots << 32 | (uint64_t)e->peer_identity << 16 | e->identity;
-	c->value[2] = e->out_bytes;
-	c->value[3] = e->in_bytes;
-	c->value[4] = CHANNEL_PEER(e->peer_core, e->peer_domain, e->peer_epoch);
-	return ERR_OK;
+	uint64_t shape = e->role | (uint64_t)e->state << 1 | (uint64_t)e->priority << 8 | (e->doorbell_mapped ? CHANNEL_HAS_DOORBELL_PAGE : 0);
+	uint64_t identities = (uint64_t)e->slots << 32 | (uint64_t)e->peer_identity << 16 | e->identity;
+	return call_results(c, shape, identities, e->out_bytes, e->in_bytes, CHANNEL_PEER(e->peer_core, e->peer_domain, e->peer_epoch));
 }
 
 enum error call_channel_name(struct invocation *c)
@@ -496,12 +493,7 @@ enum error call_channel_name(struct invocation *c)
 	const struct channel_end *e = channel_end_of(c->caller, c->arg[0]);
 	if (!e)
 		return ERR_HANDLE;
-	c->value[0] = e->name[0];
-	c->value[1] = e->name[1];
-	c->value[2] = c->caller->flags & DOMAIN_FLAG_DMA ? e->memory : 0;
-	c->value[3] = e->key;
-	c->value[4] = e->secret;
-	return ERR_OK;
+	return call_results(c, e->name[0], e->name[1], c->caller->flags & DOMAIN_FLAG_DMA ? e->memory : 0, e->key, e->secret);
 }
 
 bool channel_ring_mark(struct domain *d, uint64_t slot)

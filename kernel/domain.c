@@ -307,17 +307,11 @@ void domain_halt(struct domain *d, enum fault_kind kind, uint64_t cause, uint64_
 	d->ready = false;
 	d->faults++;
 	uint64_t now = time_read();
-	uint64_t detected = kind == FAULT_HANG ? d->watch.answered : now;
 	d->status = (struct domain_status){
 	    .state = (uint64_t)kind << 8 | (d->hstatus & HSTATUS_SPVP ? 0 : DOMAIN_STATUS_IN_PROGRAM),
-	    .cause = cause,
-	    .address = address,
-	    .pc = d->x[0],
-	    .sp = d->x[2],
-	    .ra = d->x[1],
-	    .time_stopped = now,
-	    .time_detected = detected,
-	    .instruction = instruction,
+	    .cause = cause, .address = address, .instruction = instruction,
+	    .pc = d->x[0], .sp = d->x[2], .ra = d->x[1],
+	    .time_stopped = now, .time_detected = kind == FAULT_HANG ? d->watch.answered : now,
 	};
 	domain_info_update(d);
 	domain_report(d);

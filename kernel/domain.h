@@ -252,6 +252,7 @@ FRAME_SAYS(domain, open, DOMAIN_OPEN);
 FRAME_SAYS(domain, receiving, DOMAIN_RECEIVING);
 FRAME_SAYS(domain, received, DOMAIN_RECEIVING + 1);
 FRAME_SAYS(domain, plain, DOMAIN_PLAIN);
+FRAME_SAYS(domain, index, DOMAIN_INDEX);
 FRAME_SAYS(domain, priority, DOMAIN_PRIORITY);
 FRAME_SAYS(domain, doors, DOMAIN_DOORS);
 FRAME_SAYS(door, match, DOOR_MATCH);
@@ -264,6 +265,7 @@ FRAME_SAYS(core, current, CORE_CURRENT);
 FRAME_SAYS(core, file_owner_blocked, CORE_FILES_BLOCKED);
 FRAME_SAYS(core, company, CORE_COMPANY);
 FRAME_SAYS(core, info, CORE_INFO);
+FRAME_SAYS(core, trace, CORE_TRACE);
 FRAME_SAYS(info_page, running_domain, INFO_RUNNING);
 FRAME_SAYS(info_page, counters[INFO_CALLS], INFO_CALLS_FAST);
 

@@ -388,6 +388,5 @@ enum error call_endpoint_keep(struct invocation *c)
 	client->ticket = ++c->core->tickets;
 	d->reply_to = d->client = 0;
 	priority_settle(d);
-	c->value[0] = client->ticket << 2 * TOKEN_SHIFT | (uint64_t)client->index << TOKEN_SHIFT;
-	return ERR_OK;
+	return call_results(c, client->ticket << 2 * TOKEN_SHIFT | (uint64_t)client->index << TOKEN_SHIFT);
 }

@@ -16,7 +16,7 @@ enum error first_domain_start(struct core *core, epoch_t epoch);
 
 // kernel/riscv/trap.S, fp.S
 struct domain;
-void trap_entry(void);
+void trap_entry(void), trap_entry_traced(void);
 _Noreturn void trap_exit(struct domain *d);
 void fp_save(struct domain *d);
 void fp_load(struct domain *d);

@@ -27,9 +27,7 @@ enum error call_domain_create(struct invocation *c)
 	enum error error = domain_make(c->core, name, c->arg[3], (unsigned)(c->arg[4] >> 32), flags, &d);
 	if (error != ERR_OK)
 		return error;
-	c->value[0] = d->generation;
-	c->value[1] = d->index;
-	return ERR_OK;
+	return call_results(c, d->generation, d->index);
 }
 
 enum error call_domain_open(struct invocation *c)
@@ -38,10 +36,7 @@ enum error call_domain_open(struct invocation *c)
 	struct domain *d = index < DOMAIN_MAX ? c->core->domains[index] : 0;
 	if (!d || d->state == DOMAIN_DYING)
 		return ERR_NOT_FOUND;
-	c->value[0] = d->generation;
-	c->value[1] = d->index;
-	c->value[2] = d->epoch;
-	return ERR_OK;
+	return call_results(c, d->generation, d->index, d->epoch);
 }
 
 bool operation_segment_is_legal(const struct core *core, const struct segment *s)
@@ -88,8 +83,7 @@ enum error call_domain_start(struct invocation *c)
 		d->watch.outstanding = false;
 		deadline_arm(&c->core->deadlines, &d->tick, time_read() + d->watch.tick);
 	}
-	c->value[0] = d->epoch;
-	return ERR_OK;
+	return call_results(c, d->epoch);
 }
 
 enum error call_domain_stop(struct invocation *c)
@@ -241,10 +235,8 @@ enum error call_device_map(struct invocation *c)
 		return ERR_INVALID;
 	for (unsigned i = 0; i < d->window_count; i++) { // again, by a restarted supervisor: the same window
 		const struct window *w = &d->windows[i];
-		if (w->address == c->arg[1] && w->bytes == to - from) {
-			c->value[0] = w->gpa + (c->arg[1] - from);
-			return ERR_OK;
-		}
+		if (w->address == c->arg[1] && w->bytes == to - from)
+			return call_results(c, w->gpa + (c->arg[1] - from));
 	}
 	if (d->window_count == WINDOW_MAX || to - from > GPA_DEVICE_END - d->window_top)
 		return ERR_LIMIT;
@@ -265,10 +257,7 @@ enum error call_interrupt_bind(struct invocation *c)
 	if (error != ERR_OK)
 		return error;
 	const struct window *w = &c->target->windows[c->arg[1]];
-	c->value[0] = w->identity;
-	c->value[1] = w->msi_address;
-	c->value[2] = w->msi_data;
-	return ERR_OK;
+	return call_results(c, w->identity, w->msi_address, w->msi_data);
 }
 
 static enum error map_read_only(struct invocation *c, uint64_t gpa, paddr_t base, uint64_t bytes)
@@ -294,9 +283,7 @@ enum error call_core_ping(struct invocation *c)
 	info_count(c->core->info, INFO_PINGS);
 	if (c->arg[1] && !c->caller)
 		reboot_guard_begin(c->core);
-	c->value[0] = c->core->incarnation;
-	c->value[1] = c->arg[2]; // when it was asked: call_settle
-	return ERR_OK;
+	return call_results(c, c->core->incarnation, c->arg[2]); // when it was asked: call_settle
 }
 
 enum error call_core_log(struct invocation *c)
@@ -305,18 +292,13 @@ enum error call_core_log(struct invocation *c)
 	char text[32] = {0};
 	log_read(&c->core->log, c->arg[1], text, sizeof(text), &next);
 	memcpy(c->value, text, sizeof(text));
-	c->value[4] = next;
-	if (c->arg[1] == CORE_LOG_SHOWN)
-		c->value[4] = c->core->log_shown;
+	c->value[4] = c->arg[1] == CORE_LOG_SHOWN ? c->core->log_shown : next;
 	return ERR_OK;
 }
 
 enum error call_memory_count(struct invocation *c)
 {
-	c->value[0] = c->core->frames.free;
-	c->value[1] = c->core->frames.count;
-	c->value[2] = c->core->frames.quarantined;
-	return ERR_OK;
+	return call_results(c, c->core->frames.free, c->core->frames.count, c->core->frames.quarantined);
 }
 
 // The other harts stop first: QEMU 7.2 may let one that sleeps in a domain run on through a reset of the machine.

@@ -438,7 +438,7 @@ static void slice_set(struct core *core, const struct domain *d)
 
 static void wait_for_work(struct core *core)
 {
-	trace_turn_end(core, TRACE_NOBODY);
+	trace_sleep(core);
 	schedule_unload(core);
 	payer_set(core, 0);
 	budget_watch(core);

@@ -198,35 +198,29 @@ __attribute__((aligned(4), naked)) static void probe_trap(void)
 }
 
 // Smstateen: hstateen0 must let domains reach the AIA's registers (bits 58 to 60), and no more (KERNEL rule 20).
-static void stateen_set(void)
+static void stateen_set(const struct core *core)
 {
 	csr_write(CSR_STVEC, (uint64_t)probe_trap);
 	csr_write(CSR_SSCRATCH, 0);
 	csr_write(CSR_HSTATEEN0, 7ul << 58);
-	csr_write(CSR_STVEC, (uint64_t)trap_entry);
+	csr_write(CSR_STVEC, (uint64_t)(core->trace ? trap_entry_traced : trap_entry));
 	csr_write(CSR_SSCRATCH, 0);
 }
 
-static void hart_reset(void)
+static void hart_reset(const struct core *core)
 {
-	csr_write(CSR_SIE, 0);
+#define X(csr) csr_write(csr, 0);
+	X(CSR_SIE) X(CSR_SENVCFG) X(CSR_HIE) X(CSR_HVIP) X(CSR_HGEIE) X(CSR_HTIMEDELTA) X(CSR_HGATP) X(CSR_VSATP) X(CSR_VSIE)
+#undef X
 	csr_clear(CSR_SSTATUS, SSTATUS_SIE | SSTATUS_FS | SSTATUS_VS); // vector stays off: it is not switched
 	csr_write(CSR_SCOUNTEREN, HCOUNTEREN_CY_TM_IR);
-	csr_write(CSR_SENVCFG, 0);
 	csr_write(CSR_STIMECMP, DEADLINE_NEVER);
 	csr_write(CSR_HSTATUS, HSTATUS_VSXL_64);
 	csr_write(CSR_HIDELEG, 1ul << INTERRUPT_VS_SOFT | 1ul << INTERRUPT_VS_TIMER | 1ul << INTERRUPT_VS_EXTERNAL);
-	csr_write(CSR_HIE, 0);
-	csr_write(CSR_HVIP, 0);
-	csr_write(CSR_HGEIE, 0);
-	csr_write(CSR_HTIMEDELTA, 0);
 	csr_write(CSR_HCOUNTEREN, HCOUNTEREN_CY_TM_IR);
 	csr_write(CSR_HENVCFG, HENVCFG_STCE);
-	csr_write(CSR_HGATP, 0);
-	csr_write(CSR_VSATP, 0);
-	csr_write(CSR_VSIE, 0);
 	csr_write(CSR_VSTIMECMP, DEADLINE_NEVER);
-	stateen_set();
+	stateen_set(core);
 	hfence_gvma_all();
 	hfence_vvma_all();
 	instruction_fence();
@@ -314,9 +308,7 @@ static void wait_for_others(struct core *core)
 // would start all services once more.
 static void supervisor_ensure(struct core *core)
 {
-	bool any = chief_core(core->chief) != core->id;
-	for (unsigned i = 0; i < DOMAIN_MAX; i++)
-		any |= core->domains[i] && core->domains[i]->supervisor;
+	bool any = chief_core(core->chief) != core->id || call_supervisor(core);
 	enum error error = any ? ERR_OK : first_domain_start(core, core->incarnation - 1);
 	if (error != ERR_OK)
 		kernel_panic(core, "the supervisor cannot be made: error %d", error);
@@ -355,7 +347,7 @@ _Noreturn void core_main(paddr_t partition)
 	struct core *core = core_slot(partition, core_slot(partition, 0)->incarnation != partition_info(partition)->incarnation);
 	kernel_panic_prepare(core);
 	trace_begin(core);
-	hart_reset();
+	hart_reset(core);
 	mesh_init(core);
 	schedule_init(core);
 	guest_files_find(core);

@@ -12,7 +12,6 @@ void trace_begin(struct core *core)
 	}
 	core->trace = (struct trace_ring *)region;
 	core->info->traced = region != 0;
-	core->turn.who = core->turn.runs = TRACE_NOBODY;
 	trace(core, TRACE_START, core->id, core->incarnation, 0, 0);
 }
 
@@ -21,15 +20,16 @@ void trace_write(struct core *core, enum trace_kind kind, unsigned subject, uint
 	trace_append(core->trace, TRACE_KERNEL_EVENTS, time_read(), kind, subject, word, a, b);
 }
 
+// scause is still that of the trap, or what was meant by it (trap.c): one of the kernel itself would be a panic.
 void trace_turn_write(struct core *core, unsigned next)
 {
-	struct trace_turn *t = &core->turn;
-	const struct domain *d = core->domains[t->who % DOMAIN_MAX];
-	if (t->since || next != t->runs) // not woken for nothing
-		trace_write(core, TRACE_TURN, t->who | next << 8, t->cause | (d ? d->state << 8 : 0), t->since, t->call << 32 | t->woken);
-	t->since = t->woken = 0;
-	t->who = TRACE_NOBODY;
-	t->runs = next;
+	const struct trace_turn *t = &core->turn;
+	uint64_t cause = csr_read(CSR_SCAUSE), why = cause | cause >> 32;
+	if (t->who)
+		trace_append(core->trace, TRACE_KERNEL_EVENTS, time_read(), TRACE_TURN, t->who->index | next << 8, why | t->who->state << 8,
+			     t->since, t->woken);
+	else if (next != TRACE_NOBODY) // not woken for nothing
+		trace_write(core, TRACE_TURN, TRACE_NOBODY | next << 8, 0, 0, t->woken);
 }
 
 paddr_t trace_of_domain(const struct core *core, unsigned index)

@@ -19,10 +19,17 @@ static inline void trace(struct core *core, enum trace_kind kind, unsigned subje
 void trace_turn_write(struct core *core, unsigned next);
 #define trace_turn_end(core, next) (__builtin_expect((core)->trace != 0, 0) ? trace_turn_write(core, next) : (void)0)
 
-static inline void trace_turn_begin(struct core *core, unsigned domain, uint64_t cause, uint64_t call)
+static inline void trace_turn_begin(struct core *core, const struct domain *d)
 {
 	if (__builtin_expect(core->trace != 0, 0))
-		core->turn = (struct trace_turn){time_read(), cause | cause >> 32, call, core->turn.woken, domain, core->turn.runs};
+		core->turn = (struct trace_turn){time_read(), d->x[17] << 32, d};
+}
+
+static inline void trace_sleep(struct core *core)
+{
+	trace_turn_end(core, TRACE_NOBODY);
+	if (__builtin_expect(core->trace != 0, 0))
+		core->turn = (struct trace_turn){0};
 }
 
 // Where the ring of a domain's place lies; 0: nothing is traced.

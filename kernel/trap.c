@@ -53,7 +53,7 @@ static uint64_t given_back(struct domain *d, uint64_t cause)
 	csr_write(CSR_VSSTATUS, (status & ~(SSTATUS_SPP | SSTATUS_SPIE)) | (status & SSTATUS_SPIE ? SSTATUS_SIE : 0));
 	d->x[0] = csr_read(CSR_VSEPC);
 	d->hstatus &= status & SSTATUS_SPP ? ~0ul : ~HSTATUS_SPVP;
-	d->core->turn.cause = meant; // for the trace
+	csr_write(CSR_SCAUSE, meant); // for the trace
 	return meant;
 }
 
@@ -103,7 +103,7 @@ struct domain *trap_of_domain(struct domain *d)
 {
 	struct core *core = d->core;
 	uint64_t cause = csr_read(CSR_SCAUSE);
-	trace_turn_begin(core, d->index, cause, d->x[17]);
+	trace_turn_begin(core, d);
 	core->info->heartbeat++;
 	d->traps++;
 	d->hstatus = csr_read(CSR_HSTATUS) & ~HSTATUS_VTW;

@@ -148,8 +148,10 @@ enum error inject_fire_as(struct inject_point *point, enum trace_kind kind, unsi
 		trace_point(point->name);
 	else
 		trace_here(kind, subject, word, a, b);
+	if (point->calm) // of a place that does not ask by itself: inject_shown
+		return ERR_OK;
 	enum error error = inject_fire(point);
-	point->calm = kind != TRACE_POINT && trace_is_on() && !any_armed && !point->at;
+	point->calm = trace_is_on() && !any_armed && !point->at;
 	return error;
 }
 

@@ -39,10 +39,11 @@ bool inject_disarm(const char *name);
 		__builtin_expect(--point_.left <= 0, 0) ? inject_fire(&point_) : ERR_OK;                               \
 	})
 
-// The same, traced by its name.
+// The same, traced by its name, which zeros follow: it is copied by words (trace_point).
 #define inject_shown(point_name)                                                                                       \
 	({                                                                                                             \
-		static struct inject_point point_ = {.name = point_name, .left = 1, .start = 1, .traced = true};       \
+		static const char name_[] __attribute__((aligned(8))) = point_name "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"; \
+		static struct inject_point point_ = {.name = name_, .left = 1, .start = 1, .traced = true};            \
 		__builtin_expect(--point_.left <= 0, 0) ? inject_fire_as(&point_, TRACE_POINT, 0, 0, 0, 0) : ERR_OK;   \
 	})
 // As an event of that kind, each time: inject_as("x.y", TRACE_TAKE, subject, word, a, b). For the way of requests, so that the event is written

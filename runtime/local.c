@@ -5,8 +5,10 @@
 // use each other. Right because all of this is one thread of control: a server without fibers runs to its end before anything else
 // does. Nobody complains about a mate: one that leaves a request unanswered for longer than this domain's patience ends the domain, as
 // the supervisor would. If the domain dies, all here is lost but the areas of a raw client and what is logged (local_log.c), which lie in vaults (channel_open.h).
+#include "abi/words.h"
 #include "runtime/inject.h"
 #include "runtime/local_channel.h"
+#include "runtime/trace.h"
 #include <string.h>
 
 // --- completing
@@ -52,19 +54,24 @@ static void client_request_end(struct local *local, struct client_request *reque
 
 void local_complete(struct server_request *request, enum error status, const uint64_t result[5])
 {
+	static const uint64_t nothing[5];
 	struct server_channel *channel = request->channel;
 	struct local *local = channel->local;
 	struct client_request *asked = local->asked[request->slot];
 	invariant(request->owned);
 	invariant(status != ERR_INJECTED); // as in server_complete
+	inject_as("runtime.answer", TRACE_COMPLETE, channel->ring.view.slot, request->copy.seq, (uint64_t)request->copy.op << 32 | status,
+		  request->copy.time);
 	local->asked[request->slot] = 0;
 	bool kept = local->logged && local_log_complete(local, request, status, result);
 	request->owned = false;
 	channel->owned--;
 	if (asked) {
-		asked->completion = (struct completion){.seq = request->copy.seq, .status = status};
-		if (result)
-			memcpy(asked->completion.result, result, sizeof(asked->completion.result));
+		struct completion *c = &asked->completion;
+		c->seq = request->copy.seq;
+		c->status = status;
+		c->serial = c->digest = c->request_digest = 0;
+		words_few(c->result, result ? result : nothing, 5);
 		if (!local->raw && asked->in && request->in != asked->in && status == ERR_OK)
 			memcpy(asked->in, request->in, request->copy.in_length);
 		client_request_end(local, asked);
@@ -213,7 +220,6 @@ static void local_watch_arm(struct local *local)
 enum error local_submit(struct client *client, struct client_request *from, bool waits)
 {
 	struct local *local = client->local;
-	inject("runtime.submit");
 	enum error e = request_prepare(local, from, waits);
 	if (e != ERR_OK)
 		return local_refuse(from, e);
@@ -231,6 +237,7 @@ enum error local_submit(struct client *client, struct client_request *from, bool
 		local_watch_arm(local);
 	if (local->logged)
 		local_log_hurry(local);
+	inject_as("runtime.submit", TRACE_TAKE, local->channel->ring.view.slot, request->copy.seq, request->copy.op, request->copy.time);
 	mate_begin(local->mate, request, waits);
 	return ERR_OK;
 }
@@ -267,7 +274,7 @@ void local_cancel(struct client *client, struct client_request *from)
 quick_answer_t local_quick(struct client *client, unsigned op, uint64_t a, uint64_t b, uint64_t c)
 {
 	const struct server *server = client->local->server;
-	if (server->quick_from && op >= server->quick_from && op < server->protocol->op_count)
+	if (op >= client->local->quick_from && op < server->protocol->op_count)
 		return server->quick(op, a, b, c);
 	struct client_request request = {.op = (uint16_t)op, .arg = {a, b, c}};
 	enum error e = client_call(client, &request);

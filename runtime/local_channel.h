@@ -27,6 +27,7 @@ struct local {
 	struct client_request *ended_first, *ended_last; // their callbacks are due
 	struct client_request *waiting_first, *waiting_last; // for a slot
 	unsigned slots;
+	unsigned quick_from; // operations that client_quick has performed at once: none while they are to be seen in a trace
 	uint32_t seq;
 	uint32_t wants_doorbell; // of nobody: the loop raises it
 	bool stirred;            // there was a submission on the loop: what is polled on each turn is to have another one

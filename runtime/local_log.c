@@ -10,6 +10,7 @@
 #include "runtime/channel_open.h"
 #include "runtime/inject.h"
 #include "runtime/local_channel.h"
+#include "runtime/trace.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,7 @@ static bool log_view(struct local *local, unsigned slot, const struct channel_ge
 	view->physical = 0;
 	view->secret = view->key; // nobody here has another
 	view->peer = CHANNEL_PEER(self_core(), self_domain(), self_epoch());
+	trace_mate(slot, local->mate->component->name); // before it is replayed
 	return true;
 }
 

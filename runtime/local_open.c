@@ -4,6 +4,7 @@
 // does a log (local_log.c); all else goes with the domain. If the domain dies in here, a vault without a label is taken by whoever opens the next one.
 #include "runtime/channel_open.h"
 #include "runtime/local_channel.h"
+#include "runtime/trace.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +40,9 @@ static struct channel_client_page *page_make(void)
 static enum error local_areas(struct local *local, struct client *client, const struct channel_geometry *wish)
 {
 	struct channel_view *view = &local->channel->ring.view;
+	static unsigned opened;
 	view->geometry = *wish;
+	view->slot = TRACE_MATES + opened++ % TRACE_MATES; // one in a vault has the vault's
 	if (local->raw)
 		return vault_take(local, client, wish);
 	if (local->logged)
@@ -159,6 +162,8 @@ static void local_begin(struct local *local)
 	const struct channel_geometry *g = &local->channel->ring.view.geometry;
 	local->out_room = (uint32_t)(g->out_bytes / (local->raw ? 1 : local->slots)) & ~(LOCAL_PAYLOAD_ALIGN - 1);
 	local->in_room = (uint32_t)(g->in_bytes / (local->raw ? 1 : local->slots)) & ~(LOCAL_PAYLOAD_ALIGN - 1);
+	trace_mate(local->channel->ring.view.slot, local->mate->component->name);
+	local->quick_from = local->server->quick_from && !trace_is_on() ? local->server->quick_from : ~0u;
 	local->watch.expired = local_watch_expired;
 	local->loop = (struct loop_ring){.look = local_look, .want = &local->wants_doorbell, .identity = IDENTITY_MAX};
 }

@@ -359,6 +359,11 @@ static __attribute__((noinline)) bool adopted_fetch(struct server_channel *chann
 
 static struct inject_point take_point = inject_point_traced("runtime.take");
 
+static inline void request_show(const struct server_request *request)
+{
+	inject_at(take_point, TRACE_TAKE, request->channel->ring.view.slot, request->copy.seq, request->copy.op, request->copy.time);
+}
+
 // Finds the next request of a channel that is fit to be performed; the others are answered here.
 static bool channel_fetch(struct server_channel *channel)
 {
@@ -374,7 +379,7 @@ static bool channel_fetch(struct server_channel *channel)
 		}
 		struct server_request *request = &channel->requests[slot];
 		request->replayed = false;
-		inject_at(take_point, TRACE_TAKE, channel->ring.view.slot, request->copy.seq, request->copy.op, request->copy.time);
+		request_show(request);
 		enum error e = server_ring_validate(&channel->ring, this.server->protocol, &request->copy);
 		if (__builtin_expect(e == ERR_OK, 1)) {
 			channel->head = request;
@@ -414,11 +419,22 @@ static __attribute__((noinline)) struct server_request *pick_rejected(struct ser
 	return pick_best();
 }
 
+// What server_pick does with a request whose taking is an event, or a fault.
+static __attribute__((noinline)) struct server_request *pick_shown(struct server_request *request)
+{
+	request_show(request);
+	enum error e = server_ring_validate(&request->channel->ring, this.server->protocol, &request->copy);
+	if (__builtin_expect(e != ERR_OK, 0))
+		return pick_rejected(request, e);
+	request_take(request);
+	return request;
+}
+
 // The same. With one channel and a plain next entry in its ring, which is the usual case, nothing is called, and no register kept.
 static struct server_request *server_pick(void)
 {
 	struct server_channel *channel = this.channels;
-	if (__builtin_expect(!channel || channel->next || channel->head || channel->adopted || channel->closing || take_point.left <= 1, 0))
+	if (__builtin_expect(!channel || channel->next || channel->head || channel->adopted || channel->closing, 0))
 		return pick_best();
 	int slot = server_ring_take_next(&channel->ring, &channel->requests[0].copy, sizeof(channel->requests[0]));
 	if (__builtin_expect(slot < 0, 0)) {
@@ -426,8 +442,10 @@ static struct server_request *server_pick(void)
 		return slot == SERVER_RING_EMPTY ? 0 : pick_best();
 	}
 	struct server_request *request = &channel->requests[slot];
-	take_point.left--;
 	request->replayed = false;
+	if (__builtin_expect(take_point.left <= 1, 0))
+		return pick_shown(request);
+	take_point.left--;
 	enum error e = server_ring_validate(&channel->ring, this.server->protocol, &request->copy);
 	if (__builtin_expect(e != ERR_OK, 0))
 		return pick_rejected(request, e);

@@ -29,8 +29,16 @@ void trace_point(const char *name)
 	} text = {0};
 	if (!trace_is_on())
 		return;
-	memcpy(&text, name, strnlen(name, 20));
+	memcpy(&text, __builtin_assume_aligned(name, 8), 20);
 	trace_here(TRACE_POINT, 0, text.word, text.a, text.b);
+}
+
+void trace_mate(unsigned slot, const char *component)
+{
+	char name[NAME_SIZE] = "";
+	strncpy(name, component, sizeof(name) - 1);
+	if (trace_is_on())
+		name_write(TRACE_MATE, slot, 0, name);
 }
 
 void trace_phase(unsigned phase, uint32_t epoch, const char name[NAME_SIZE])

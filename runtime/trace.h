@@ -14,9 +14,10 @@
 extern struct trace_ring *trace_ring_here; // 0: nothing is traced
 
 void trace_start(struct trace_ring *ring, uint32_t epoch, const char name[NAME_SIZE]); // ring 0: tracing is off
-void trace_point(const char *name);
+void trace_point(const char *name); // aligned to 8, 20 bytes at least: behind a shorter one are zeros
 void trace_phase(unsigned phase, uint32_t epoch, const char name[NAME_SIZE]);
 void trace_channel(const struct channel_view *view);
+void trace_mate(unsigned slot, const char *component); // of a channel within the domain
 
 static inline bool trace_is_on(void)
 {

@@ -318,6 +318,8 @@ class Doorbells:
             return
         if e.kind == "CHANNEL":
             self.channel(e)
+        if e.kind == "MATE":  # in the place of a vault: nobody rings
+            self.by_slot.pop((e.ring, e.subject), None)
         if e.kind != "TAKE":  # what the ring was for may be taken before the claim
             self.active[e.ring].append(e.time)
         if e.kind in ("TAKE", "COMPLETE") and (e.ring, e.subject) in self.by_slot:
@@ -401,6 +403,7 @@ class Build:
         self.out = Writer(trace.timebase)
         self.running = {}    # core -> (place, name, begin)
         self.channels = {}   # (ring, slot) -> (channel, role, peer)
+        self.mates = {}      # (ring, slot) -> component of the same domain
         self.requests = {}   # (ring of the server, slot, seq) -> dict
         self.rings = {}      # core, place of the one who was rung -> flow
         self.phase = {}      # service -> (step name, begin)
@@ -408,6 +411,7 @@ class Build:
         self.down = {}       # core -> time of its kernel's end
         self.mesh = {}
         self.halted = {}
+        self.calls = {}      # (core, place, slot of its ring of calls) -> event that it was taken
         self.lanes = defaultdict(list)
         self.flow = 0
         self.now = 0
@@ -443,6 +447,7 @@ class Build:
             self.span(("restarts", service), begin, self.now, f"{step} (unfinished)")
         for r in self.requests.values():
             self.request_end(r)
+        self.calls_end(lambda core, place: True, self.now)
         if self.trace.lost or self.trace.nonsense:
             track = self.out.track("what is missing")
             self.out.instant(track, self.now, f"{self.trace.lost} events were overwritten before they were read, "
@@ -460,6 +465,17 @@ class Build:
 
     def kernel_name(self, core, e):
         self.trace.names[core, e.subject] = e.text()
+
+    def kernel_fast_call(self, core, e):
+        self.fast(core, e, "calling")
+
+    def kernel_fast_answer(self, core, e):
+        self.fast(core, e, "blocked")
+
+    def fast(self, core, e, state):
+        """A turn in no time."""
+        call = CALLS.index("endpoint_call" if e.kind == "FAST_CALL" else "endpoint_receive")
+        self.kernel_turn(core, Event(e.ring, e.time, KINDS.index("TURN"), e.subject, 10 | STATES.index(state) << 8, e.time, call << 32))
 
     def kernel_turn(self, core, e):
         """What the kernel did from a trap, or its sleep, until a domain ran or it slept again."""
@@ -498,7 +514,24 @@ class Build:
         self.out.instant(self.core_track(core, "kernel"), e.time, f"ring {self.trace.who(core, e.subject)}", flows=[flow],
                          notes={"identity": e.word})
 
+    def kernel_call(self, core, e):
+        self.calls[core, e.subject, e.a] = e
+
+    def kernel_called(self, core, e):
+        taken = self.calls.pop((core, e.subject, e.a), e)
+        self.side((core, e.subject), "calls by ring", taken.time, e.time, self.call_name(e.b), notes={"error": e.word})
+
+    def calls_end(self, whose, time):
+        """Nobody answers those that are under way."""
+        for core, place, slot in [key for key in self.calls if whose(*key[:2])]:
+            taken = self.calls.pop((core, place, slot))
+            self.side((core, place), "calls by ring", taken.time, time, f"{self.call_name(taken.word)} (unfinished)")
+
+    def call_name(self, number):
+        return CALLS[number] if number < len(CALLS) else f"call {number}"
+
     def kernel_halt(self, core, e):
+        self.calls_end(lambda *whose: whose == (core, e.subject), e.time)
         why = FAULTS[e.a] if e.a < len(FAULTS) else "?"
         self.out.instant(self.domain_track((core, e.subject)), e.time, f"stopped: {why}", notes={"cause": e.b, "epoch": e.word})
         self.halted[self.trace.who(core, e.subject)] = e.word, e.time
@@ -547,6 +580,11 @@ class Build:
 
     def domain_channel(self, e):
         self.channels[e.ring, e.subject] = (e.a, e.word & 0xff, (e.b >> 48, e.b >> 32 & 0xffff))
+        self.mates.pop((e.ring, e.subject), None)
+
+    def domain_mate(self, e):
+        self.channels[e.ring, e.subject] = (None, 0, e.ring)
+        self.mates[e.ring, e.subject] = e.text()
 
     def domain_ring(self, e):
         _, _, peer = self.channels.get((e.ring, e.subject), (0, 0, None))
@@ -573,7 +611,8 @@ class Build:
         cannot be."""
         channel, _, client = self.channels.get((e.ring, e.subject), (None, 0, None))
         r = self.requests.setdefault((e.ring, e.subject, e.word), {"seq": e.word, "channel": channel})
-        r.update(server=e.ring, server_name=self.trace.who(*e.ring))
+        mate = self.mates.get((e.ring, e.subject))
+        r.update(server=e.ring, server_name=mate or self.trace.who(*e.ring), serves=f"{mate} serves" if mate else "serves")
         if client and self.trace.events[0].time <= e.b <= e.time:
             r.update(client=client, client_name=self.trace.who(*client), submitted=e.b)
         return r
@@ -612,7 +651,7 @@ class Build:
         if taken is None and completed is not None:
             taken = completed  # adopted: the incarnation that took it died
         if taken is not None:
-            self.side(r["server"], "serves", taken, completed or taken, f"{name} of {r.get('client_name', '?')}", ends=[flow])
+            self.side(r["server"], r["serves"], taken, completed or taken, f"{name} of {r.get('client_name', '?')}", ends=[flow])
 
     def side(self, ring, what, begin, end, name, **more):
         base = (f"domain {self.trace.who(*ring)} on core {ring[0]}", what)

@@ -7,6 +7,8 @@
 #pragma once
 #include "fence.h"
 #include "layout.h"
+#include "trace_offsets.h"
+#include <stddef.h>
 #include <stdint.h>
 
 #define TRACE_MAGIC 0x454341525450ul       // "PTRACE"
@@ -26,6 +28,10 @@
 	X(ONLINE, "", "incarnation", "", "")                                                                           \
 	X(PANIC, "", "incarnation", "", "")                                                                            \
 	X(TURN, "domains", "cause", "begin", "call")           /* K: at its end, below */                             \
+	X(FAST_CALL, "domains", "-", "-", "-")                 /* K: a turn that is an endpoint's call: who calls, who runs */ \
+	X(FAST_ANSWER, "domains", "-", "-", "-")               /* K: and its answer; what is not said is what stood there */   \
+	X(CALL, "domain", "call", "slot", "argument")          /* K: takes one from a domain's ring of calls */        \
+	X(CALLED, "domain", "error", "slot", "call")           /* K: its answer stands in the slot */                  \
 	X(RAISE, "domain", "identity", "", "")                 /* K: rings one of its own domains */                   \
 	X(NAME, "domain", "epoch", "name", "name")             /* K: made, or taken over from the last kernel */       \
 	X(BEGIN, "domain", "epoch", "", "")                    /* K: an incarnation starts */                          \
@@ -40,6 +46,7 @@
 	X(LAUNCH, "core", "incarnation", "", "")               /* K: starts its hart again */                          \
 	X(OPEN, "", "epoch", "name", "name")                   /* D: an incarnation of a program begins */             \
 	X(CHANNEL, "slot", "role", "channel", "peer")          /* D: what a slot is; word: and own identity << 8; channel: the same at both ends */ \
+	X(MATE, "slot", "", "name", "name")                    /* D: a channel to that component of the domain itself */ \
 	X(TAKE, "slot", "seq", "operation", "submitted")       /* D: a server has it */                                \
 	X(COMPLETE, "slot", "seq", "status", "submitted")      /* D: it is done with it; a: operation << 32 | status */ \
 	X(RING, "slot", "identity", "", "")                    /* D: of a notification; others are derived from CLAIM */              \
@@ -72,6 +79,9 @@ _Static_assert(sizeof(struct trace_entry) == TRACE_EVENT_BYTES, "an event has 32
 // word: scause, state of who trapped << 8, bit 31: an interrupt; a: when it trapped, 0: the core slept; b: call << 32 | bit i: domain i is blocked no more.
 #define TRACE_NOBODY 0xffu
 
+// Slots from here on, twice as many as the kernel has, are numbers of TRACE_MATE alone.
+#define TRACE_MATES 0x8000u
+
 struct trace_ring {
 	uint64_t magic;
 	uint64_t next; // events ever written
@@ -79,6 +89,13 @@ struct trace_ring {
 	struct trace_entry event[];
 };
 _Static_assert(sizeof(struct trace_ring) == TRACE_HEADER_BYTES, "events begin behind a line of the header's own");
+#define TRACE_LIES(field, offset) _Static_assert(offsetof(struct trace_ring, field) == (offset), "trace_offsets.h: " #offset)
+TRACE_LIES(next, TRACE_NEXT);
+TRACE_LIES(event[0].time, TRACE_EVENT_TIME);
+TRACE_LIES(event[0].kind, TRACE_EVENT_KIND);
+TRACE_LIES(event[0].subject, TRACE_EVENT_SUBJECT);
+_Static_assert(1ul << TRACE_PLACE_BITS == TRACE_KERNEL_EVENTS && 1 << TRACE_EVENT_SHIFT == TRACE_EVENT_BYTES &&
+	       TRACE_FAST_CALL_KIND == TRACE_FAST_CALL && TRACE_FAST_ANSWER_KIND == TRACE_FAST_ANSWER, "trace_offsets.h: places, sizes, kinds");
 _Static_assert(TRACE_KERNEL_BYTES == PAGE_SIZE + TRACE_KERNEL_EVENTS * TRACE_EVENT_BYTES, "size of a kernel's ring");
 _Static_assert(TRACE_DOMAIN_BYTES == PAGE_SIZE + TRACE_DOMAIN_EVENTS * TRACE_EVENT_BYTES, "size of a domain's ring");
 _Static_assert(TRACE_KERNEL_BYTES + DOMAIN_MAX * TRACE_DOMAIN_BYTES <= TRACE_REGION_BYTES, "all rings of a core fit");
@@ -105,13 +122,13 @@ static inline void trace_append(struct trace_ring *ring, uint64_t events, uint64
 				uint64_t word, uint64_t a, uint64_t b)
 {
 	uint64_t next = ring->next;
-	struct trace_entry *to = (struct trace_entry *)((uint8_t *)ring->event + next % events * TRACE_EVENT_BYTES);
-	to->time = time;
-	to->kind = (uint16_t)kind;
-	to->subject = (uint16_t)subject;
-	to->word = (uint32_t)word;
-	to->a = a;
-	to->b = b;
+	struct trace_ring *at = (struct trace_ring *)((uint8_t *)ring + next % events * TRACE_EVENT_BYTES); // so that its offset is in the stores
+	at->event[0].time = time;
+	at->event[0].kind = (uint16_t)kind;
+	at->event[0].subject = (uint16_t)subject;
+	at->event[0].word = (uint32_t)word;
+	at->event[0].a = a;
+	at->event[0].b = b;
 	fence_w_w(); // partner: the host, which reads `next`, then events, then `next` again
 	*(volatile uint64_t *)&ring->next = next + 1;
 }

@@ -58,13 +58,11 @@
 	({ __asm__ volatile("csrs " CSR_STRING(number) ", %0" ::"rK"((uint64_t)(bits)) : "memory"); })
 #define csr_clear(number, bits)                                                                                        \
 	({ __asm__ volatile("csrc " CSR_STRING(number) ", %0" ::"rK"((uint64_t)(bits)) : "memory"); })
-#define csr_swap(number, value)                                                                                        \
+// Reads it and writes 0 at once: what claims.
+#define csr_take(number)                                                                                               \
 	({                                                                                                             \
 		uint64_t old_;                                                                                         \
-		__asm__ volatile("csrrw %0, " CSR_STRING(number) ", %1"                                                \
-				 : "=r"(old_)                                                                          \
-				 : "rK"((uint64_t)(value))                                                             \
-				 : "memory");                                                                          \
+		__asm__ volatile("csrrw %0, " CSR_STRING(number) ", zero" : "=r"(old_)::"memory");                     \
 		old_;                                                                                                  \
 	})
 

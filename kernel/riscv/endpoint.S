@@ -4,7 +4,8 @@
 // What it may leave out: neither domain is queued, so the run queue and the hart's timer stay as they are; hvip is 0 on both
 // sides; vsie is what it was; sepc, scause, stval, siselect, scounteren and senvcfg of a domain are dead across a call. Callee-saved registers
 // are saved and loaded, the words of the message stay where they are, the temporaries are cleared.
-// sp = the running domain; t0 is saved in its frame.
+// sp = the running domain; t0 is saved in its frame. There is a second one, which makes each switch an event of the trace (abi/trace.h).
+#include "abi/trace_offsets.h"
 #include "kernel/riscv/frame.h"
 #define CSR_HGEIE 0x607
 #define CSR_HGEIP 0xe12
@@ -29,9 +30,28 @@
 	csrw \csr, t2
 	.endm
 
+// As trace_append: t1, t2, t3 as below, and the registers that are saved by now are free.
+	.macro trace_switch kind
+	ld s0, CORE_TRACE(t3)
+	ld s1, TRACE_NEXT(s0)
+	slli s2, s1, 64 - TRACE_PLACE_BITS
+	srli s2, s2, 64 - TRACE_PLACE_BITS - TRACE_EVENT_SHIFT
+	add s2, s2, s0
+	sd t2, TRACE_EVENT_TIME(s2)
+	li s3, \kind
+	sh s3, TRACE_EVENT_KIND(s2)
+	lbu s3, DOMAIN_INDEX(sp)
+	sb s3, TRACE_EVENT_SUBJECT(s2)
+	lbu s3, DOMAIN_INDEX(t1)
+	sb s3, TRACE_EVENT_SUBJECT + 1(s2)
+	fence w, w                      // partner: the host, as in trace_append
+	addi s1, s1, 1
+	sd s1, TRACE_NEXT(s0)
+	.endm
+
 // From the domain in sp, whose registers it saves, to that in t1: t3 = struct core. Both records say already who is what.
 // a7 comes back in t0.
-	.macro switch_to_t1
+	.macro switch_to_t1 traced, kind
 	csrr t2, sepc
 	addi t2, t2, 4
 	sd t2, FRAME_X(0)(sp)
@@ -56,6 +76,9 @@
 	load vsscratch, DOMAIN_VSSCRATCH
 	load CSR_VSTIMECMP, DOMAIN_VSTIMECMP
 	csrr t2, time
+	.if \traced
+	trace_switch \kind
+	.endif
 	ld t4, DOMAIN_RUN_SINCE(sp)
 	sd t2, DOMAIN_RUN_SINCE(t1)
 	sub t2, t2, t4
@@ -81,11 +104,7 @@
 	sret
 	.endm
 
-	.text
-	.option norelax
-	.align 2
-	.globl endpoint_fast
-endpoint_fast:
+	.macro fast_calls traced
 	addi t0, a7, -1
 	bltz t0, null_call
 	csrrw t2, sscratch, zero        // a trap from here on is the kernel's
@@ -95,7 +114,7 @@ endpoint_fast:
 	csrr t2, vsie
 	ld t3, DOMAIN_VSIE(sp)
 	bne t2, t3, slow
-	bnez t0, receive
+	bnez t0, receive\@
 
 	andi t0, a0, DOOR_PLACES
 	add t0, t0, sp
@@ -120,14 +139,14 @@ endpoint_fast:
 	xor t2, t2, t4
 	sd t2, CORE_FILES_BLOCKED(t3)
 	csrw CSR_HGEIE, t2
-	switch_to_t1
+	switch_to_t1 \traced, TRACE_FAST_CALL_KIND
 	ld t2, INFO_CALLS_FAST(t3)
 	addi t2, t2, 1
 	sd t2, INFO_CALLS_FAST(t3)
 	ld a7, DOMAIN_DOORS + DOOR_BADGE(t0)
 	leave_to_t1
 
-receive:
+receive\@:
 	bnez a0, slow
 	ld t1, DOMAIN_REPLY_TO(sp)
 	beqz t1, slow
@@ -150,9 +169,19 @@ receive:
 	sb t2, DOMAIN_STATE(t1)
 	sd zero, DOMAIN_CALLEE(t1)
 	lwu t0, DOMAIN_RUNNING_AS + 4(sp)
-	switch_to_t1
+	switch_to_t1 \traced, TRACE_FAST_ANSWER_KIND
 	mv a7, t0
 	leave_to_t1
+	.endm
+
+	.text
+	.option norelax
+	.align 2
+	.globl endpoint_fast, endpoint_fast_traced
+endpoint_fast_traced:
+	fast_calls 1
+endpoint_fast:
+	fast_calls 0
 
 rung:
 	ld t2, CORE_FILES_BLOCKED(t3)

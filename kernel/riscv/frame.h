@@ -30,6 +30,7 @@
 #define DOMAIN_RECEIVING 674
 #define DOMAIN_PRIORITY 676
 #define DOMAIN_PLAIN 677
+#define DOMAIN_INDEX 678
 #define DOMAIN_DOORS 680
 #define DOOR_MATCH 0
 #define DOOR_SERVER 8
@@ -46,6 +47,7 @@
 #define CORE_FILES_BLOCKED 8
 #define CORE_COMPANY 16
 #define CORE_INFO 24
+#define CORE_TRACE 32
 
 // and of the info page.
 #define INFO_RUNNING 32

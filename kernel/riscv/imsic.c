@@ -20,7 +20,7 @@ void imsic_start_own(uint32_t identities)
 
 uint32_t imsic_claim_own(void)
 {
-	return (uint32_t)(csr_swap(CSR_STOPEI, 0) >> 16);
+	return (uint32_t)(csr_take(CSR_STOPEI) >> 16);
 }
 
 static void guest_write(uint64_t select, uint64_t value)

@@ -12,9 +12,7 @@
 
 	.text
 	.option norelax
-	.align 2
-	.globl trap_entry
-trap_entry:
+	.macro entry fast_calls
 	csrrw sp, sscratch, sp
 	beqz sp, trap_of_kernel
 	sd t0, FRAME_X(5)(sp)
@@ -22,7 +20,18 @@ trap_entry:
 	addi t0, t0, -CAUSE_VS_CALL
 	bnez t0, trap_slow
 	sltiu t0, a7, FAST_CALLS
-	bnez t0, endpoint_fast
+	bnez t0, \fast_calls
+	.endm
+
+	.align 2
+	.globl trap_entry, trap_entry_traced
+trap_entry_traced:                  // while tracing is on
+	entry endpoint_fast_traced
+	j trap_slow
+
+	.align 2
+trap_entry:
+	entry endpoint_fast
 	.globl trap_slow            // t0 is in its place in the frame, all others are the domain's
 trap_slow:
 	sd x1, FRAME_X(1)(sp)

@@ -74,6 +74,38 @@ def trace_outlives_a_kernel(t):
 
 
 @case
+def trace_shows_calls_without_a_channel(t):
+    """Of endpoints on the fast path, and from a domain's ring of calls."""
+    machine, recording = traced(t, cores=1, disk=None)
+    t.run(machine, "ls /")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    trace = recording.stop()
+    sound(t, trace)
+    served = {s[2] for s in trace.spans if s[:2] == (("core 0", "domains"), "fs")}
+    calls = [e.time for e in trace.events if e.kind == "FAST_CALL" and e.time in served]
+    t.check(calls, "nobody called fs by its endpoint, or it did not have the core from then on")
+    ended = {s[3] for s in trace.spans if s[:2] == (("core 0", "domains"), "fs")}
+    t.check(any(e.kind == "FAST_ANSWER" and e.time in ended for e in trace.events), "no answer of fs ends its turn")
+    ring = [s for s in trace.spans if s[0][0] == "domain supervisor on core 0" and s[0][1].startswith("calls by ring")]
+    t.check({"domain_create", "domain_load"} <= {s[1] for s in ring}, f"calls of the supervisor by its ring: {ring}")
+    t.check(all("unfinished" not in s[1] for s in ring), "they do not end")
+    t.check(any(s[1] == "domain_load" and s[2] < s[3] for s in ring), "none of them takes time")
+
+
+@case
+def trace_shows_requests_within_a_domain(t):
+    machine, recording = traced(t, cores=2, boot=str(ROOT / "build/boot-one-domain.img"))
+    t.run(machine, "bench echo --count 3")
+    t.equal(machine.poweroff(), 0, "code of QEMU")
+    trace = recording.stop()
+    tracks = sound(t, trace)
+    for client, server in (("bench", "echo"), ("fs", "blk")):
+        found = complete(trace, client, server)
+        t.check(found and all(r["client"] == r["server"] for r in found), f"no request of {client} to {server} is whole")
+        t.check({f"asks {server}", f"{server} serves"} <= set(tracks), f"tracks: {sorted(set(tracks))}")
+
+
+@case
 def trace_by_make(t):
     out = t.folder / "a.pftrace"
     code, output = make(t, "trace", "DISK=none", "CORES=2", f"OUT={out}", "CMD=ls /")
@@ -200,6 +232,50 @@ def converter_finds_who_rang(t):
     t.equal([(e.time, e.ring, e.subject, e.word) for e in trace.events if e.kind == "RING"],
             [(10, client, 3, 9), (20, server, 5, 8), (30, client, 3, 9)], "rings: the first of each burst, and none for the claim in vain")
     sound(t, trace)
+
+
+@case
+def converter_shows_calls_without_a_channel(t):
+    """Turns in no time; calls by a ring of which one is answered, one was taken by who dies, one is under way at the end."""
+    kernel = (0, None)
+
+    def event(time, kind, subject, word=0, a=0, b=0):
+        return Event(kernel, time, KINDS.index(kind), subject, word, a, b)
+    null, load = tracing.CALLS.index("null"), tracing.CALLS.index("domain_load")
+    garbage = {"word": 0xffffffff, "a": 1 << 60, "b": 1 << 60}  # of the event that stood there before
+    events = [event(10, "TURN", 0xff | 1 << 8), event(20, "FAST_CALL", 1 | 2 << 8, **garbage), event(30, "FAST_ANSWER", 2 | 1 << 8, **garbage),
+              event(40, "CALL", 1, null, 7), event(41, "CALL", 1, load, 8), event(42, "CALLED", 1, 0, 7, null), event(43, "CALL", 2, load, 8),
+              event(50, "HALT", 1, 1, 1), event(60, "TURN", 1 | 0xff << 8, 10, 55)]
+    trace = Trace(events, 1000, {(0, 1): "asker", (0, 2): "helper"})
+    t.equal(check_file(trace.write())[2], [], "faults of the file")
+    on = {path: [s[1:] for s in trace.spans if s[0] == path] for path in {s[0] for s in trace.spans}}
+    t.equal(on["core 0", "domains"], [("asker", 10, 20), ("helper", 20, 30), ("asker", 30, 55)], "who had the core")
+    t.equal([s[0] for s in on["core 0", "kernel"]], ["endpoint_call", "endpoint_receive", "null"], "traps")
+    t.equal(on["domain asker on core 0", "calls by ring"], [("null", 40, 42)], "an answered one")
+    t.equal(on["domain asker on core 0", "calls by ring (2)"], [("domain_load (unfinished)", 41, 50)], "one of the dead")
+    t.equal(on["domain helper on core 0", "calls by ring"], [("domain_load (unfinished)", 43, 60)], "one at the end")
+
+
+@case
+def converter_shows_requests_within_a_domain(t):
+    """Where a vault's slot is a mate's, nobody rings."""
+    both, supervisor = (0, 1), (1, 0)
+
+    def event(ring, time, kind, subject=0, word=0, a=0, b=0):
+        return Event(ring, time, KINDS.index(kind), subject, word, a, b)
+
+    def name(text):
+        return dict(zip("ab", struct.unpack("<QQ", text.encode().ljust(16, b"\0"))))
+    events = [event(both, 1, "OPEN", **name("fs")), event(supervisor, 1, "OPEN", **name("supervisor")),
+              event(both, 2, "CHANNEL", 3, 0 | 9 << 8, 77, 1 << 48), event(supervisor, 2, "CHANNEL", 4, 1 | 8 << 8, 77, 1 << 32),
+              event(both, 3, "MATE", 3, **name("blk")), event(both, 10, "TAKE", 3, 1, 5, 10), event(supervisor, 11, "CLAIM", a=1 << 8),
+              event(both, 14, "COMPLETE", 3, 1, 5 << 32, 10)]
+    trace = Trace(events, 1000, {})
+    t.equal([e for e in trace.events if e.kind == "RING"], [], "rings")
+    tracks, _, faults = check_file(trace.write())
+    t.equal(faults, [], "faults of the file")
+    t.equal(len(complete(trace, "fs", "blk")), 1, "whole requests")
+    t.check({"asks blk", "blk serves"} <= set(tracks.values()), f"tracks: {sorted(tracks.values())}")
 
 
 @case

@@ -1,7 +1,9 @@
 // Channels between two components of one domain: both libraries as they are, over a component that the test is.
 #include "world.h"
 #include "runtime/component.h"
+#include "runtime/inject.h"
 #include "runtime/local_channel.h"
+#include "runtime/trace.h"
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -389,6 +391,46 @@ static void quick_calls_are_the_function(void **state)
 	client_close(client);
 }
 
+// While tracing is on, and quick ones too.
+static void requests_are_events_of_a_trace(void **state)
+{
+	static _Alignas(PAGE_SIZE) uint8_t memory[TRACE_DOMAIN_BYTES];
+	static const char name[NAME_SIZE] = "host";
+	struct trace_ring *ring = (struct trace_ring *)memory;
+	(void)state;
+	domain_begins();
+	trace_start(ring, 1, name);
+	inject_arm("runtime.submit", INJECT_NONE, 1, 0); // so that they look: the domain began without
+	inject_arm("runtime.answer", INJECT_NONE, 1, 0);
+	struct client *client = open_mate(0, 0);
+	const struct trace_entry *e = &ring->event[ring->next - 1];
+	unsigned slot = e->subject;
+	assert_int_equal(e->kind, TRACE_MATE);
+	assert_true(slot >= TRACE_MATES);
+	assert_memory_equal(&e->a, "mate\0\0\0", 8);
+	for (unsigned i = 1; i <= 3; i++) {
+		struct client_request r = {.op = OP_ECHO};
+		e = &ring->event[ring->next];
+		if (i < 3)
+			assert_int_equal(client_call(client, &r), ERR_OK);
+		else
+			assert_int_equal(quick_result(client_quick(client, OP_QUICK, 1, 2, 3)), 6);
+		assert_ptr_equal(e + 2, &ring->event[ring->next]);
+		assert_int_equal(e[0].kind, TRACE_TAKE);
+		assert_int_equal(e[0].a, i < 3 ? OP_ECHO : OP_QUICK);
+		assert_int_equal(e[1].kind, TRACE_COMPLETE);
+		assert_int_equal(e[1].a, e[0].a << 32 | ERR_OK);
+		for (unsigned j = 0; j < 2; j++) {
+			assert_int_equal(e[j].subject, slot);
+			assert_int_equal(e[j].word, i);
+		}
+	}
+	client_close(client);
+	trace_start(0, 0, name);
+	inject_arm("runtime.submit", INJECT_NONE, 1, 0);
+	inject_arm("runtime.answer", INJECT_NONE, 1, 0);
+}
+
 static void a_parked_request_is_taken_back(void **state)
 {
 	(void)state;
@@ -518,6 +560,7 @@ int main(void)
 		cmocka_unit_test(device_reads_and_writes),
 		cmocka_unit_test(areas_outlive_the_domain),
 		cmocka_unit_test(quick_calls_are_the_function),
+		cmocka_unit_test(requests_are_events_of_a_trace),
 		cmocka_unit_test(a_parked_request_is_taken_back),
 		cmocka_unit_test(lent_pages_are_the_clients),
 		cmocka_unit_test(silence_ends_the_domain),
