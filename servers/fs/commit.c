@@ -402,12 +402,11 @@ static void make_transaction(struct commit_log *log, const struct layout *l, uin
 	note_journal_block(log, l->count - 1);
 }
 
-static void record_make(struct commit_log *log, uint32_t count, uint64_t mark)
+static void record_make(struct commit_log *log, uint64_t mark)
 {
 	struct commit_header *h = log->header;
 	h->block_size = log->block_size;
 	h->data_offset = (uint32_t)(log->data - log->disk->log);
-	h->count = count;
 	h->sequence++;
 	h->mark = mark;
 	h->digest = record_digest(h, log->entries);
@@ -417,7 +416,7 @@ static void record_make(struct commit_log *log, uint32_t count, uint64_t mark)
 	commit_fence(); // valid before the first write can start
 }
 
-enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t mark, uint64_t now, uint32_t *count)
+enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t now, uint32_t *count)
 {
 	struct commit_header *h = log->header;
 	struct buffer **sorted;
@@ -430,16 +429,21 @@ enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t mar
 	struct layout l = layout_of(log, sorted, n);
 	invariant(l.count <= log->capacity);
 	copy_blocks(log, &l, sorted);
+	h->count = l.count;
 	h->in_place = l.in_place;
 	if (log->journal.area)
 		make_transaction(log, &l, now);
-	record_make(log, l.count, mark);
+	*count = n;
+	log->blocks_written += n;
+	return ERR_OK;
+}
+
+void commit_record(struct commit_log *log, uint64_t mark)
+{
+	record_make(log, mark);
 	if (log->journal.area) // not before: who dies before the record is valid has made no revoke records
 		journal_revokes_made(&log->journal);
 	log->commits++;
-	log->blocks_written += n;
-	*count = n;
-	return ERR_OK;
 }
 
 // ---- writing a record: from here on everything is a function of the log area alone ----
@@ -749,8 +753,8 @@ void commit_note(struct commit_log *log, uint64_t mark)
 	invariant(h->state == COMMIT_EMPTY);
 	if (last_mark(h) == mark)
 		return;
-	h->in_place = 0;
-	record_make(log, 0, mark);
+	h->count = h->in_place = 0;
+	record_make(log, mark);
 	finish(log->disk);
 }
 

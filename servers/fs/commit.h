@@ -119,10 +119,11 @@ struct journal_area *commit_journal_area(const struct disk *disk, uint32_t *byte
 bool commit_journal_known(const struct disk *disk);
 // Blocks that may be dirty, so that a commit of them fits into the log area and into the journal.
 uint32_t commit_dirty_max(const struct commit_log *log);
-// Copies all dirty blocks of the cache and marks the record valid. No changing operation may run until it returns
-// (reading ones may: the disk's breathe is called). `now`: seconds since 1970.
-// The number of blocks copied, through *count.
-enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t mark, uint64_t now, uint32_t *count);
+// Copies all dirty blocks of the cache and makes their transaction. No changing operation may run until the record is valid
+// (reading ones may: the disk's breathe is called). `now`: seconds since 1970. The number of blocks copied, through *count.
+enum error commit_copy(struct commit_log *log, struct cache *cache, uint64_t now, uint32_t *count);
+// Marks the record of what was copied valid: the commit is made, whoever dies. Never fails.
+void commit_record(struct commit_log *log, uint64_t mark);
 // Writes and flushes what was copied; may be repeated after an error. Afterwards the commit is durable.
 enum error commit_write(struct commit_log *log);
 // Whether those blocks of the record belong to the disk's blocks from `block` on, in place or in the journal (INV-72).

@@ -2,8 +2,8 @@
 // commit, and so are the tables and the code of CRC-32C.
 //
 // Owns: volume->guard. Must never repair: the server dies (an invariant), its successor has memory as the boot image has it, reads
-// the disk again and performs again what was not committed, so nothing is lost. Right because it comes before the checksums of
-// the commit are made: without it, a bit that is flipped in a table, in the seed or in that code seals damage into everything that is
+// the disk again and performs again what was not committed, so nothing is lost. Right because it comes when the checksums of
+// the commit are made and its record is not valid yet (what changes meanwhile is found too): without it, a bit that is flipped in a table, in the seed or in that code seals damage into everything that is
 // written, and no later check can tell (campaigns of faults found that in each volley into the data of fs).
 #include "abi/channel.h"
 #include "abi/words.h"

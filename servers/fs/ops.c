@@ -572,7 +572,6 @@ void fsop_retire(struct volume *v, uint64_t handle, uint64_t now)
 enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
 {
 	*count = 0;
-	invariant(volume_is_guarded(v));
 	damage_note(v);
 	if (RECOVERABLE && v->mark_place && !v->read_only && (v->cache.dirty.count || mark != v->mark))
 		mark_write(v, mark);
@@ -591,12 +590,14 @@ enum error fsop_commit_begin(struct volume *v, uint64_t mark, uint32_t *count)
 	checksum_seal(v);
 	if (RECOVERABLE)
 		invariant(judge_commit(v)); // INV-67
-	enum error error = commit_copy(&v->log, &v->cache, mark, v->now, count);
-	if (error == ERR_OK) {
-		alloc_commit_begun(v);
-		v->freed = (struct ledger){0};
-	}
-	return error;
+	enum error error = commit_copy(&v->log, &v->cache, v->now, count);
+	if (error != ERR_OK)
+		return error;
+	invariant(volume_is_guarded(v)); // now that all sums are made: what was changed while they were would have made wrong ones
+	commit_record(&v->log, mark);
+	alloc_commit_begun(v);
+	v->freed = (struct ledger){0};
+	return ERR_OK;
 }
 
 enum error fsop_commit_write(struct volume *v)

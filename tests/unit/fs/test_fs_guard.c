@@ -1,9 +1,13 @@
 // Guard: each bit of what a mounted volume must not change, and of the tables of the checksums, is missed when it is flipped.
 #include "servers/fs/crc32c.c"
 #include "tests/unit/fs/fixture.h"
+#include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static struct host h;
@@ -76,12 +80,44 @@ static void work_changes_nothing(void **state)
 	assert_true(volume_is_guarded(h.volume));
 }
 
+static unsigned breaths;
+
+static void breathe_badly(struct disk *disk)
+{
+	(void)disk;
+	if (breaths++ == 0)
+		crc_table[3][77] ^= 4;
+}
+
+// The loop has its turns while a commit is made: what is changed in one of them has made wrong sums by the end.
+static void change_in_a_commit_is_found(void **state)
+{
+	(void)state;
+	char name[16];
+	for (unsigned i = 0; i < 200; i++) {
+		int length = snprintf(name, sizeof(name), "a name %u", i);
+		assert_int_equal(host_call(&h, FS_OP_MKDIR, host_root(&h), 0755, 0, name, (uint32_t)length, 0), ERR_OK);
+	}
+	uint32_t count;
+	int status;
+	pid_t child = fork();
+	if (child == 0) {
+		signal(SIGABRT, SIG_DFL);
+		h.volume->disk->breathe = breathe_badly;
+		(void)fsop_commit_begin(h.volume, 1, &count);
+		_exit(breaths ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(geometry_is_guarded, guard_setup, guard_teardown),
 		cmocka_unit_test_setup_teardown(tables_are_guarded, guard_setup, guard_teardown),
 		cmocka_unit_test_setup_teardown(work_changes_nothing, guard_setup, guard_teardown),
+		cmocka_unit_test_setup_teardown(change_in_a_commit_is_found, guard_setup, guard_teardown),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
 }

@@ -242,7 +242,7 @@ static void tags_are_taken_again(void **state)
 		pid_t child = fork();
 		if (child == 0) {
 			signal(SIGABRT, SIG_DFL);
-			(void)commit_copy(&h.volume->log, &h.volume->cache, 1, 1, &count);
+			(void)commit_copy(&h.volume->log, &h.volume->cache, 1, &count);
 			_exit(0);
 		}
 		assert_int_equal(waitpid(child, &status, 0), child);
