@@ -255,20 +255,30 @@ static void floats_in_a_call(uint64_t door)
 	}
 }
 
-// What either side leaves in them the other one never finds: its own, or what the kernel puts there.
-static void controls_in_a_call(uint64_t door)
+// What either side leaves in them the other one never finds: its own of now or of before, or what the kernel puts there. So one side alone
+// ever sets senvcfg: this one if `own` is 1.
+static void controls_in_a_call(uint64_t door, uint64_t own)
 {
 	struct endpoint_words w;
-	for (unsigned i = 0; i < 60; i++) {
-		uint64_t own = i < 30, theirs = !own;
+	for (unsigned i = 0; i < 30; i++) {
 		csr_write(CSR_SCOUNTEREN, 4);
 		csr_write(CSR_SENVCFG, own);
-		demand(call(door, PARTNER_DOOR_CONTROLS, theirs, &w).error == ERR_OK, 90, 0);
+		demand(call(door, PARTNER_DOOR_CONTROLS, !own, &w).error == ERR_OK, 90, 0);
 		demand(w.word[1] == 7 || w.word[1] == 2, 91, w.word[1]);
 		demand(!own || w.word[2] == 0, 92, w.word[2]);
 		demand(csr_read(CSR_SCOUNTEREN) == 7 || csr_read(CSR_SCOUNTEREN) == 4, 93, csr_read(CSR_SCOUNTEREN));
 		demand(own || csr_read(CSR_SENVCFG) == 0, 94, csr_read(CSR_SENVCFG));
 	}
+}
+
+static void own_controls(uint64_t door)
+{
+	controls_in_a_call(door, 1);
+}
+
+static void their_controls(uint64_t door)
+{
+	controls_in_a_call(door, 0);
 }
 
 static void kept_until_released(uint64_t door)
@@ -324,7 +334,8 @@ void partner_caller(uint64_t argument)
 		[PARTNER_CALLS_BADGES] = badges_and_gifts, [PARTNER_CALLS_FLOATS] = floats_in_a_call,
 		[PARTNER_CALLS_KEPT] = kept_until_released, [PARTNER_CALLS_RELEASE] = release,
 		[PARTNER_CALLS_LOST] = until_it_is_lost,   [PARTNER_CALLS_MANY] = many_rounds,
-		[PARTNER_CALLS_LONG] = long_calls,	   [PARTNER_CALLS_CONTROLS] = controls_in_a_call,
+		[PARTNER_CALLS_LONG] = long_calls,	   [PARTNER_CALLS_OWN_CONTROLS] = own_controls,
+		[PARTNER_CALLS_THEIR_CONTROLS] = their_controls,
 	};
 	if (argument >= sizeof(orders) / sizeof(orders[0]))
 		partner_exit(PARTNER_FAILED(2, argument));

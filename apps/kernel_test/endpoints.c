@@ -60,7 +60,8 @@ static void floats(void)
 
 static void controls(void)
 {
-	one_caller(PARTNER_CALLS_CONTROLS);
+	one_caller(PARTNER_CALLS_OWN_CONTROLS);
+	one_caller(PARTNER_CALLS_THEIR_CONTROLS);
 }
 
 static void limits(void)
