@@ -20,9 +20,7 @@
 #define TRANSFERS SLOTS
 
 struct slot { // what the device reads and writes beside data: struct virtio_blk_req without its data
-	uint32_t type;
-	uint32_t reserved;
-	uint64_t sector;
+	struct transfer_header header;
 	uint8_t status;
 	uint8_t padding[15];
 };
@@ -65,6 +63,12 @@ static _Noreturn void device_disbelieved(const char *why)
 	domain_exit(ERR_DEVICE);
 }
 
+static bool header_is_asked(const struct transfer_header *header, uint32_t part, const struct server_request *request)
+{
+	const struct request *copy = &request->copy;
+	return transfer_header_fits(header, part, copy->op, copy->arg[0], copy->op == BLOCK_OP_WRITE ? copy->out_length : copy->in_length);
+}
+
 // Puts header, data and status of the next part into the queue. False: no room now.
 static bool part_submit(struct transfer *transfer)
 {
@@ -81,10 +85,11 @@ static bool part_submit(struct transfer *transfer)
 	count = transfer_part(limits, transfer, &segments[1], blk.queue.free_count - 2u, &bytes);
 	invariant(transfer_inside(transfer, &segments[1], count)); // no IOMMU would notice
 	slots[slot] = (struct slot){
-		.type = transfer->type,
-		.sector = transfer->type == TRANSFER_FLUSH ? 0 : transfer->sector + transfer->submitted / SECTOR_SIZE,
+		.header.type = transfer->type,
+		.header.sector = transfer->type == TRANSFER_FLUSH ? 0 : transfer->sector + transfer->submitted / SECTOR_SIZE,
 		.status = TRANSFER_UNTOUCHED,
 	};
+	invariant(header_is_asked(&slots[slot].header, bytes, transfer->owner)); // a wrong sector would be told to nobody
 	segments[0] = (struct virtqueue_segment){physical, SLOT_HEADER_BYTES, false};
 	segments[1 + count] = (struct virtqueue_segment){physical + SLOT_STATUS, 1, true};
 	invariant(virtqueue_add(&blk.queue, segments, count + 2, &slots[slot]));

@@ -77,6 +77,15 @@ bool transfer_inside(const struct transfer *transfer, const struct virtqueue_seg
 	return true;
 }
 
+bool transfer_header_fits(const struct transfer_header *header, uint32_t part, uint16_t op, uint64_t sector, uint64_t bytes)
+{
+	uint64_t into = (header->sector - sector) * SECTOR_SIZE;
+	if (op == BLOCK_OP_FLUSH)
+		return header->type == TRANSFER_FLUSH && part == 0;
+	return header->type == (op == BLOCK_OP_WRITE ? TRANSFER_OUT : TRANSFER_IN) && header->sector - sector < bytes / SECTOR_SIZE &&
+	       part <= bytes - into;
+}
+
 void transfer_submitted(struct transfer *transfer, uint32_t bytes)
 {
 	transfer->submitted += bytes;

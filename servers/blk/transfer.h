@@ -11,6 +11,12 @@
 enum transfer_type { TRANSFER_IN = 0, TRANSFER_OUT = 1, TRANSFER_FLUSH = 4 };
 enum transfer_status { TRANSFER_OK = 0, TRANSFER_IOERR = 1, TRANSFER_UNSUPPORTED = 2, TRANSFER_UNTOUCHED = 0xff };
 
+struct transfer_header { // struct virtio_blk_req's, which the device reads
+	uint32_t type;
+	uint32_t reserved;
+	uint64_t sector;
+};
+
 struct transfer_limits { // of the device
 	uint64_t capacity;      // sectors
 	uint32_t block_size;    // bytes, a power of two of at least SECTOR_SIZE: unit of every request
@@ -46,6 +52,8 @@ unsigned transfer_part(const struct transfer_limits *limits, const struct transf
 		       struct virtqueue_segment *segments, unsigned room, uint32_t *bytes);
 // Whether all of them lie in the request's buffer: the device goes wherever it is told to.
 bool transfer_inside(const struct transfer *transfer, const struct virtqueue_segment *segments, unsigned count);
+// Whether what the device will read is this request (op, sector, bytes), or a part of so many bytes of it.
+bool transfer_header_fits(const struct transfer_header *header, uint32_t part, uint16_t op, uint64_t sector, uint64_t bytes);
 // Segments that one block needs at least.
 unsigned transfer_room_least(const struct transfer_limits *limits, const struct transfer *transfer);
 void transfer_submitted(struct transfer *transfer, uint32_t bytes);

@@ -143,12 +143,37 @@ static void segments_stay_in_the_buffer(void **state)
 	assert_false(transfer_inside(&transfer, two, 2));
 }
 
+// A request of four sectors from 100 on, in parts or as a whole.
+static void header_is_what_was_asked(void **state)
+{
+	struct transfer_header h = {.type = TRANSFER_OUT, .sector = 100};
+
+	(void)state;
+	assert_true(transfer_header_fits(&h, 2048, BLOCK_OP_WRITE, 100, 2048));
+	assert_false(transfer_header_fits(&h, 2049, BLOCK_OP_WRITE, 100, 2048));
+	assert_false(transfer_header_fits(&h, 2048, BLOCK_OP_READ, 100, 2048));
+	assert_false(transfer_header_fits(&h, 0, BLOCK_OP_FLUSH, 100, 0));
+	h.sector = 103;
+	assert_true(transfer_header_fits(&h, 512, BLOCK_OP_WRITE, 100, 2048));
+	assert_false(transfer_header_fits(&h, 1024, BLOCK_OP_WRITE, 100, 2048));
+	for (unsigned bit = 2; bit < 64; bit++) {
+		h.sector = 100 ^ 1ull << bit;
+		assert_false(transfer_header_fits(&h, 512, BLOCK_OP_WRITE, 100, 2048));
+	}
+	h = (struct transfer_header){.type = TRANSFER_IN, .sector = 99};
+	assert_false(transfer_header_fits(&h, 512, BLOCK_OP_READ, 100, 2048));
+	h = (struct transfer_header){.type = TRANSFER_FLUSH};
+	assert_true(transfer_header_fits(&h, 0, BLOCK_OP_FLUSH, 77, 0));
+	assert_false(transfer_header_fits(&h, 512, BLOCK_OP_WRITE, 0, 512));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_allowed),	 cmocka_unit_test(read_only_and_large_blocks),
 		cmocka_unit_test(impossible_limits), cmocka_unit_test(cuts_of_all_kinds),
 		cmocka_unit_test(results_of_parts), cmocka_unit_test(segments_stay_in_the_buffer),
+		cmocka_unit_test(header_is_what_was_asked),
 	};
 
 	return cmocka_run_group_tests(tests, 0, 0);
