@@ -23,6 +23,14 @@ def sound(t, trace):
     return tracks.values()
 
 
+def event(ring, time, kind, subject=0, word=0, a=0, b=0):
+    return Event(ring, time, KINDS.index(kind), subject, word, a, b)
+
+
+def name(text):
+    return dict(zip("ab", struct.unpack("<QQ", text.encode().ljust(16, b"\0"))))
+
+
 def complete(trace, client, server):
     """Requests of which all steps were seen, in their order."""
     steps = ("submitted", "taken", "completed")
@@ -220,9 +228,6 @@ def converter_shows_restarts(t):
 def converter_finds_who_rang(t):
     """No doorbell of a channel is written down: the claim names the channel, the requests say what it was for."""
     client, server = (0, 1), (1, 2)
-
-    def event(ring, time, kind, subject=0, word=0, a=0, b=0):
-        return Event(ring, time, KINDS.index(kind), subject, word, a, b)
     events = [event(client, 1, "CHANNEL", 3, 0 | 8 << 8, 77, 1 << 48 | 2 << 32), event(server, 1, "CHANNEL", 5, 1 | 9 << 8, 77, 1 << 32),
               event(server, 12, "CLAIM", a=1 << 9), event(server, 13, "TAKE", 5, 1, 4, 10), event(server, 14, "TAKE", 5, 2, 4, 11),
               event(server, 20, "COMPLETE", 5, 1, 4 << 32, 10), event(server, 21, "COMPLETE", 5, 2, 4 << 32, 11),
@@ -238,14 +243,12 @@ def converter_finds_who_rang(t):
 def converter_shows_calls_without_a_channel(t):
     """Turns in no time; calls by a ring of which one is answered, one was taken by who dies, one is under way at the end."""
     kernel = (0, None)
-
-    def event(time, kind, subject, word=0, a=0, b=0):
-        return Event(kernel, time, KINDS.index(kind), subject, word, a, b)
     null, load = tracing.CALLS.index("null"), tracing.CALLS.index("domain_load")
     garbage = {"word": 0xffffffff, "a": 1 << 60, "b": 1 << 60}  # of the event that stood there before
-    events = [event(10, "TURN", 0xff | 1 << 8), event(20, "FAST_CALL", 1 | 2 << 8, **garbage), event(30, "FAST_ANSWER", 2 | 1 << 8, **garbage),
-              event(40, "CALL", 1, null, 7), event(41, "CALL", 1, load, 8), event(42, "CALLED", 1, 0, 7, null), event(43, "CALL", 2, load, 8),
-              event(50, "HALT", 1, 1, 1), event(60, "TURN", 1 | 0xff << 8, 10, 55)]
+    events = [event(kernel, 10, "TURN", 0xff | 1 << 8), event(kernel, 20, "FAST_CALL", 1 | 2 << 8, **garbage),
+              event(kernel, 30, "FAST_ANSWER", 2 | 1 << 8, **garbage), event(kernel, 40, "CALL", 1, null, 7), event(kernel, 41, "CALL", 1, load, 8),
+              event(kernel, 42, "CALLED", 1, 0, 7, null), event(kernel, 43, "CALL", 2, load, 8),
+              event(kernel, 50, "HALT", 1, 1, 1), event(kernel, 60, "TURN", 1 | 0xff << 8, 10, 55)]
     trace = Trace(events, 1000, {(0, 1): "asker", (0, 2): "helper"})
     t.equal(check_file(trace.write())[2], [], "faults of the file")
     on = {path: [s[1:] for s in trace.spans if s[0] == path] for path in {s[0] for s in trace.spans}}
@@ -260,12 +263,6 @@ def converter_shows_calls_without_a_channel(t):
 def converter_shows_requests_within_a_domain(t):
     """Where a vault's slot is a mate's, nobody rings."""
     both, supervisor = (0, 1), (1, 0)
-
-    def event(ring, time, kind, subject=0, word=0, a=0, b=0):
-        return Event(ring, time, KINDS.index(kind), subject, word, a, b)
-
-    def name(text):
-        return dict(zip("ab", struct.unpack("<QQ", text.encode().ljust(16, b"\0"))))
     events = [event(both, 1, "OPEN", **name("fs")), event(supervisor, 1, "OPEN", **name("supervisor")),
               event(both, 2, "CHANNEL", 3, 0 | 9 << 8, 77, 1 << 48), event(supervisor, 2, "CHANNEL", 4, 1 | 8 << 8, 77, 1 << 32),
               event(both, 3, "MATE", 3, **name("blk")), event(both, 10, "TAKE", 3, 1, 5, 10), event(supervisor, 11, "CLAIM", a=1 << 8),
@@ -282,12 +279,6 @@ def converter_shows_requests_within_a_domain(t):
 def converter_makes_sound_files(t):
     """Requests that overlap, that never end, and of which one side was lost."""
     client, server = (0, 1), (1, 2)
-
-    def event(ring, time, kind, subject=0, word=0, a=0, b=0):
-        return Event(ring, time, KINDS.index(kind), subject, word, a, b)
-
-    def name(text):
-        return dict(zip("ab", struct.unpack("<QQ", text.encode().ljust(16, b"\0"))))
     events = [event(client, 1, "OPEN", **name("asker")), event(server, 1, "OPEN", **name("helper")),
               event(client, 2, "CHANNEL", 3, 0, 77, 1 << 48 | 2 << 32), event(server, 2, "CHANNEL", 5, 1, 77, 1 << 32)]
     for seq in range(20):  # all under way at once
