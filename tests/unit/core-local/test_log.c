@@ -50,11 +50,11 @@ static void oldest_is_overwritten(void **state)
 
 static void format_is_bounded(void **state)
 {
-	char out[8] = "xxxxxxx";
+	char out[8] = "zzzzzzz";
 
 	(void)state;
 	assert_int_equal(format_line(out, 0, "%s", "abc"), 0);
-	assert_int_equal(out[0], 'x');
+	assert_int_equal(out[0], 'z');
 	assert_int_equal(format_line(out, 4, "%s", "abcdef"), 3);
 	assert_string_equal(out, "abc");
 	assert_int_equal(format_line(out, sizeof(out), "%-4s|%x", "ab", 10u), 6);
