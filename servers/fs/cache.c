@@ -393,20 +393,20 @@ static void clear_dirty(struct cache *cache, struct buffer *b)
 	drop_base(cache, b);
 }
 
-// INV-66. What a sum would be computed over again is not what was read or committed.
-static void seal_check(const struct buffer *b, uint64_t sum)
+// What a sum would be computed over again is not what was read or committed, and what is committed is not what was judged.
+void cache_seal_check(const struct buffer *b, uint64_t sum)
 {
 	if (!b->seal || b->seal == sum)
 		return;
 	log_line("fs: block %u (kind %u) has changed in memory since it was %s: 0x%llx was its sum, 0x%llx is it", b->block, b->kind,
-		 "read or committed", (unsigned long long)b->seal, (unsigned long long)sum);
+		 "read, summed or committed", (unsigned long long)b->seal, (unsigned long long)sum);
 	invariant(b->seal == sum);
 }
 
 static __attribute__((noinline)) void copy_sealed(const struct cache *cache, struct buffer *to, const struct buffer *b)
 {
 	to->seal = seal_copy(to->data, b->data, cache->block_size);
-	seal_check(b, to->seal);
+	cache_seal_check(b, to->seal);
 }
 
 // The copy of a block before it is changed; in a clean one it is what commits and disk have.
@@ -446,6 +446,12 @@ void cache_mark_dirty(struct cache *cache, struct buffer *b)
 void cache_reseal(struct cache *cache, struct buffer *b)
 {
 	if (RECOVERABLE && !(b->flags & BUFFER_DIRTY))
+		b->seal = seal_sum(b->data, cache->block_size);
+}
+
+void cache_seal(const struct cache *cache, struct buffer *b)
+{
+	if (RECOVERABLE && b->kind)
 		b->seal = seal_sum(b->data, cache->block_size);
 }
 

@@ -133,6 +133,10 @@ void cache_freed(struct cache *cache, uint32_t block);
 void cache_mark_dirty(struct cache *cache, struct buffer *buffer);
 // After a change in memory that no commit is to take.
 void cache_reseal(struct cache *cache, struct buffer *buffer);
+// Of metadata that the commit takes as it is now: whoever copies it later finds whether it is still the same.
+void cache_seal(const struct cache *cache, struct buffer *buffer);
+// The sum of what is in the buffer, or of its copy. Ends this server when it is not that of its seal (INV-66).
+void cache_seal_check(const struct buffer *buffer, uint64_t sum);
 // The block's buffer, not pinned; 0: it is not there, or not read yet.
 struct buffer *cache_peek(struct cache *cache, uint32_t block);
 

@@ -547,16 +547,15 @@ void checksum_group_seal(struct volume *v, uint32_t group)
 void checksum_seal(struct volume *v)
 {
 	unsigned n = 0;
-	if (!v->group_checksums)
-		return;
 	for (struct buffer *b = v->cache.dirty.first; b && v->checksums; b = b->next) {
 		b->summed = false;
 		if (is_bitmap(b))
 			bitmap_seal(v, b);
 	}
 	for (struct buffer *b = v->cache.dirty.first; b; b = b->next) {
-		if (v->checksums || b->kind == BLOCK_DESCRIPTORS)
+		if (v->checksums || (v->group_checksums && b->kind == BLOCK_DESCRIPTORS))
 			block_seal(v, b);
+		cache_seal(&v->cache, b);
 		if (++n % SEAL_BREATH == 0 && v->disk->breathe)
 			v->disk->breathe(v->disk);
 	}

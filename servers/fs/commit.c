@@ -152,7 +152,7 @@ enum error commit_open(struct commit_log *log, struct disk *disk, uint32_t block
 	log->capacity = capacity_of(disk->log_bytes & ~4095ull, area, block_size, &data_offset);
 	if (log->capacity < COMMIT_BLOCKS_MIN)
 		return ERR_NO_MEMORY;
-	log->capacity--; // commit_scratch
+	log->capacity--; // commit_scratch: blocks have as many bytes, or more
 	log->entries = (struct commit_entry *)(void *)(disk->log + sizeof(struct commit_header));
 	log->data = disk->log + data_offset;
 	log->header->block_size = block_size;
@@ -161,9 +161,13 @@ enum error commit_open(struct commit_log *log, struct disk *disk, uint32_t block
 	return ERR_OK;
 }
 
-uint8_t *commit_scratch(const struct commit_log *log)
+uint8_t *commit_scratch(const struct disk *disk)
 {
-	return log->data + (size_t)log->capacity * log->block_size;
+	uint32_t bytes;
+	uint8_t *end = disk->log + (disk->log_bytes & ~4095ull);
+	if (commit_journal_known(disk))
+		end = (uint8_t *)commit_journal_area(disk, &bytes);
+	return end - COMMIT_SCRATCH;
 }
 
 // One place is the superblock's, for its time, one the root directory's inode's, for the mark.
@@ -267,10 +271,14 @@ static uint8_t *staged(const struct commit_log *log, uint32_t place)
 // flips in between does not pass for a sound record. Without a journal a record that is not sound is a loss, so there it is of the copy.
 static uint64_t copy_digested(const struct commit_log *log, void *to, const struct buffer *b)
 {
-	if (!b->seal || !log->journal.area)
-		return seal_copy(to, b->data, log->block_size);
-	memcpy(to, b->data, log->block_size);
-	return b->seal;
+	if (b->seal && !b->kind && log->journal.area) {
+		memcpy(to, b->data, log->block_size);
+		return b->seal;
+	}
+	uint64_t digest = seal_copy(to, b->data, log->block_size);
+	if (b->kind)
+		cache_seal_check(b, digest);
+	return digest;
 }
 
 // The kind that it has there. What is read for the record's digest is what metadata is sealed with (INV-66).

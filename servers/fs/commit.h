@@ -12,6 +12,7 @@
 #define COMMIT_FLAG_ABORTED 2u  // the device refuses writes: the volume is read-only until the next boot
 #define COMMIT_DOUBT_SHIFT 8u   // from there on a bit for each finding of damage of which an incarnation died, by its sum
 #define COMMIT_DOUBTS 24u
+#define COMMIT_SCRATCH 1024u    // bytes: a superblock
 #define COMMIT_CONDEMNED_SHIFT 32u // the upper half: 1 + the block for which the last incarnation died instead of committing it
 
 // No bit that flips makes one of the others.
@@ -111,8 +112,8 @@ void commit_read_through(struct disk *disk, uint64_t *mark);
 
 // Divides the log area. ERR_NO_MEMORY when it holds fewer than 32 blocks.
 enum error commit_open(struct commit_log *log, struct disk *disk, uint32_t block_size, bool journal);
-// A block of the log area that no record uses.
-uint8_t *commit_scratch(const struct commit_log *log);
+// COMMIT_SCRATCH bytes of the log area that no record uses, also where none was opened.
+uint8_t *commit_scratch(const struct disk *disk);
 // The journal's part of the log area, and its size.
 struct journal_area *commit_journal_area(const struct disk *disk, uint32_t *bytes);
 // An incarnation of this boot has opened the journal, and what the area says is true: nothing need be read or replayed.

@@ -22,10 +22,12 @@
 
 #define REFUSE(error, ...) (snprintf(v->reason, sizeof(v->reason), __VA_ARGS__), (error))
 
-// The record of the incarnation before, if there is one. A damaged one is logged by commit_recover.
-static enum error recover_record(struct disk *disk, bool resumed, uint64_t *mark)
+// The record of the incarnation before, if there is one. A damaged one is logged by commit_recover. `refused`: this incarnation is
+// the first to find that the device takes no writes.
+static enum error recover_record(struct disk *disk, bool resumed, uint64_t *mark, bool *refused)
 {
 	*mark = 0;
+	*refused = false;
 	if (!resumed || !commit_known(disk)) {
 		commit_format(disk);
 		return ERR_OK;
@@ -38,6 +40,7 @@ static enum error recover_record(struct disk *disk, bool resumed, uint64_t *mark
 		return error == ERR_CORRUPT ? ERR_OK : error;
 	log_line("fs: the device %s writes: read-only, as of the last commit", aborted ? "refused" : "refuses");
 	commit_read_through(disk, mark);
+	*refused = !aborted;
 	return ERR_OK;
 }
 
@@ -228,25 +231,29 @@ static enum error start_journal(struct volume *v, struct journal_area *area)
 	return error;
 }
 
-// From the disk, not from the cache: that has what was never committed. What a commit wrote half is found by e2fsck then.
+// From the disk, neither from the cache nor through the record: they have what was never committed. What a commit wrote half is
+// found by e2fsck then.
 static enum error flag_error(struct volume *v)
 {
 	struct ext2_super super;
+	void (*amend)(const struct disk *, uint64_t, uint32_t, uint8_t *) = v->disk->amend;
+	v->disk->amend = 0;
 	enum error error = volume_read_super(v, &super);
+	v->disk->amend = amend;
 	if (error != ERR_OK || super.magic != EXT2_MAGIC)
 		return error;
 	tell_of_device(v, &super, __func__, __LINE__);
 	checksum_super_seal(&super);
-	memcpy(commit_scratch(&v->log), &super, sizeof(super));
-	return write_through(v, EXT2_SUPER_OFFSET, commit_scratch(&v->log), sizeof(super));
+	memcpy(commit_scratch(v->disk), &super, sizeof(super));
+	return write_through(v, EXT2_SUPER_OFFSET, commit_scratch(v->disk), sizeof(super));
 }
 
 // The journal's word is the one that lasts: a replay may bring an older superblock of the volume back.
 void volume_abort(struct volume *v)
 {
-	uint32_t run;
-	struct journal_area *area = v->log.journal.area;
+	uint32_t run, bytes;
 	struct disk *disk = v->disk;
+	struct journal_area *area = commit_journal_known(disk) ? commit_journal_area(disk, &bytes) : 0;
 	commit_set_facts(disk, commit_time_base(disk), commit_flags(disk) | COMMIT_FLAG_ABORTED);
 	enum error journal = ERR_OK, error = flag_error(v);
 	if (area) {
@@ -298,9 +305,9 @@ enum error volume_mount(struct volume *v, struct disk *disk, const struct cache_
 			uint64_t *mark)
 {
 	uint32_t bytes;
-	bool known;
+	bool known, refused = false;
 	memset(v, 0, offsetof(struct volume, held));
-	enum error error = disk->log_bytes ? recover_record(disk, resumed, mark) : ERR_OK;
+	enum error error = disk->log_bytes ? recover_record(disk, resumed, mark, &refused) : ERR_OK;
 	if (error != ERR_OK)
 		return REFUSE(error, "the commit of the incarnation before could not be written: error %d", (int)error);
 	known = disk->log_bytes && commit_journal_known(disk);
@@ -313,5 +320,7 @@ enum error volume_mount(struct volume *v, struct disk *disk, const struct cache_
 	}
 	if (error == ERR_OK && v->log.journal.area)
 		error = mark_find(v, mark);
+	if (error == ERR_OK && refused)
+		volume_abort(v);
 	return error;
 }

@@ -74,8 +74,19 @@ void serve_commit_wanted(void)
 	want_commit();
 }
 
+// What refuses writes may be this server, or the one that drives the disk and is asked anew by the next. A disk that cannot be
+// read either leaves no next one.
+static bool refusal_is_doubted(enum error error)
+{
+	const struct damage d = {.function = __func__, .line = __LINE__, .code = EXT4_ERROR_DEVICE};
+	struct ext2_super super;
+	return error != ERR_PEER_LOST && volume_read_super(volume, &super) == ERR_OK && damage_is_doubted(volume, &d);
+}
+
 static void commit_give_up(enum error error)
 {
+	log_line("fs: a commit could not be written (error %d)", (int)error);
+	invariant(!refusal_is_doubted(error)); // INV-68
 	lock_take(&volume_lock, true); // an operation that has begun ends first, and is lost with the others
 	commit_failed = true;
 	volume->read_only = true;

@@ -13,6 +13,7 @@
 uint64_t fixture_steps, fixture_die_at;
 const char *fixture_fail_point;
 jmp_buf fixture_death;
+bool fixture_may_panic;
 char fixture_last_log[256];
 unsigned fixture_logs;
 bool fixture_quiet;
@@ -61,6 +62,8 @@ void log_line(const char *format, ...)
 
 _Noreturn void domain_panic(const char *file, int line, const char *what)
 {
+	if (fixture_may_panic)
+		longjmp(fixture_death, 1);
 	fprintf(stderr, "%s:%d: %s\n", file, line, what);
 	abort();
 }

@@ -67,6 +67,7 @@ struct host {
 extern const char *fixture_fail_point; // its next passage gives ERR_INJECTED; 0: none
 extern uint64_t fixture_steps, fixture_die_at;
 extern jmp_buf fixture_death;
+extern bool fixture_may_panic; // what would end the server is a death, not a failure of the test
 extern char fixture_last_log[256];
 extern unsigned fixture_logs; // how many there were
 extern bool fixture_quiet;

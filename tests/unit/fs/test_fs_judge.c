@@ -379,6 +379,40 @@ static void first_finding_is_doubted(void **state)
 
 // ---- seals ----
 
+static bool copy_dies(void)
+{
+	uint32_t count;
+	int status;
+	fflush(0);
+	pid_t child = fork();
+	if (child == 0) {
+		signal(SIGABRT, SIG_DFL);
+		_exit(commit_copy(&h.volume->log, &h.volume->cache, 1, &count) != ERR_OK);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) ? WTERMSIG(status) == SIGABRT : WEXITSTATUS(status) == 0);
+	return WIFSIGNALED(status);
+}
+
+// A bit that flips in metadata behind its checksums and the judge, before it is copied for the commit.
+static void copy_is_what_was_summed(void **state)
+{
+	(void)state;
+	unsigned flipped = 0;
+	checksum_seal(h.volume);
+	for (struct buffer *b = h.volume->cache.dirty.first; b; b = b->next) {
+		uint8_t *at = b->data + fixture_random() % h.volume->block_size, bit = (uint8_t)(1u << fixture_random() % 8);
+		if (!b->kind)
+			continue;
+		*at ^= bit;
+		assert_true(copy_dies());
+		*at ^= bit;
+		flipped++;
+	}
+	assert_true(flipped >= 5);
+	assert_false(copy_dies());
+}
+
 static void sum_sees_each_bit(void **state)
 {
 	(void)state;
@@ -470,6 +504,7 @@ int main(void)
 		JUDGED(writes_are_owed, EXT4 "-b 1024"), JUDGED(writes_are_owed, "-b 1024"),
 		JUDGED(places_are_known, EXT4 "-b 1024"), JUDGED(places_are_known, "-b 1024"),
 		JUDGED(what_is_clean_is_sealed, EXT4 "-b 1024"), cmocka_unit_test(sum_sees_each_bit),
+		JUDGED(copy_is_what_was_summed, EXT4 "-b 1024"), JUDGED(copy_is_what_was_summed, "-b 1024"),
 		JUDGED(content_has_the_sum_of_the_payload, EXT4 "-b 4096"),
 	};
 	cmocka_set_test_filter(getenv("ONLY"));

@@ -2030,8 +2030,28 @@ static void wait_for_failure(void)
 
 static void commit_fails(void)
 {
+	volume->doubts = false; // it failed before
 	want_commit();
 	wait_for_failure();
+}
+
+static void dies_of_a_failed_commit(void)
+{
+	fixture_may_panic = true;
+	if (!setjmp(fixture_death)) {
+		want_commit();
+		wait_for_failure();
+		fail_msg("the first finding gave the volume up");
+	}
+	fixture_may_panic = false;
+}
+
+// That the device refuses is found twice: this incarnation dies of it, and its successor believes it.
+static void commit_fails_twice(void)
+{
+	dies_of_a_failed_commit();
+	assert_true(incarnate());
+	assert_true(commit_failed && volume->read_only);
 }
 
 static void refused_writes(void **state)
@@ -2107,7 +2127,7 @@ static void read_escaped(void *argument)
 // A block of the journal, or one in place, cannot be written: the commit is given up, and both superblocks say so.
 static void aborted_journal(void **state)
 {
-	bool in_place = *state != 0;
+	bool in_place = (uintptr_t)*state & 1, doubted = (uintptr_t)*state & 2;
 	uint32_t run;
 	begin_roomy(48, EXT3);
 	one(sync_main);
@@ -2117,7 +2137,7 @@ static void aborted_journal(void **state)
 	assert_int_equal(s->state, EXT2_STATE_VALID);
 	one(make_main);
 	one(make_escaped);
-	commit_fails();
+	doubted ? commit_fails_twice() : commit_fails();
 	wait_turns(1000);
 	assert_int_equal(jbd2_get(super + JBD2_S_ERROR), (uint32_t)-5);
 	assert_int_equal(s->state, EXT2_STATE_VALID | EXT2_STATE_ERROR);
@@ -2145,6 +2165,31 @@ static void aborted_journal(void **state)
 	forget_volume();
 }
 
+// The device took writes all the time, and this incarnation was what was wrong: the next one goes on, and nothing is lost.
+static void refusal_is_not_believed_at_once(void **state)
+{
+	(void)state;
+	begin_roomy(50, EXT3);
+	one(sync_main);
+	refuse_commits(false);
+	one(make_main);
+	dies_of_a_failed_commit();
+	bad_from = bad_to = 0;
+	assert_true(incarnate());
+	assert_false(commit_failed || volume->read_only);
+	wait_turns(20000);
+	assert_int_equal(ring_serial, ring_committed);
+	end();
+}
+
+static bool fails_alive(void)
+{
+	if (setjmp(fixture_death))
+		return false;
+	wait_for_failure();
+	return true;
+}
+
 // The server dies anywhere on the way, and in its recovery: in the end the volume is read-only, and tells it.
 static void deaths_while_giving_up(void **state)
 {
@@ -2162,10 +2207,11 @@ static void deaths_while_giving_up(void **state)
 			died = false;
 		}
 		fixture_die_at = fixture_steps + 1 + fixture_random() % 40;
-		while (!incarnate())
+		fixture_may_panic = true;
+		while (!incarnate() || !fails_alive())
 			fixture_die_at = 0;
+		fixture_may_panic = false;
 		fixture_die_at = 0;
-		wait_for_failure();
 		abort_heard = 0;
 		one(after_abort_main);
 		assert_int_equal(replays_different, 0);
@@ -2219,8 +2265,11 @@ int main(void)
 		cmocka_unit_test(handles_cannot_be_made),
 		cmocka_unit_test(shared_appends_and_chains),
 		cmocka_unit_test(refused_writes),
-		CASE(aborted_in_journal, aborted_journal, false),
-		CASE(aborted_in_place, aborted_journal, true),
+		CASE(aborted_in_journal, aborted_journal, 0),
+		CASE(aborted_in_place, aborted_journal, 1),
+		CASE(aborted_in_journal_twice, aborted_journal, 2),
+		CASE(aborted_in_place_twice, aborted_journal, 3),
+		cmocka_unit_test(refusal_is_not_believed_at_once),
 		CASE(deaths_while_giving_up_in_journal, deaths_while_giving_up, false),
 		CASE(deaths_while_giving_up_in_place, deaths_while_giving_up, true),
 	};
