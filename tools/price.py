@@ -40,6 +40,8 @@ COUNTS = {
     "write of 4 MiB, instructions": r"file\.write\.all\s+(\d+)",
     "read of 4 MiB, instructions": r"file\.read\.all\s+(\d+)",
 }
+PARTS = {"create, instructions": 1000, "unlink, instructions": 1000, "write of 4 MiB, instructions": 1, "read of 4 MiB, instructions": 1}
+WORKLOAD = "all of these, as bench files has them"
 
 
 def run(build, command, patterns, image, **machine):
@@ -54,8 +56,9 @@ def measure(build, options):
 
 
 def count(build, folder):
-    return run(build, "bench files --icount", COUNTS, Path(folder) / "price.img", cores=1,
-               flags=[*ICOUNT], drive="cache=unsafe")
+    figures = run(build, "bench files --icount", COUNTS, Path(folder) / "price.img", cores=1, flags=[*ICOUNT], drive="cache=unsafe")
+    figures[WORKLOAD] = sum(times * figures[part] for part, times in PARTS.items())
+    return figures
 
 
 def print_table(figures, names, of):
@@ -84,7 +87,7 @@ def main():
             print_table(in_turns(options.rounds, "round", BUILDS, lambda build: measure(BUILDS[build], options)), RATES | TIMES, statistics.median)
         if options.counts:
             with tempfile.TemporaryDirectory(dir=memory_folder()) as folder:
-                print_table(in_turns(options.counts, "count", BUILDS, lambda build: count(BUILDS[build], folder)), COUNTS, min)
+                print_table(in_turns(options.counts, "count", BUILDS, lambda build: count(BUILDS[build], folder)), [*COUNTS, WORKLOAD], min)
     except (MachineError, subprocess.CalledProcessError) as error:
         print(f"price: {error}", file=sys.stderr)
         return 1
