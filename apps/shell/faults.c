@@ -14,6 +14,7 @@
 #define EPOCH_LOOKS 2000u
 #define EPOCH_PAUSE_US 1000u
 #define DOUBTS 100u // in one request
+#define ITEM_SIZE 24u // of a list of steps or numbers, with its 0
 #define CORE_LOOKS 30000u // a kernel that hangs is given up after some seconds
 
 struct target {
@@ -124,7 +125,8 @@ static bool core_service(unsigned core, struct target *target)
 // Whom the death of a core's kernel is measured by.
 static struct victim {
 	uint64_t reboots;
-	bool served; // by a service there that answers pings
+	unsigned doom; // where the next ones die
+	bool served;   // by a service there that answers pings
 	struct target target;
 } victims[CORE_MAX];
 
@@ -187,16 +189,61 @@ static enum error crash_await(uint64_t cores, bool hang)
 	return e;
 }
 
-// crash core N[,N] [HOW [STEP [TIMES]]]
+// The n-th of a list like "meet,claim"; the last one, when it has no more.
+static const char *list_item(const char *list, unsigned n, char item[ITEM_SIZE])
+{
+	for (const char *comma; n > 0 && (comma = strchr(list, ',')); n--)
+		list = comma + 1;
+	size_t length = strcspn(list, ",");
+	length = length < ITEM_SIZE ? length : ITEM_SIZE - 1; // no step, and no number that fits
+	memcpy(item, list, length);
+	item[length] = 0;
+	return item;
+}
+
+// STEP and TIMES are of all victims, or a list with one for each.
+static bool dooms_parse(int argc, char **argv, uint64_t cores)
+{
+	static const char *const steps[] = {"", "claim", "meet", "finish", "online", "hang", "young"};
+	char item[ITEM_SIZE];
+	unsigned n = 0;
+	for (unsigned core = 0; core < CORE_MAX; core++) {
+		if (!(cores >> core & 1))
+			continue;
+		uint64_t times = 1;
+		unsigned step = argc > 0 ? word_find(steps, DOOM_STEPS, list_item(argv[0], n, item)) : 0;
+		if (step == DOOM_STEPS || (argc > 1 && !number_parse(list_item(argv[1], n, item), &times)))
+			return false;
+		victims[core].doom = step ? (unsigned)times << 3 | step : 0;
+		n++;
+	}
+	return true;
+}
+
+// Those of one doom at once.
+static enum error victims_crash(uint64_t cores, unsigned how)
+{
+	enum error e = ERR_OK;
+	while (cores && e == ERR_OK) {
+		unsigned doom = victims[__builtin_ctzl(cores)].doom;
+		uint64_t same = 0;
+		for (unsigned core = 0; core < CORE_MAX; core++)
+			same |= (cores >> core & 1 && victims[core].doom == doom) ? 1ul << core : 0;
+		e = supervision_core_crash(same, how, doom);
+		cores &= ~same;
+	}
+	return e;
+}
+
+// crash core N[,N] [HOW [STEP[,STEP] [TIMES[,TIMES]]]]
 static int crash_core(int argc, char **argv)
 {
 	static const char *const words[] = {"panic", "jump", "store", "hang", "nap", "spoil", "deaf", "grants"};
-	static const char *const steps[] = {"", "claim", "meet", "finish", "online", "hang", "young"};
-	uint64_t cores, state, times = 1;
+	uint64_t cores, state;
 	enum error e = ERR_OK;
 	char text[24];
-	unsigned how = argc > 1 ? word_find(words, CORE_CRASH_KINDS, argv[1]) : 0, step = argc > 2 ? word_find(steps, DOOM_STEPS, argv[2]) : 0;
-	if (!cores_parse(argv[0], &cores) || how == CORE_CRASH_KINDS || step == DOOM_STEPS || (argc > 3 && !number_parse(argv[3], &times)))
+	unsigned how = argc > 1 ? word_find(words, CORE_CRASH_KINDS, argv[1]) : 0;
+	if (!cores_parse(argv[0], &cores) || how == CORE_CRASH_KINDS || !dooms_parse(argc - 2, argv + 2, cores))
 		return STATUS_USAGE;
 	for (unsigned core = 0; core < CORE_MAX; core++) {
 		if (!(cores >> core & 1))
@@ -206,7 +253,7 @@ static int crash_core(int argc, char **argv)
 	}
 	uint64_t start = time_now();
 	if (e == ERR_OK)
-		e = supervision_core_crash(cores, how, step ? (unsigned)times << 3 | step : 0);
+		e = victims_crash(cores, how);
 	if (e == ERR_OK || e == ERR_PEER_LOST) // the supervisor can be among the victims
 		e = crash_await(cores, how > CORE_CRASH_HANG && how != CORE_CRASH_GRANTS); // whose servers may go on
 	if (e != ERR_OK)
@@ -375,8 +422,8 @@ static int command_flip(int argc, char **argv)
 const struct command commands_faults[] = {
 	{"crash", "SERVICE [HOW]",
 	 "let it die and come back; HOW: illegal wild stack assert exit reply error hang kill", command_crash},
-	{"crash core", "N[,N] [HOW [STEP [TIMES]]]",
-	 "let the kernels of cores die and come back; HOW: panic jump store hang nap spoil deaf grants; STEP, at which they die again: claim meet finish online hang young",
+	{"crash core", "N[,N] [HOW [STEP[,STEP] [TIMES[,TIMES]]]]",
+	 "let the kernels of cores die and come back; HOW: panic jump store hang nap spoil deaf grants; STEP, at which they (or each of them) die again: claim meet finish online hang young",
 	 command_crash},
 	{"doubt", "N[,N] [TIMES]", "let the supervisor say that the kernels of cores are silent; who answers is let alone", command_doubt},
 	{"hang", "SERVICE", "let a service stop answering, and wait until it is back", command_hang},
