@@ -46,7 +46,7 @@ struct grant { // grant.h
 	uint8_t prot;
 	uint8_t block;   // client's side: of its heap; KEPT: its domain goes on and had it TAKEN
 	uint32_t pages;
-	paddr_t memory;  // RETURNED, server's side: its clear page in their place
+	paddr_t memory;  // server's side, RETURNED: its clear page in their place; 0: taken back, and it has none
 };
 
 struct window { // of a device

@@ -128,7 +128,7 @@ static void unmap(struct domain *d, unsigned slot, struct grant *g)
 	d->table.keep = false;
 	if (g->state == GRANT_RETURNED)
 		domain_frames_free(d, g->memory, 1);
-	g->state = g->state == GRANT_RETURNED ? GRANT_ENDED : GRANT_OFFERED;
+	g->state = g->state == GRANT_RETURNED || !g->memory ? GRANT_ENDED : GRANT_OFFERED;
 }
 
 // INV-73. Without a frame for that it stays as it is, until the server, which is told, has ended it.
@@ -136,6 +136,7 @@ static __attribute__((noinline)) void take_back(struct domain *d, unsigned slot,
 {
 	enum error error;
 	paddr_t page = domain_frames(d, 1, &error);
+	g->memory = d->table.root ? g->memory : 0; // a reborn kernel has no frames yet: GRANTS_REBORN
 	d->event_state |= 1ul << slot;
 	domain_ring(d, IDENTITY_EVENT);
 	if (!page)
@@ -184,13 +185,15 @@ static void claim(struct domain *d, const struct channel_end *e, struct grant *g
 	if (!in_place || g->pages - 1 >= GRANT_BYTES / PAGE_SIZE || !its)
 		*g = (struct grant){.handle = client && in_place ? g->handle : 0}; // no number twice
 	b->lent += client && is_held(g);
-	g->block = client ? g->block : used;
+	g->block = client ? g->block : used, g->memory = returned ? 0 : g->memory;
 	if (!client && g->state != GRANT_NONE)
 		g->state = open ? GRANT_KEPT : GRANT_ENDED;
 }
 
 static void change_one(struct domain *d, unsigned slot, struct grant *g, enum grants_change change)
 {
+	if (change == GRANTS_REBORN && g->state == GRANT_KEPT) // there is no such grant; or its owner's kernel is dead, and says it later
+		g->state = d->core->peers[d->ends[slot].peer_core].listed ? GRANT_NONE : g->memory ? GRANT_OFFERED : g->block ? GRANT_TAKEN : GRANT_ENDED;
 	if (change == GRANTS_TELL && g->state != GRANT_NONE) {
 		tell(d, &d->ends[slot], g);
 	} else if (change == GRANTS_UNMAP && (g->state == GRANT_TAKEN || g->state == GRANT_RETURNED)) {
@@ -204,8 +207,6 @@ static void change_one(struct domain *d, unsigned slot, struct grant *g, enum gr
 		map_taken(d, &d->ends[slot], g, place_gpa(slot, g), g->pages * PAGE_SIZE);
 	} else if (change == GRANTS_REBORN && g->state == GRANT_TAKEN) { // it was taken back
 		take_back(d, slot, g);
-	} else if (change == GRANTS_REBORN && g->state == GRANT_KEPT) { // there is no such grant; or its owner's kernel is dead, and says it later
-		g->state = d->core->peers[d->ends[slot].peer_core].listed ? GRANT_NONE : GRANT_OFFERED;
 	}
 }
 

@@ -13,7 +13,7 @@
 // (rule 12), and one message for all pages; no kernel waits. Its deadline is the request's: who does not answer is restarted.
 // Death: of the server: OFFERED to the next incarnation; fenced off: held for ever. Of the client (or it frees the block): what is
 // not taken ends, and the rest is held until it ends. Of a kernel: each tells the other what it lent and holds; what a server that goes on
-// had TAKEN is mapped again when its client's kernel has said where it lies.
+// had TAKEN is mapped again when its client's kernel has said where it lies; clear pages need nobody's word.
 #pragma once
 #include "kernel/call.h"
 

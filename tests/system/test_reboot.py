@@ -603,6 +603,20 @@ def reboot_below_both_sides_of_a_share(t):
 
 
 @case
+def reboot_below_both_sides_server_first(t):
+    """The kernels of server and client die while the server has clear pages in the place of what was taken back, and the client's comes
+    back last: a server that goes on keeps them, one that is restarted hears that the grant has ended."""
+    machine = t.boot(boot=system(t, shares(3), used="lender", shell=0), cores=4)
+    for number, (dooms, epoch) in enumerate((("claim 0,4", 1), ("meet,claim 1,4", 2)), 1):
+        says(t, machine, f"lender: holds share {number}")
+        t.run(machine, "crash core 2 panic")
+        says(t, machine, f"lender: has taken back share {number}")
+        t.run(machine, f"crash core 2,3 panic {dooms}")
+        says(t, machine, f"lender: holds share {number + 1}")
+        goes_on(t, machine, {"lender": epoch, "asker": 1})
+
+
+@case
 def reboot_of_a_deaf_core_with_grants(t):
     """A server's kernel dies with grants in its records that lie elsewhere, then with some of a size that no grant has: where they lie is
     heard of from the other side, and a share goes on. Its core is fenced off with memory of others: its owner hears that this will not

@@ -1,2 +1,3 @@
-# Sources that each test of the kernel's pure parts links.
+# Sources that each test of the kernel links.
 TEST_test_plan := boot/plan.c libfdt
+TEST_test_grant_deaths := kernel/grant.c
