@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define JUDGE_BREATH 32u // blocks judged between two answers to pings
+#define JUDGE_BREATH 32u // blocks judged between two answers to pings; one after the first, whose code may never have run before
 #define DOUBT_COMMITS 16u // without a finding: who asked for what was found has asked again since then
 
 struct judge {
@@ -819,7 +819,7 @@ bool judge_commit(struct volume *v)
 			return false;
 		if (!good) // what is wrong on the disk does not add up either
 			ledger_doubt(&j.ledger, LEDGER_ALL), j.groups_known = false;
-		if (++n % JUDGE_BREATH == 0 && v->disk->breathe)
+		if (n++ % JUDGE_BREATH == 0 && v->disk->breathe)
 			v->disk->breathe(v->disk);
 	}
 	if ((!judge_totals(&j) || !judge_sample(&j)) && (good = false, !judge_again(&j)))

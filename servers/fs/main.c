@@ -5,6 +5,7 @@
 // Arguments (manifest): "cache=KIB", "log=KIB", "commit=MS", "nofallback", any of them, with spaces between.
 #include "proto/fs.h"
 #include "runtime/component.h"
+#include "runtime/fiber.h"
 #include "runtime/runtime.h"
 #include "servers/fs/block.h"
 #include "servers/fs/ops.h"
@@ -102,6 +103,13 @@ static void announce(void)
 
 // ---- fallback ----
 
+// A commit to memory waits for nothing: else the loop would have its turn only when all of it is done.
+static void memory_breathe(struct disk *over)
+{
+	(void)over;
+	fiber_yield();
+}
+
 static enum error start_fallback(const char *why)
 {
 	struct cache_memory cache;
@@ -116,6 +124,7 @@ static enum error start_fallback(const char *why)
 		commit_set_facts(&disk, 0, COMMIT_FLAG_FALLBACK);
 	memory_disk_format(memory, FALLBACK_KIB * 1024, TIME_OF_NO_CLOCK);
 	memory_disk_open(&disk, memory, FALLBACK_KIB * 1024, log, FALLBACK_LOG_KIB * 1024);
+	disk.breathe = memory_breathe;
 	commit_format(&disk);
 	enum error error = volume_open(&volume, &disk, &cache);
 	volume.fallback = true;

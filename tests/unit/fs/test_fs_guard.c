@@ -89,6 +89,28 @@ static void breathe_badly(struct disk *disk)
 		crc_table[3][77] ^= 4;
 }
 
+static void breathe_counted(struct disk *disk)
+{
+	(void)disk;
+	breaths++;
+}
+
+// A commit of a few blocks waits for nothing before it writes, and is slow where its code runs for the first time: the loop has a turn while it is
+// judged, and one while it is copied.
+static void small_commit_breathes(void **state)
+{
+	(void)state;
+	uint32_t count;
+	assert_int_equal(host_call(&h, FS_OP_MKDIR, host_root(&h), 0755, 0, "one", 3, 0), ERR_OK);
+	void (*breathe)(struct disk *) = h.volume->disk->breathe;
+	breaths = 0;
+	h.volume->disk->breathe = breathe_counted;
+	assert_int_equal(fsop_commit_begin(h.volume, 1, &count), ERR_OK);
+	h.volume->disk->breathe = breathe;
+	assert_in_range(count, 1, 16);
+	assert_true(breaths >= 2);
+}
+
 // The loop has its turns while a commit is made: what is changed in one of them has made wrong sums by the end.
 static void change_in_a_commit_is_found(void **state)
 {
@@ -100,6 +122,7 @@ static void change_in_a_commit_is_found(void **state)
 	}
 	uint32_t count;
 	int status;
+	breaths = 0;
 	pid_t child = fork();
 	if (child == 0) {
 		signal(SIGABRT, SIG_DFL);
@@ -117,6 +140,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(geometry_is_guarded, guard_setup, guard_teardown),
 		cmocka_unit_test_setup_teardown(tables_are_guarded, guard_setup, guard_teardown),
 		cmocka_unit_test_setup_teardown(work_changes_nothing, guard_setup, guard_teardown),
+		cmocka_unit_test_setup_teardown(small_commit_breathes, guard_setup, guard_teardown),
 		cmocka_unit_test_setup_teardown(change_in_a_commit_is_found, guard_setup, guard_teardown),
 	};
 	return cmocka_run_group_tests(tests, 0, 0);
