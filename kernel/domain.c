@@ -18,6 +18,7 @@
 
 #define CHUNK 0x10000ul // bytes copied or cleared in one kernel entry: some 10 us, as long as a switch
 #define WATCH_FULL 4u    // weight of a tick that came in time
+#define WATCH_PLACE 64u  // bytes of text that are one place to the watch: a loop that hangs is seldom larger than a few of them
 #define SUPERVISOR_FUTILE 10u // deaths in a row before it was ready: no restart mends that
 #define ROOT_PAGES 4    // a Sv39x4 root is 16 KiB
 
@@ -578,10 +579,11 @@ static bool watch_had_its_chance(struct domain *d)
 	return enough || d->state == DOMAIN_BLOCKED;
 }
 
-// What a tick takes off the patience. One that comes late was held up by the host, and so was the domain.
-static uint32_t watch_weight(const struct domain *d, uint64_t due)
+// What a tick takes off the patience (decision 0004). One that comes late was held up by the host, and so was the domain; and who is
+// where no tick found it since the ping gets on, if slowly, as when an emulator translates what runs for the first time.
+static uint32_t watch_weight(const struct domain *d, uint64_t place)
 {
-	return time_read() - due > d->watch.tick / 2 ? 1 : WATCH_FULL;
+	return time_read() - d->tick.time > d->watch.tick / 2 || !(d->watch.places & place) ? 1 : WATCH_FULL;
 }
 
 void domain_watch_tick(struct domain *d)
@@ -589,14 +591,14 @@ void domain_watch_tick(struct domain *d)
 	struct watch *w = &d->watch;
 	if (w->tick == 0 || d->state == DOMAIN_STOPPED || d->state == DOMAIN_DYING)
 		return;
-	if (w->outstanding && watch_had_its_chance(d)) {
-		uint32_t weight = watch_weight(d, d->tick.time);
-		w->left = w->left > weight ? w->left - weight : 0;
-	}
+	uint64_t place = 1ul << d->x[0] / WATCH_PLACE % 64;
+	uint32_t weight = w->outstanding && watch_had_its_chance(d) ? watch_weight(d, place) : 0;
+	w->left -= weight < w->left ? weight : w->left;
 	if (w->outstanding && w->left == 0) {
 		domain_halt(d, FAULT_HANG, 0, 0, 0);
 		return;
 	}
+	w->places = place | (w->outstanding ? w->places : 0); // a loop that began before the ping is known from it
 	if (!w->outstanding && d->ready) {
 		w->outstanding = true;
 		w->left = w->ticks * WATCH_FULL;

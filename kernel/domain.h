@@ -135,6 +135,7 @@ struct watch {
 	uint64_t ran;      // its run time at the last tick
 	uint64_t ran_at_pong;
 	uint64_t asleep;   // what it said at the last pong
+	uint64_t places;   // where ticks have found it since the ping
 };
 
 struct domain {

@@ -1,4 +1,4 @@
-// Partners that are watched: one that answers, one that works long but answers, one that never does.
+// Partners that are watched: one that answers, one that works long but answers, two that never do.
 #include "apps/kernel_partner/partner.h"
 
 void partner_events_answer(void)
@@ -45,4 +45,11 @@ void partner_mute(uint64_t argument)
 		bare_claim(&partner_self);
 		bare_sleep(&partner_self, 0);
 	}
+}
+
+// `argument` ms at each place of a long way, and then at the last one. 0: at that one from the start.
+void partner_places_slowly(uint64_t argument)
+{
+	kcall(CALL_ready);
+	partner_places(argument * partner_self.timebase / 1000);
 }

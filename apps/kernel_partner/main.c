@@ -320,6 +320,7 @@ static const struct order orders[] = {
 	{"memory", order_memory},     {"spin", order_spin},       {"run", order_run},
 	{"sleep", order_sleep},       {"timer", order_timer},     {"yield", order_yield},
 	{"pongs", partner_pongs},     {"busy", partner_busy},     {"mute", partner_mute},
+	{"places", partner_places_slowly},
 	{"denied", partner_denied},   {"quota", partner_quota},   {"own", partner_own_calls},
 	{"uart", partner_uart},       {"server", partner_server}, {"client", partner_client},
 	{"satp", order_satp}, {"fence", order_fence}, {"heap", order_heap},

@@ -16,6 +16,7 @@ void partner_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 // entry.S
 void partner_vector(void);
 void partner_gives_back(void);
+_Noreturn void partner_places(uint64_t ticks);
 void partner_call_registers(uint64_t seed, uint64_t number, uint64_t first, uint64_t found[32]);
 void partner_registers(uint64_t seed, uint64_t ticks, uint64_t found[32]);
 void partner_floats(uint64_t seed, uint64_t ticks, uint64_t found[33]);
@@ -55,6 +56,7 @@ void partner_events_answer(void); // pongs to pings; other events are dropped
 void partner_pongs(uint64_t argument);
 void partner_busy(uint64_t argument);
 void partner_mute(uint64_t argument);
+void partner_places_slowly(uint64_t argument);
 // calls.c
 void partner_denied(uint64_t argument);
 void partner_quota(uint64_t argument);

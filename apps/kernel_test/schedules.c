@@ -283,6 +283,46 @@ static void starved_is_no_hang(void)
 	}
 }
 
+// ms from the last sign of life to the verdict, for who is `stay` ms at each place. 0: it could not be had.
+static uint64_t silence_of(unsigned core, uint64_t stay)
+{
+	struct child c;
+	struct domain_status s;
+	bool had = child_run_as(&c, core, "places", stay, 1, 0) && child_wait_ready(&c) &&
+		   kcall(CALL_domain_watch, c.handle, TICK_US, TICKS).error == ERR_OK && child_wait(&c, &s) &&
+		   (s.state >> 8 & 0xff) == FAULT_HANG;
+	return child_destroy(&c) && had ? (s.time_stopped - s.time_detected) / ms(1) : 0;
+}
+
+// A loop is found after TICKS ticks, unless the host held up each of them; who is found somewhere else at each tick has more time, and not for ever.
+static void who_gets_on_has_time(void)
+{
+	const uint64_t tick = TICK_US / 1000;
+	for (unsigned core = 0; core < test_cores; core++) {
+		uint64_t slow = silence_of(core, tick - 2), stuck = 0;
+		test_check(slow > 2 * TICKS * tick, __LINE__, "who gets on had %lu ms", (unsigned long)slow);
+		for (unsigned i = 0; i < 20 && (stuck == 0 || stuck > 2 * TICKS * tick); i++)
+			stuck = silence_of(core, 0);
+		test_check(stuck > TICKS * tick && stuck <= 2 * TICKS * tick, __LINE__, "a loop had %lu ms", (unsigned long)stuck);
+	}
+}
+
+// Whoever takes the watch over, a supervisor after its own restart, gives everybody full time, whatever ping was not answered yet.
+static void watched_anew_has_full_time(void)
+{
+	struct child c;
+	struct domain_status s;
+	CHECK(child_run_as(&c, test_cores - 1, "mute", 0, 1, 0) && child_wait_ready(&c));
+	for (unsigned i = 0; i < 20; i++) { // in all twice the patience, and each time a tenth of it
+		WORKS(CALL_domain_watch, c.handle, TICK_US, 25 * TICKS);
+		test_nap(10 * TICK_US);
+		CHECK(child_state(&c) != DOMAIN_STOPPED);
+	}
+	CHECK(child_wait(&c, &s));
+	EQUAL(s.state >> 8 & 0xff, FAULT_HANG);
+	CHECK(child_destroy(&c));
+}
+
 const struct kernel_test schedule_tests[] = {
 	{"schedule.robin", robin_is_fair},
 	{"schedule.calls", calls_take_turns},
@@ -298,5 +338,7 @@ const struct kernel_test schedule_tests[] = {
 	{"hang.early", hang_before_ready_is_none},
 	{"hang.alive", who_answers_lives},
 	{"hang.starved", starved_is_no_hang},
+	{"hang.places", who_gets_on_has_time},
+	{"hang.anew", watched_anew_has_full_time},
 	{0, 0},
 };
