@@ -359,11 +359,10 @@ static uint64_t kernels_begun(void)
 	return begun;
 }
 
-// Sets words until a kernel has died, and some more. They are seen here, or what was taken back stays as it is.
-static enum error set_beyond_a_death(uint64_t stays)
+// Sets words until a kernel has died that had `begun`, and some more. They are seen here, or what was taken back stays as it is.
+static enum error set_beyond_a_death(uint64_t stays, uint64_t begun)
 {
 	enum error error = ERR_OK;
-	uint64_t begun = kernels_begun();
 	for (uint64_t i = 1, more = 4 * SETS; error == ERR_OK && more; i++) {
 		struct client_request set = {.op = LENDER_OP_SET, .arg = {i}};
 		error = client_call(client, &set);
@@ -376,21 +375,24 @@ static enum error set_beyond_a_death(uint64_t stays)
 	return error;
 }
 
-// Kernels die while it is shared; then again, while the server has what was taken back.
+// Kernels die while it is shared; then again, while the server has what was taken back. Who kills them waits for what is said, so they are
+// counted before.
 static enum error hold_one(struct client_request *share, uint64_t n)
 {
 	struct client_request release = {.op = LENDER_OP_RELEASE};
 	enum error error = share_begin_and_set(share, true);
+	uint64_t begun = kernels_begun();
 	printf("lender: holds share %" PRIu64 "\n", n);
 	if (error == ERR_OK)
-		error = set_beyond_a_death(0);
+		error = set_beyond_a_death(0, begun);
 	if (error == ERR_OK)
 		error = client_take_back(client, share);
 	memory[1] = ~0ull;
 	if (error != ERR_OK)
 		return error;
+	begun = kernels_begun();
 	printf("lender: has taken back share %" PRIu64 "\n", n);
-	error = set_beyond_a_death(~0ull);
+	error = set_beyond_a_death(~0ull, begun);
 	if (error == ERR_OK)
 		error = client_call(client, &release);
 	if (error == ERR_OK)
