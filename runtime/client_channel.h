@@ -24,6 +24,8 @@ struct client {
 	struct client_request *waiting_first; // for a free slot
 	struct client_request *waiting_last;
 	uint32_t epoch_seen;
+	uint32_t epoch_blamed; // the server's epoch in which nonsense was complained of last
+	unsigned claims;       // complaints of it
 	uint64_t epoch_time;   // when the server's epoch was seen to change
 	uint64_t offence_time; // since when the tail is wrong, 0: it is right
 	struct fiber *drainer; // waits for former requests

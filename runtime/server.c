@@ -1044,6 +1044,15 @@ uint64_t server_in_physical(const struct server_request *request)
 	return channel->ring.view.physical + (uint64_t)(request->in - (const uint8_t *)channel->ring.view.client);
 }
 
+uint64_t server_physical_named(const struct server_request *request, bool out)
+{
+	const struct channel_view *view = &request->channel->ring.view;
+	const struct request *copy = &request->copy;
+	if (request->channel->local)
+		return out ? local_out_physical(request) : local_in_physical(request);
+	return view->physical ? view->physical + (out ? view->geometry.out + copy->out_offset : view->geometry.in + copy->in_offset) : 0;
+}
+
 bool server_is_logged(void)
 {
 	return this.once != 0;

@@ -158,7 +158,7 @@ bool supervision_doubts_end(uint64_t job, enum error answer, unsigned *doubts)
 	if ((answer != ERR_OK && answer != ERR_NOT_FOUND) || *doubts == WAIT_DOUBTS || !job_runs(job))
 		return false;
 	(*doubts)++;
-	(void)kcall(CALL_channel_complain, client_slot(supervisor), COMPLAINT_BAD_COMPLETION);
+	client_complain(supervisor);
 	fiber_sleep_us(WAIT_PAUSE_US);
 	return true;
 }

@@ -25,8 +25,6 @@ struct slot { // what the device reads and writes beside data: struct virtio_blk
 	uint8_t padding[15];
 };
 _Static_assert(sizeof(struct slot) == 32 && SLOTS * sizeof(struct slot) <= PAGE_SIZE, "slots fill one page");
-#define SLOT_STATUS 16
-#define SLOT_HEADER_BYTES 16
 
 static struct {
 	struct virtio_blk device;
@@ -63,10 +61,21 @@ static _Noreturn void device_disbelieved(const char *why)
 	domain_exit(ERR_DEVICE);
 }
 
-static bool header_is_asked(const struct transfer_header *header, uint32_t part, const struct server_request *request)
+// By other code than that which begins a transfer, and from the copy of the request that was checked.
+static struct transfer_asked asked_of(const struct server_request *request)
 {
 	const struct request *copy = &request->copy;
-	return transfer_header_fits(header, part, copy->op, copy->arg[0], copy->op == BLOCK_OP_WRITE ? copy->out_length : copy->in_length);
+	bool out = copy->op == BLOCK_OP_WRITE;
+	return (struct transfer_asked){copy->op, copy->arg[0], out ? copy->out_length : copy->in_length, server_physical_named(request, out)};
+}
+
+// What the device finds in its memory is what was asked for: a wrong place on the disk, or in memory, would be told to nobody.
+static bool part_is_asked(const struct transfer *transfer, uint32_t part, unsigned slot)
+{
+	static struct virtqueue_segment chain[VIRTQUEUE_SIZE_MAX];
+	struct transfer_asked asked = asked_of(transfer->owner);
+	unsigned count = virtqueue_last(&blk.queue, chain, VIRTQUEUE_SIZE_MAX);
+	return transfer_fits(&asked, part, &slots[slot].header, blk.slots_physical + slot * sizeof(struct slot), chain, count);
 }
 
 // Puts header, data and status of the next part into the queue. False: no room now.
@@ -83,16 +92,15 @@ static bool part_submit(struct transfer *transfer)
 	slot = blk.slots_free[blk.slots_free_count - 1];
 	physical = blk.slots_physical + slot * sizeof(struct slot);
 	count = transfer_part(limits, transfer, &segments[1], blk.queue.free_count - 2u, &bytes);
-	invariant(transfer_inside(transfer, &segments[1], count)); // no IOMMU would notice
 	slots[slot] = (struct slot){
 		.header.type = transfer->type,
 		.header.sector = transfer->type == TRANSFER_FLUSH ? 0 : transfer->sector + transfer->submitted / SECTOR_SIZE,
 		.status = TRANSFER_UNTOUCHED,
 	};
-	invariant(header_is_asked(&slots[slot].header, bytes, transfer->owner)); // a wrong sector would be told to nobody
-	segments[0] = (struct virtqueue_segment){physical, SLOT_HEADER_BYTES, false};
-	segments[1 + count] = (struct virtqueue_segment){physical + SLOT_STATUS, 1, true};
+	segments[0] = (struct virtqueue_segment){physical, TRANSFER_HEADER_BYTES, false};
+	segments[1 + count] = (struct virtqueue_segment){physical + TRANSFER_HEADER_BYTES, 1, true};
 	invariant(virtqueue_add(&blk.queue, segments, count + 2, &slots[slot]));
+	invariant(part_is_asked(transfer, bytes, slot));
 	blk.slots_free_count--;
 	blk.slot_transfer[slot] = transfer;
 	transfer_submitted(transfer, bytes);
@@ -160,7 +168,9 @@ static void slot_returned(struct slot *returned)
 	unsigned slot = (unsigned)(returned - slots);
 	struct transfer *transfer = blk.slot_transfer[slot];
 	uint8_t status = *(volatile uint8_t *)&returned->status;
+	struct transfer_asked asked = asked_of(transfer->owner);
 
+	invariant(transfer_header_fits(&asked, &returned->header, asked.op == BLOCK_OP_FLUSH ? 0 : SECTOR_SIZE)); // not another one's
 	blk.slot_transfer[slot] = 0;
 	blk.slots_free[blk.slots_free_count++] = slot;
 	if (transfer_returned(transfer, status) != ERR_OK)

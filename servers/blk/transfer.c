@@ -67,23 +67,37 @@ unsigned transfer_part(const struct transfer_limits *limits, const struct transf
 	return count;
 }
 
-bool transfer_inside(const struct transfer *transfer, const struct virtqueue_segment *segments, unsigned count)
+bool transfer_header_fits(const struct transfer_asked *asked, const struct transfer_header *header, uint64_t part)
 {
-	for (unsigned i = 0; i < count; i++) {
-		uint64_t at = segments[i].address - transfer->physical;
-		if (at > transfer->bytes || segments[i].length > transfer->bytes - at)
-			return false;
-	}
-	return true;
+	uint64_t into = (header->sector - asked->sector) * SECTOR_SIZE;
+	if (asked->op == BLOCK_OP_FLUSH)
+		return header->type == TRANSFER_FLUSH && part == 0;
+	return header->type == (asked->op == BLOCK_OP_WRITE ? TRANSFER_OUT : TRANSFER_IN) &&
+	       header->sector - asked->sector < asked->bytes / SECTOR_SIZE && part && part <= asked->bytes - into;
 }
 
-bool transfer_header_fits(const struct transfer_header *header, uint32_t part, uint16_t op, uint64_t sector, uint64_t bytes)
+// One piece behind the other, and which way. Their bytes; 0: something else is in between.
+static uint64_t data_bytes(const struct virtqueue_segment *data, unsigned count, uint64_t at, bool device_writes)
 {
-	uint64_t into = (header->sector - sector) * SECTOR_SIZE;
-	if (op == BLOCK_OP_FLUSH)
-		return header->type == TRANSFER_FLUSH && part == 0;
-	return header->type == (op == BLOCK_OP_WRITE ? TRANSFER_OUT : TRANSFER_IN) && header->sector - sector < bytes / SECTOR_SIZE &&
-	       part <= bytes - into;
+	uint64_t sum = 0;
+	for (unsigned i = 0; i < count; i++) {
+		if (data[i].address != at + sum || data[i].device_writes != device_writes)
+			return 0;
+		sum += data[i].length;
+	}
+	return sum;
+}
+
+bool transfer_fits(const struct transfer_asked *asked, uint64_t part, const struct transfer_header *header, uint64_t place,
+		   const struct virtqueue_segment *chain, unsigned count)
+{
+	if (count < 2 || (part == 0 && count != 2))
+		return false;
+	const struct virtqueue_segment *status = &chain[count - 1];
+	uint64_t at = asked->data + (header->sector - asked->sector) * SECTOR_SIZE;
+	return chain->address == place && chain->length == TRANSFER_HEADER_BYTES && !chain->device_writes &&
+	       status->address == place + TRANSFER_HEADER_BYTES && status->length == 1 && status->device_writes &&
+	       data_bytes(chain + 1, count - 2, at, asked->op == BLOCK_OP_READ) == part && transfer_header_fits(asked, header, part);
 }
 
 void transfer_submitted(struct transfer *transfer, uint32_t bytes)

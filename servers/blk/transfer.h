@@ -17,6 +17,9 @@ struct transfer_header { // struct virtio_blk_req's, which the device reads
 	uint64_t sector;
 };
 
+#define TRANSFER_HEADER_BYTES 16u // as the device reads it; the byte for its status lies behind it
+_Static_assert(sizeof(struct transfer_header) == TRANSFER_HEADER_BYTES, "a header is 16 bytes");
+
 struct transfer_limits { // of the device
 	uint64_t capacity;      // sectors
 	uint32_t block_size;    // bytes, a power of two of at least SECTOR_SIZE: unit of every request
@@ -50,10 +53,19 @@ void transfer_begin(struct transfer *transfer, uint16_t op, uint64_t sector, uin
 // `room` is too small for one block, which transfer_room_least excludes).
 unsigned transfer_part(const struct transfer_limits *limits, const struct transfer *transfer,
 		       struct virtqueue_segment *segments, unsigned room, uint32_t *bytes);
-// Whether all of them lie in the request's buffer: the device goes wherever it is told to.
-bool transfer_inside(const struct transfer *transfer, const struct virtqueue_segment *segments, unsigned count);
-// Whether what the device will read is this request (op, sector, bytes), or a part of so many bytes of it.
-bool transfer_header_fits(const struct transfer_header *header, uint32_t part, uint16_t op, uint64_t sector, uint64_t bytes);
+struct transfer_asked { // by a request
+	uint16_t op;
+	uint64_t sector;
+	uint64_t bytes;
+	uint64_t data; // physical, of its payload
+};
+
+// Whether what the device will read is that request, or a part of so many bytes of it: nobody else would notice where it goes. `header`, and
+// behind it the byte for the status, lie at `place`.
+bool transfer_fits(const struct transfer_asked *asked, uint64_t part, const struct transfer_header *header, uint64_t place,
+		   const struct virtqueue_segment *chain, unsigned count);
+// Of that the header alone.
+bool transfer_header_fits(const struct transfer_asked *asked, const struct transfer_header *header, uint64_t part);
 // Segments that one block needs at least.
 unsigned transfer_room_least(const struct transfer_limits *limits, const struct transfer *transfer);
 void transfer_submitted(struct transfer *transfer, uint32_t bytes);

@@ -61,6 +61,21 @@ bool virtqueue_add(struct virtqueue *queue, const struct virtqueue_segment *segm
 	return true;
 }
 
+unsigned virtqueue_last(const struct virtqueue *queue, struct virtqueue_segment *segments, unsigned room)
+{
+	const struct virtqueue_memory *memory = queue->memory;
+	uint16_t at = memory->available.ring[(uint16_t)(queue->available - 1) & (queue->size - 1)];
+
+	for (unsigned n = 0; n < room && at < queue->size;) {
+		const struct virtqueue_descriptor *d = &memory->descriptors[at];
+		segments[n++] = (struct virtqueue_segment){d->address, d->length, d->flags & VIRTQUEUE_DESCRIPTOR_WRITE};
+		if (!(d->flags & VIRTQUEUE_DESCRIPTOR_NEXT))
+			return n;
+		at = d->next;
+	}
+	return 0;
+}
+
 static bool notify_wanted(const struct virtqueue *queue, uint16_t before)
 {
 	uint16_t now = queue->published;

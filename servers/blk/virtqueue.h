@@ -2,7 +2,7 @@
 //
 // Owns its descriptor free list and what is in flight; the rings are shared with the device, which may be hostile: nothing
 // in them that the device can write is ever used as an index or believed before it is checked, and descriptors are
-// never read back. Pure: no device access, no allocation; host-tested against a fake device.
+// read back only to be compared. Pure: no device access, no allocation; host-tested against a fake device.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -64,7 +64,7 @@ struct virtqueue {
 	uint16_t published;   // index that the device was shown
 	uint16_t used;        // next used element to look at
 	bool event_index;     // VIRTIO_F_EVENT_IDX was negotiated
-	uint16_t next[VIRTQUEUE_SIZE_MAX];   // own copy of the chains: the device's view is never read back
+	uint16_t next[VIRTQUEUE_SIZE_MAX];   // own copy of the chains, which nothing follows but this
 	uint16_t length[VIRTQUEUE_SIZE_MAX]; // descriptors of the chain in flight that starts here, 0: none
 	uint32_t room[VIRTQUEUE_SIZE_MAX];   // bytes that the device may write into that chain
 	void *owner[VIRTQUEUE_SIZE_MAX];
@@ -81,6 +81,8 @@ void virtqueue_init(struct virtqueue *queue, struct virtqueue_memory *memory, un
 // Adds a chain of segments (count >= 1); `owner` (not 0) comes back with it. False: not enough free descriptors. The
 // device does not see it before virtqueue_publish.
 bool virtqueue_add(struct virtqueue *queue, const struct virtqueue_segment *segments, unsigned count, void *owner);
+// The chain that was added last, as the device will read it. Its segments, or 0 when they are more than `room`.
+unsigned virtqueue_last(const struct virtqueue *queue, struct virtqueue_segment *segments, unsigned room);
 // Shows the device all that was added. True: it must be notified.
 bool virtqueue_publish(struct virtqueue *queue);
 // Takes the next chain that the device has used. VIRTQUEUE_HOSTILE: an id out of range or not in flight, more used

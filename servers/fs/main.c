@@ -155,6 +155,8 @@ static enum error refuse_or_fall_back(enum error error, const char *why)
 	if (may_fall_back())
 		return start_fallback(why);
 	log_line("fs: the disk cannot be served: %s", why);
+	if (self_restarted())
+		block_disk_disbelieve(); // the incarnation before served it
 	return error;
 }
 

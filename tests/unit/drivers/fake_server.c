@@ -60,6 +60,11 @@ uint64_t server_in_physical(const struct server_request *request)
 	return (uint64_t)request->in;
 }
 
+uint64_t server_physical_named(const struct server_request *request, bool out)
+{
+	return (uint64_t)(out ? request->out : request->in);
+}
+
 void *server_channel_context(const struct server_channel *channel)
 {
 	return channel->context;

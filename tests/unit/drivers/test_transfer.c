@@ -125,46 +125,77 @@ static void results_of_parts(void **state)
 	assert_int_equal(transfer.worst, ERR_OK);
 }
 
-static void segments_stay_in_the_buffer(void **state)
-{
-	struct transfer transfer = {.physical = 0x1000, .bytes = 1024};
-	struct virtqueue_segment two[2] = {{0x1000, 512, true}, {0x1200, 512, true}};
-
-	(void)state;
-	assert_true(transfer_inside(&transfer, two, 2));
-	assert_true(transfer_inside(&transfer, two, 0));
-	two[1].length = 513;
-	assert_false(transfer_inside(&transfer, two, 2));
-	two[1].length = 0x01000200; // one byte of it written beside its place
-	assert_false(transfer_inside(&transfer, two, 2));
-	two[1] = (struct virtqueue_segment){0xfff, 1, true};
-	assert_false(transfer_inside(&transfer, two, 2));
-	two[1] = (struct virtqueue_segment){0x1401, 0, true};
-	assert_false(transfer_inside(&transfer, two, 2));
-}
-
 // A request of four sectors from 100 on, in parts or as a whole.
 static void header_is_what_was_asked(void **state)
 {
+	struct transfer_asked asked = {BLOCK_OP_WRITE, 100, 2048, 0x10000};
 	struct transfer_header h = {.type = TRANSFER_OUT, .sector = 100};
 
 	(void)state;
-	assert_true(transfer_header_fits(&h, 2048, BLOCK_OP_WRITE, 100, 2048));
-	assert_false(transfer_header_fits(&h, 2049, BLOCK_OP_WRITE, 100, 2048));
-	assert_false(transfer_header_fits(&h, 2048, BLOCK_OP_READ, 100, 2048));
-	assert_false(transfer_header_fits(&h, 0, BLOCK_OP_FLUSH, 100, 0));
+	assert_true(transfer_header_fits(&asked, &h, 2048));
+	assert_false(transfer_header_fits(&asked, &h, 2049));
+	assert_false(transfer_header_fits(&asked, &h, 0));
 	h.sector = 103;
-	assert_true(transfer_header_fits(&h, 512, BLOCK_OP_WRITE, 100, 2048));
-	assert_false(transfer_header_fits(&h, 1024, BLOCK_OP_WRITE, 100, 2048));
+	assert_true(transfer_header_fits(&asked, &h, 512));
+	assert_false(transfer_header_fits(&asked, &h, 1024));
 	for (unsigned bit = 2; bit < 64; bit++) {
 		h.sector = 100 ^ 1ull << bit;
-		assert_false(transfer_header_fits(&h, 512, BLOCK_OP_WRITE, 100, 2048));
+		assert_false(transfer_header_fits(&asked, &h, 512));
 	}
-	h = (struct transfer_header){.type = TRANSFER_IN, .sector = 99};
-	assert_false(transfer_header_fits(&h, 512, BLOCK_OP_READ, 100, 2048));
+	h = (struct transfer_header){.type = TRANSFER_IN, .sector = 100};
+	assert_false(transfer_header_fits(&asked, &h, 2048));
+	asked.op = BLOCK_OP_READ;
+	assert_true(transfer_header_fits(&asked, &h, 2048));
+	h.sector = 99;
+	assert_false(transfer_header_fits(&asked, &h, 512));
+	asked = (struct transfer_asked){.op = BLOCK_OP_FLUSH, .sector = 77};
+	assert_false(transfer_header_fits(&asked, &h, 0));
 	h = (struct transfer_header){.type = TRANSFER_FLUSH};
-	assert_true(transfer_header_fits(&h, 0, BLOCK_OP_FLUSH, 77, 0));
-	assert_false(transfer_header_fits(&h, 512, BLOCK_OP_WRITE, 0, 512));
+	assert_true(transfer_header_fits(&asked, &h, 0));
+	assert_false(transfer_header_fits(&asked, &h, 512));
+}
+
+#define PLACE 0x5000u // of the header
+
+static bool chain_fits(enum block_op op, uint32_t part, const struct virtqueue_segment *chain, unsigned count)
+{
+	const struct transfer_asked asked = {op, 100, op == BLOCK_OP_FLUSH ? 0 : 2048, 0x10000};
+	const struct transfer_header h = {.type = op == BLOCK_OP_WRITE ? TRANSFER_OUT : op == BLOCK_OP_READ ? TRANSFER_IN : TRANSFER_FLUSH,
+					  .sector = op == BLOCK_OP_FLUSH ? 0 : 101};
+	return transfer_fits(&asked, part, &h, PLACE, chain, count);
+}
+
+// Two sectors of them from the second one on, as two segments: no bit of the chain can be another one.
+static void chain_is_what_was_asked(void **state)
+{
+	struct virtqueue_segment chain[4] = {{PLACE, 16, false}, {0x10200, 512, false}, {0x10400, 512, false}, {PLACE + 16, 1, true}};
+
+	(void)state;
+	assert_true(chain_fits(BLOCK_OP_WRITE, 1024, chain, 4));
+	assert_false(chain_fits(BLOCK_OP_READ, 1024, chain, 4));
+	assert_false(chain_fits(BLOCK_OP_FLUSH, 1024, chain, 4));
+	for (unsigned count = 0; count < 4; count++)
+		assert_false(chain_fits(BLOCK_OP_WRITE, 1024, chain, count));
+	for (unsigned i = 0; i < 4; i++) {
+		struct virtqueue_segment was = chain[i];
+		for (unsigned bit = 0; bit < 64; bit++) {
+			chain[i].address = was.address ^ 1ull << bit;
+			assert_false(chain_fits(BLOCK_OP_WRITE, 1024, chain, 4));
+			chain[i].address = was.address;
+			chain[i].length = was.length ^ 1u << bit % 32;
+			assert_false(chain_fits(BLOCK_OP_WRITE, 1024, chain, 4));
+			chain[i].length = was.length;
+		}
+		chain[i].device_writes = !was.device_writes;
+		assert_false(chain_fits(BLOCK_OP_WRITE, 1024, chain, 4));
+		chain[i] = was;
+	}
+	struct virtqueue_segment in[3] = {chain[0], {0x10200, 1536, true}, chain[3]}, flush[2] = {chain[0], chain[3]};
+	assert_true(chain_fits(BLOCK_OP_READ, in[1].length, in, 3));
+	in[1].length = 2048;
+	assert_false(chain_fits(BLOCK_OP_READ, in[1].length, in, 3));
+	assert_true(chain_fits(BLOCK_OP_FLUSH, 0, flush, 2));
+	assert_false(chain_fits(BLOCK_OP_WRITE, 1024, flush, 2));
 }
 
 int main(void)
@@ -172,7 +203,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_allowed),	 cmocka_unit_test(read_only_and_large_blocks),
 		cmocka_unit_test(impossible_limits), cmocka_unit_test(cuts_of_all_kinds),
-		cmocka_unit_test(results_of_parts), cmocka_unit_test(segments_stay_in_the_buffer),
+		cmocka_unit_test(results_of_parts), cmocka_unit_test(chain_is_what_was_asked),
 		cmocka_unit_test(header_is_what_was_asked),
 	};
 

@@ -105,6 +105,33 @@ static void a_chain_goes_and_comes_back(void **state)
 	assert_int_equal(queue.size - queue.free_count, 0);
 }
 
+// What was added last is read as the device will read it, wherever in the ring and in the table it lies.
+static void the_last_chain_is_read_back(void **state)
+{
+	struct virtqueue_segment back[8];
+
+	(void)state;
+	begin(8, false);
+	for (unsigned n = 0; n < 40; n++) {
+		unsigned count = 1 + n % 4;
+		assert_true(add(count, &owners[0]));
+		assert_int_equal(virtqueue_last(&queue, back, 8), count);
+		for (unsigned i = 0; i < count; i++)
+			assert_true(back[i].address == 0x1000 + i && back[i].length == 512 && back[i].device_writes == (i != 0));
+		assert_int_equal(virtqueue_last(&queue, back, count - 1), 0);
+		virtqueue_publish(&queue);
+		uint16_t head = device_pop();
+		memory.descriptors[head].length = 513;
+		assert_int_equal(virtqueue_last(&queue, back, 8), count);
+		assert_int_equal(back[0].length, 513);
+		memory.descriptors[head].flags = VIRTQUEUE_DESCRIPTOR_NEXT;
+		memory.descriptors[head].next = n % 2 ? head : 8;
+		assert_int_equal(virtqueue_last(&queue, back, 8), 0);
+		device_push(head, 0);
+		take(VIRTQUEUE_USED);
+	}
+}
+
 static void a_full_queue_refuses(void **state)
 {
 	(void)state;
@@ -268,6 +295,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_chain_goes_and_comes_back),
+		cmocka_unit_test(the_last_chain_is_read_back),
 		cmocka_unit_test(a_full_queue_refuses),
 		cmocka_unit_test(random_order_all_sizes),
 		cmocka_unit_test(used_id_out_of_range),

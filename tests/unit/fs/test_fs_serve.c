@@ -45,7 +45,7 @@ static struct fiber fibers[FIBERS + 4];
 static struct fiber *running;
 static ucontext_t scheduler;
 static uint64_t ticks;
-static struct timer *timers;
+static struct timer *timers[2]; // for the next commit, and for what is asked of the driver again
 
 static void fiber_body(void)
 {
@@ -132,7 +132,10 @@ void timer_arm(struct timer *timer, uint64_t deadline)
 {
 	timer->deadline = deadline;
 	timer->armed = true;
-	timers = timer; // the server has one
+	unsigned i = 0;
+	while (timers[i] && timers[i] != timer)
+		assert_true(++i < 2);
+	timers[i] = timer;
 }
 
 void timer_cancel(struct timer *timer)
@@ -168,6 +171,14 @@ struct client {
 static struct client driver;
 static unsigned driver_turns = 3; // turns of the loop for one completion, on average
 static unsigned driver_errors; // one in so many requests fails; 0: none
+static bool driver_mad; // whatever it is asked, it says nonsense, until its next incarnation
+static unsigned driver_claims;
+
+void client_complain(struct client *c)
+{
+	(void)c;
+	driver_claims++;
+}
 
 enum error client_open(struct client **c, const char *service, const struct client_options *options)
 {
@@ -270,6 +281,11 @@ static void driver_perform(struct client *c, struct client_request *r)
 	uint64_t bytes = r->op == BLOCK_OP_READ ? r->in_length : r->out_length;
 	uint32_t offset = r->op == BLOCK_OP_READ ? r->in_offset : r->out_offset;
 	r->completion = (struct completion){.status = ERR_OK, .result = {bytes, r->arg[0], offset}};
+	if (driver_mad) {
+		r->completion = (struct completion){.status = bytes && fixture_random() & 1 ? ERR_OK : ERR_TOO_BIG, .result = {bytes + 1}};
+		driver_mad = driver_claims < 20; // the supervisor takes its time
+		return;
+	}
 	bool bad = r->op == BLOCK_OP_WRITE && at < bad_to && at + bytes > bad_from;
 	if (bad || (driver_errors && fixture_random() % driver_errors == 0)) {
 		bool elsewhere = !bad && (r->op == BLOCK_OP_READ || r->op == BLOCK_OP_WRITE) && fixture_random() & 1; // what it was asked for, it says, is not this
@@ -529,9 +545,11 @@ static void schedule(void)
 	for (unsigned idle = 0; anybody(); idle++) {
 		struct fiber *f = &fibers[fixture_random() % (FIBERS + 4)];
 		ticks++;
-		if (timers && timers->armed && ticks >= timers->deadline) {
-			timers->armed = false;
-			timers->expired(timers);
+		for (unsigned i = 0; i < 2; i++) {
+			if (timers[i] && timers[i]->armed && ticks >= timers[i]->deadline) {
+				timers[i]->armed = false;
+				timers[i]->expired(timers[i]);
+			}
 		}
 		if (driver.count && fixture_random() % driver_turns == 0)
 			driver_complete_one(&driver);
@@ -627,6 +645,7 @@ static void forget_incarnation(void)
 	committer = 0;
 	commit_due = commit_failed = orphans_freed = false;
 	commit_timer.armed = false;
+	again_timer.armed = false;
 	closing_count = 0;
 	replays_done = false;
 	memset(content_serial, 0, sizeof(content_serial));
@@ -2028,6 +2047,24 @@ static void wait_for_failure(void)
 	assert_true(commit_failed);
 }
 
+// A driver that says nonsense is complained of, and asked again until there is another one: no operation fails, and fs lives on.
+static void mad_driver(void **state)
+{
+	(void)state;
+	begin_roomy(52, EXT3);
+	one(make_main);
+	driver_mad = true;
+	driver_claims = 0;
+	one(sync_main);
+	assert_true(!driver_mad && driver_claims >= 20);
+	driver_mad = true;
+	driver_claims = 0;
+	assert_true(incarnate()); // its mount reads
+	assert_false(driver_mad);
+	assert_true(run_workers(100, false));
+	end();
+}
+
 static void commit_fails(void)
 {
 	volume->doubts = false; // it failed before
@@ -2229,6 +2266,7 @@ int main(void)
 		cmocka_unit_test(many_at_once_4k),
 		cmocka_unit_test(many_at_once_journal),
 		cmocka_unit_test(driver_with_errors),
+		cmocka_unit_test(mad_driver),
 		CASE(deaths_ext2, deaths, "-b 1024 -I 256 -N 3000"),
 		CASE(deaths_journal, deaths, EXT3),
 		cmocka_unit_test(failed_commit_is_tried_again),

@@ -235,6 +235,23 @@ static unsigned turns_until_no_answer(unsigned turns_max)
 	return n;
 }
 
+// A program's own complaints: as many as are believed, of each incarnation.
+static void nonsense_is_complained_of_three_times(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 4);
+	struct client_request r = {.op = OP_ECHO};
+	for (unsigned incarnation = 1; incarnation <= 2; incarnation++) {
+		assert_int_equal(client_call(client, &r), ERR_OK);
+		for (unsigned i = 0; i < 10; i++)
+			client_complain(client);
+		assert_int_equal(world.complaints[COMPLAINT_BAD_COMPLETION], 3 * incarnation);
+		die_in_turns = 2;
+		assert_int_equal(client_call(client, &r), ERR_OK);
+	}
+	client_close(client);
+}
+
 static void what_a_liar_owes_is_claimed_soon(void **state)
 {
 	(void)state;
@@ -777,6 +794,7 @@ int main(void)
 		cmocka_unit_test(lost_service_fails_all),
 		cmocka_unit_test(unanswered_requests_are_complained_about),
 		cmocka_unit_test(lies_are_reported_and_waited_out),
+		cmocka_unit_test(nonsense_is_complained_of_three_times),
 		cmocka_unit_test(what_a_liar_owes_is_claimed_soon),
 		cmocka_unit_test(open_waits_and_refuses),
 		cmocka_unit_test(next_incarnation_resumes),

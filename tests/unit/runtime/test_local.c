@@ -353,6 +353,8 @@ static void areas_outlive_the_domain(void **state)
 	assert_int_equal(client_submit(client, &r), ERR_OK);
 	assert_int_equal(server_out_physical(parked[0]), WORLD_MEMORY + world.geometry.out + 100);
 	assert_int_equal(server_in_physical(parked[0]), WORLD_MEMORY + world.geometry.out + 0x1000 + 200);
+	assert_int_equal(server_physical_named(parked[0], true), server_out_physical(parked[0]));
+	assert_int_equal(server_physical_named(parked[0], false), server_in_physical(parked[0]));
 	r.out_offset = 0xffc;
 	assert_int_equal(client_submit(client, &r), ERR_INVALID);
 	struct client *second = 0; // while it is in use it is nobody else's
