@@ -128,7 +128,6 @@ static void unmap(struct domain *d, unsigned slot, struct grant *g)
 	d->table.keep = false;
 	if (g->state == GRANT_RETURNED)
 		domain_frames_free(d, g->memory, 1);
-	g->state = g->state == GRANT_RETURNED || !g->memory ? GRANT_ENDED : GRANT_OFFERED;
 }
 
 // INV-73. Without a frame for that it stays as it is, until the server, which is told, has ended it.
@@ -198,6 +197,7 @@ static void change_one(struct domain *d, unsigned slot, struct grant *g, enum gr
 		tell(d, &d->ends[slot], g);
 	} else if (change == GRANTS_UNMAP && (g->state == GRANT_TAKEN || g->state == GRANT_RETURNED)) {
 		unmap(d, slot, g);
+		g->state = g->state == GRANT_RETURNED || !g->memory ? GRANT_ENDED : GRANT_OFFERED;
 		tell_later(d, &d->ends[slot]);
 	} else if (change == GRANTS_OVER && is_held(g) && !d->core->peers[d->ends[slot].peer_core].fenced) {
 		over(d, g);
