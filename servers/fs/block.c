@@ -89,7 +89,8 @@ static enum error outcome(const struct client_request *request, uint64_t bytes, 
 
 static bool is_nonsense(enum error error)
 {
-	return error != ERR_OK && error != ERR_DEVICE && error != ERR_READ_ONLY && error != ERR_PEER_LOST;
+	bool sane = error == ERR_OK || error == ERR_DEVICE || error == ERR_PEER_LOST;
+	return !sane && (error != ERR_READ_ONLY || !served->read_only);
 }
 
 // Whether there is one more try; `*later`: not before the pause.
@@ -115,16 +116,6 @@ static bool called_again(enum error error, unsigned *tries)
 
 // ---- reading ----
 
-static void read_end(struct block_read *r, enum error error);
-
-static void read_completed(struct client_request *request)
-{
-	struct block_read *r = (struct block_read *)request;
-	enum error error = outcome(request, r->read->bytes, r->read->offset, (uint64_t)(r - reads) * DISK_READ_BYTES);
-	if (!tried_again(error, &r->tries, &r->again) || (!r->again && client_submit(client, request) != ERR_OK))
-		read_end(r, error);
-}
-
 static void read_end(struct block_read *r, enum error error)
 {
 	const struct client_request *request = &r->request;
@@ -133,6 +124,14 @@ static void read_end(struct block_read *r, enum error error)
 	r->read = 0;
 	read->done(read, error, error == ERR_OK ? (const uint8_t *)client_in(client) + request->in_offset : 0);
 	wake_sleepers();
+}
+
+static void read_completed(struct client_request *request)
+{
+	struct block_read *r = (struct block_read *)request;
+	enum error error = outcome(request, r->read->bytes, r->read->offset, (uint64_t)(r - reads) * DISK_READ_BYTES);
+	if (!tried_again(error, &r->tries, &r->again) || (!r->again && client_submit(client, request) != ERR_OK))
+		read_end(r, error);
 }
 
 static struct block_read *read_place(void)

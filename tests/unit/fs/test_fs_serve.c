@@ -282,7 +282,7 @@ static void driver_perform(struct client *c, struct client_request *r)
 	uint32_t offset = r->op == BLOCK_OP_READ ? r->in_offset : r->out_offset;
 	r->completion = (struct completion){.status = ERR_OK, .result = {bytes, r->arg[0], offset}};
 	if (driver_mad) {
-		r->completion = (struct completion){.status = bytes && fixture_random() & 1 ? ERR_OK : ERR_TOO_BIG, .result = {bytes + 1}};
+		r->completion = (struct completion){.status = bytes && fixture_random() & 1 ? ERR_OK : fixture_random() & 1 ? ERR_TOO_BIG : ERR_READ_ONLY, .result = {bytes + 1}};
 		driver_mad = driver_claims < 20; // the supervisor takes its time
 		return;
 	}
