@@ -40,7 +40,7 @@ def until_refused(t, machine):
         output, status = machine.command("sync")
         if status != 0:
             t.check(LOST in output, f"the sync that failed says {output!r}")
-            machine.command("cat /kept0")  # fs is back behind it, and has said what it had to say
+            t.run(machine, "cat /kept0")  # nobody hears of it twice; and fs is back behind it, and has said what it had to say
             t.equal(machine.text.count("!refusal_is_doubted(error)"), 1, "deaths of commits that failed")
             return kept
         kept[f"/kept{number}"] = f"{number} is durable\n"
