@@ -273,11 +273,19 @@ static void escapes_are_looked_at(void **state)
 	assert_true(host_clean(&h));
 }
 
+// Or lives, and finds nothing amiss.
+static bool ends_by_abort(pid_t child)
+{
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) ? WTERMSIG(status) == SIGABRT : WEXITSTATUS(status) == 0);
+	return WIFSIGNALED(status);
+}
+
 // INV-72. Whether a commit dies in whose course the fixture does that to the n-th write or flush.
 static bool commit_dies(unsigned *what, unsigned n)
 {
 	uint32_t count;
-	int status;
 	fflush(0);
 	pid_t child = fork();
 	if (child == 0) {
@@ -289,9 +297,7 @@ static bool commit_dies(unsigned *what, unsigned n)
 		fsop_commit_end(h.volume);
 		_exit(*what == 0); // 1: it was met, and nobody minds
 	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSIGNALED(status) ? WTERMSIG(status) == SIGABRT : WEXITSTATUS(status) == 0);
-	return WIFSIGNALED(status);
+	return ends_by_abort(child);
 }
 
 // Of writes and flushes that a commit owes, none can be left out, and no write can go elsewhere.
@@ -382,16 +388,13 @@ static void first_finding_is_doubted(void **state)
 static bool copy_dies(void)
 {
 	uint32_t count;
-	int status;
 	fflush(0);
 	pid_t child = fork();
 	if (child == 0) {
 		signal(SIGABRT, SIG_DFL);
 		_exit(commit_copy(&h.volume->log, &h.volume->cache, 1, &count) != ERR_OK);
 	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSIGNALED(status) ? WTERMSIG(status) == SIGABRT : WEXITSTATUS(status) == 0);
-	return WIFSIGNALED(status);
+	return ends_by_abort(child);
 }
 
 // A bit that flips in metadata behind its checksums and the judge, before it is copied for the commit.
