@@ -21,7 +21,6 @@
 #define CLIENT_OFFENCE_US 100000u     // a reset tail lasts microseconds, unless the adopting server is stopped too
 #define CLIENT_DISTRUST_US (COMPLAINT_AGE_MS * 1000u + 10000u) // between complaints about a liar: the kernel's evidence needs two
 #define CLIENT_SHORT 4u               // with less than this part of the slots free, a commit is asked for,
-#define CLIENT_CLAIMS 3u              // of nonsense: as many as the supervisor wants to hear before it believes them
 #define CLIENT_RESERVE 16u            // or with fewer than this: as many operations as a commit takes time for
 #define TAKE_BACK_US 200u             // between questions whether a share is back: its server's kernel needs some 20
 #define CLIENT_PAYLOAD_ALIGN 64u      // slots' payloads never share a cache line
@@ -175,8 +174,8 @@ void client_complain(struct client *client)
 	if (client->epoch_blamed != epoch)
 		client->claims = 0;
 	client->epoch_blamed = epoch;
-	if (client->claims++ < CLIENT_CLAIMS)
-		complain(client, COMPLAINT_BAD_COMPLETION);
+	if (client->claims < CLIENT_CLAIMS && complain(client, COMPLAINT_BAD_COMPLETION) == ERR_OK)
+		client->claims++;
 }
 
 // A wrong tail is an offence only when it lasts: an adopting server resets it before it says its epoch.

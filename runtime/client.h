@@ -98,7 +98,8 @@ void *client_out(struct client *client);
 const void *client_in(const struct client *client);
 void *client_session(struct client *client); // CHANNEL_SESSION_SIZE bytes, for what the protocol says
 unsigned client_slot(const struct client *client); // channel slot, for kernel calls
-// An answer was nonsense, as far as the program can tell. One claim is not believed; of three the supervisor restarts the server. No
-// more than these are made of one incarnation, so that none meets the next one. May be called on the loop.
+// An answer was nonsense, as far as the program can tell. One claim is not believed; of CLIENT_CLAIMS the supervisor restarts the
+// server. No more than these are heard of one incarnation, so that none meets the next one. May be called on the loop.
+#define CLIENT_CLAIMS 3u
 void client_complain(struct client *client);
 uint32_t client_server_epoch(const struct client *client); // last seen

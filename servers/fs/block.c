@@ -19,7 +19,6 @@
 #define TRIES 4u
 #define TRIES_OF_NONSENSE 500u // each NONSENSE_PAUSE_US: more than a busy host needs for a restart
 #define NONSENSE_PAUSE_US 2000u
-#define CLAIMS 3u // as many as are believed
 #define LOG_BYTES_MIN 0x40000u
 
 struct block_read {
@@ -307,7 +306,7 @@ static enum error ask_capacity(struct disk *disk)
 
 void block_disk_disbelieve(void)
 {
-	for (unsigned i = 0; client && i < CLAIMS; i++)
+	for (unsigned i = 0; client && i < CLIENT_CLAIMS; i++)
 		client_complain(client);
 }
 

@@ -182,6 +182,10 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 		break;
 	case CALL_channel_complain:
 		assert_true(a1 < 4);
+		if (world.deaf) {
+			r.error = ERR_INVALID;
+			break;
+		}
 		world.complaints[a1]++;
 		if (a1 == COMPLAINT_NO_ANSWER && world.no_evidence)
 			r.error = ERR_INVALID;

@@ -44,6 +44,7 @@ struct world {
 	uint32_t epoch;    // of the server
 	unsigned complaints[4]; // by reason
 	bool no_evidence;       // the kernel finds a record for each request
+	bool deaf;              // the kernel takes no complaint
 	bool no_page;           // no doorbell page: rings go through the kernel
 	unsigned rings_by_kernel;
 	unsigned wakes;         // of the fiber
