@@ -111,7 +111,8 @@ void server_release(struct server_channel *channel);
 // Physical address of a byte in the channel's memory, for DMA (0: the domain has no DMA right).
 uint64_t server_out_physical(const struct server_request *request);
 uint64_t server_in_physical(const struct server_request *request);
-// The same of `out` or in, worked out from what the request names: for who would rather compare than write over other memory.
+// The same of `out` or in, worked out from what the request names (within a domain by the same code as above): for who would rather compare
+// than write over other memory.
 uint64_t server_physical_named(const struct server_request *request, bool out);
 // Asks for the session table of each client that is there, until one `has` the word. It is the client's memory.
 bool server_session_any(bool (*has)(const struct server_channel *channel, const void *session, uint64_t word), uint64_t word);

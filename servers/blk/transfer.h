@@ -43,6 +43,13 @@ struct transfer {
 	struct transfer *next;
 };
 
+struct transfer_asked { // by a request
+	uint16_t op;
+	uint64_t sector;
+	uint64_t bytes;
+	uint64_t data; // physical, of its payload
+};
+
 // Can the device be used at all within these limits?
 bool transfer_limits_legal(const struct transfer_limits *limits);
 // Is this operation (enum block_op: READ, WRITE, FLUSH) allowed? ERR_INVALID: out of the disk, or not whole blocks;
@@ -53,13 +60,6 @@ void transfer_begin(struct transfer *transfer, uint16_t op, uint64_t sector, uin
 // `room` is too small for one block, which transfer_room_least excludes).
 unsigned transfer_part(const struct transfer_limits *limits, const struct transfer *transfer,
 		       struct virtqueue_segment *segments, unsigned room, uint32_t *bytes);
-struct transfer_asked { // by a request
-	uint16_t op;
-	uint64_t sector;
-	uint64_t bytes;
-	uint64_t data; // physical, of its payload
-};
-
 // Whether what the device will read is that request, or a part of so many bytes of it: nobody else would notice where it goes. `header`, and
 // behind it the byte for the status, lie at `place`.
 bool transfer_fits(const struct transfer_asked *asked, uint64_t part, const struct transfer_header *header, uint64_t place,
