@@ -108,7 +108,14 @@ static bool commit_is_due(const struct client_ring *ring)
 	return !ring->want_commit && ring->held > 0 && ring->free_count < (few < CLIENT_RESERVE ? few : CLIENT_RESERVE);
 }
 
-// All that is not a completion: commits, offences, a new epoch.
+// There is something that is not a completion: a commit, an offence, a new epoch.
+static inline bool client_has_beside(const struct client *client)
+{
+	const struct client_ring *ring = &client->ring;
+	return load64(&ring->view.server->committed) != ring->committed_seen || commit_is_due(ring) || ring->offence ||
+	       client->offence_time || ring->epoch != client->epoch_seen;
+}
+
 static __attribute__((noinline)) bool client_look_beside(struct client *client)
 {
 	struct client_ring *ring = &client->ring;
@@ -148,15 +155,22 @@ bool client_look(struct client *client)
 		else if (ring->former == 0 && client->drainer)
 			fiber_wake(client->drainer);
 	}
-	if (load64(&ring->view.server->committed) != ring->committed_seen || commit_is_due(ring) || ring->offence ||
-	    client->offence_time || ring->epoch != client->epoch_seen)
+	if (client_has_beside(client))
 		return client_look_beside(client) || n > 0;
 	return n > 0;
 }
 
+// Most looks of the loop find nothing, at each of a domain's rings. Whoever publishes later finds the flag up, or rings: so no fence.
+static inline bool client_is_quiet(const struct client *client)
+{
+	const struct client_ring *ring = &client->ring;
+	return !client_ring_pending(ring) && !client_has_beside(client) && !client->gather;
+}
+
 static bool client_loop_look(struct loop_ring *ring)
 {
-	return client_look(client_of_loop(ring));
+	struct client *client = client_of_loop(ring);
+	return !client_is_quiet(client) && client_look(client);
 }
 
 // --- complaints

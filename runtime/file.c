@@ -168,7 +168,6 @@ struct transfer {
 	enum error error;
 	bool lends; // whole pages of `data`, while that is worth it
 	bool ended; // a short answer or an error: nothing more is submitted or counted
-	struct client_request requests[PIPELINE];
 };
 
 // How much of the data's next whole pages the next request takes along as a grant; 0: none.
@@ -229,16 +228,17 @@ static void transfer_run(struct transfer *t)
 {
 	unsigned limit = t->offset == FS_APPEND ? 1 : t->lends ? GRANT_PLACES : PIPELINE;
 	unsigned first = 0, count = 0;
+	struct client_request requests[PIPELINE]; // each is made when its turn comes
 	while (count > 0 || (t->next < t->length && !t->ended)) {
 		while (count < limit && t->next < t->length && !t->ended) {
-			struct client_request *request = &t->requests[(first + count) % PIPELINE];
+			struct client_request *request = &requests[(first + count) % PIPELINE];
 			piece_prepare(t, request);
 			t->error = client_submit(fs_client, request);
 			t->ended = t->error != ERR_OK;
 			count += t->error == ERR_OK;
 		}
 		if (count > 0) {
-			piece_take(t, &t->requests[first]);
+			piece_take(t, &requests[first]);
 			first = (first + 1) % PIPELINE;
 			count--;
 		}

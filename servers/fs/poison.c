@@ -16,7 +16,7 @@
 
 static struct loss own[LOSSES]; // where there is no log area
 static struct loss *losses = own;
-static uint64_t newest; // number of the last one
+static uint64_t newest; // number of the last one; 0: there is none, which each request asks
 _Static_assert(CHANNEL_MAX <= 64, "a word has a bit for each channel");
 
 static uint64_t loss_check(const struct loss *l)
@@ -72,7 +72,7 @@ static bool concerns(const struct loss *l, const struct request *r)
 
 bool poison_meets(const struct request *request, unsigned client)
 {
-	if (request->op == FS_OP_FSYNC && request->arg[1] & FS_FSYNC_SINCE)
+	if (newest == 0 || (request->op == FS_OP_FSYNC && request->arg[1] & FS_FSYNC_SINCE))
 		return false;
 	for (const struct loss *l = losses; l < losses + LOSSES; l++) {
 		if (concerns(l, request) && !(l->told & 1ull << client))
@@ -108,6 +108,8 @@ void poison_forget(unsigned client)
 uint64_t poison_newest(uint64_t handle, bool heard)
 {
 	uint64_t number = 0;
+	if (newest == 0)
+		return 0;
 	for (const struct loss *l = losses; l < losses + LOSSES; l++) {
 		if (is_of(l, handle) && (!heard || l->heard) && l->number > number)
 			number = l->number;
