@@ -329,8 +329,9 @@ enum error file_status(const struct file *file, struct fs_stat *status)
 enum error file_stat(const char *path, bool follow, struct fs_stat *status)
 {
 	struct path_node node;
-	enum error e = path_find(path, follow, &node);
-	return e == ERR_OK ? status_of(node.handle, status) : e;
+	bool told;
+	enum error e = path_find_status(path, follow, &node, status, &told);
+	return e == ERR_OK && !told ? status_of(node.handle, status) : e;
 }
 
 // The place for a new name: its directory exists, the name does not.

@@ -45,6 +45,8 @@ enum error path_find_by(struct client *client, const char *path, uint64_t *handl
 void path_forget_handles(void);
 // As path_walk, but a missing last name is ERR_NOT_FOUND.
 enum error path_find(const char *path, bool follow, struct path_node *node);
+// The same, and the status of what was found in the same request, if `told`: else it is to be asked for.
+enum error path_find_status(const char *path, bool follow, struct path_node *node, struct fs_stat *status, bool *told);
 enum error path_change_directory(const char *path);
 const char *path_current_directory(void); // text, absolute, without "." and ".."
 // Joins for callers that walk trees: "a" + "b" = "a/b". ERR_NAME_TOO_LONG when it does not fit into FILE_PATH_MAX.

@@ -14,6 +14,8 @@ struct walk {
 	uint64_t root;
 	unsigned links;
 	struct path_node *node;
+	struct fs_stat *status; // of the node, wanted; 0: not
+	bool told;              // it is here
 };
 
 static struct {
@@ -36,12 +38,16 @@ static enum error root_handle(uint64_t *root)
 	return ERR_OK;
 }
 
-static enum error lookup(uint64_t directory, const char *name, struct path_node *node)
+// With its status, if that is wanted and the server gives it.
+static enum error lookup(struct walk *walk, uint64_t directory, struct fs_stat *status)
 {
+	struct path_node *node = walk->node;
 	struct client_request request = {.op = FS_OP_LOOKUP,
 					 .arg = {directory},
-					 .out = name,
-					 .out_length = (uint32_t)strlen(name)};
+					 .out = node->name,
+					 .out_length = (uint32_t)strlen(node->name),
+					 .in = status,
+					 .in_length = status ? sizeof(*status) : 0};
 	enum error e = file_system_call(&request);
 	if (e != ERR_OK)
 		return e;
@@ -49,6 +55,7 @@ static enum error lookup(uint64_t directory, const char *name, struct path_node 
 	node->mode = (uint32_t)request.completion.result[1];
 	node->size = request.completion.result[2];
 	node->losses = request.completion.result[3];
+	walk->told = status && request.completion.result[4];
 	return ERR_OK;
 }
 
@@ -113,6 +120,7 @@ static void start_at(struct path_node *node, uint64_t directory)
 // Where the text in walk->rest begins: the root, or the directory reached so far.
 static void restart_at(struct walk *walk, uint64_t here)
 {
+	walk->told = false;
 	start_at(walk->node, *walk->next == '/' ? walk->root : here);
 }
 
@@ -123,12 +131,13 @@ static enum error step(struct walk *walk, bool last, bool follow, bool *ended)
 	if (!is_type(node, FS_MODE_DIRECTORY))
 		return ERR_NOT_DIRECTORY;
 	if (strcmp(node->name, ".") == 0) {
+		walk->told = false;
 		start_at(node, node->handle);
 		return ERR_OK;
 	}
 	uint64_t directory = node->handle;
 	node->parent = directory;
-	enum error e = lookup(directory, node->name, node);
+	enum error e = lookup(walk, directory, last ? walk->status : 0);
 	if (e == ERR_NOT_FOUND && last) {
 		node->found = false;
 		*ended = true;
@@ -190,25 +199,43 @@ static enum error walk_start(struct walk *walk, const char *path)
 	return ERR_OK;
 }
 
-enum error path_walk(const char *path, bool follow, struct path_node *node)
+static enum error walk_all(struct walk *walk, const char *path, bool follow)
 {
-	struct walk walk = {.node = node};
+	struct path_node *node = walk->node;
 	node->directory_wanted = false;
-	enum error e = walk_start(&walk, path);
+	enum error e = walk_start(walk, path);
 	bool last = false, too_long = false, ended = false;
-	while (e == ERR_OK && !ended && name_take(&walk, node->name, sizeof(node->name), &last, &too_long)) {
+	while (e == ERR_OK && !ended && name_take(walk, node->name, sizeof(node->name), &last, &too_long)) {
 		if (too_long)
 			return ERR_NAME_TOO_LONG;
-		e = step(&walk, last, follow, &ended);
+		e = step(walk, last, follow, &ended);
 	}
 	if (e == ERR_OK && node->found && node->directory_wanted && !is_type(node, FS_MODE_DIRECTORY))
 		return ERR_NOT_DIRECTORY;
 	return e;
 }
 
+enum error path_walk(const char *path, bool follow, struct path_node *node)
+{
+	struct walk walk;
+	walk.node = node;
+	walk.status = 0;
+	return walk_all(&walk, path, follow);
+}
+
 enum error path_find(const char *path, bool follow, struct path_node *node)
 {
 	enum error e = path_walk(path, follow, node);
+	return e == ERR_OK && !node->found ? ERR_NOT_FOUND : e;
+}
+
+enum error path_find_status(const char *path, bool follow, struct path_node *node, struct fs_stat *status, bool *told)
+{
+	struct walk walk;
+	walk.node = node;
+	walk.status = status;
+	enum error e = walk_all(&walk, path, follow);
+	*told = e == ERR_OK && node->found && walk.told;
 	return e == ERR_OK && !node->found ? ERR_NOT_FOUND : e;
 }
 

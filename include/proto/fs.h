@@ -14,7 +14,7 @@
 
 #define FS_OP_TABLE(X)                                                                                                 \
 	X(ROOT, IDEMPOTENT, "-> handle of the root directory")                                                         \
-	X(LOOKUP, IDEMPOTENT, "directory; out: name -> handle, mode, size, number of its last loss that anybody has been told")                                          \
+	X(LOOKUP, IDEMPOTENT, "directory; out: name; in: room for struct fs_stat, or none -> handle, mode, size, number of its last loss that anybody has been told, 1 if its status is in") \
 	X(STAT, IDEMPOTENT, "handle -> ; in: struct fs_stat")                                                          \
 	X(READ, IDEMPOTENT, "handle, offset, bytes if they are lent; in: room, or lent -> bytes (0 at the end), size of the file") \
 	X(READDIR, IDEMPOTENT, "directory, cookie (0: start); in: struct fs_dirent... -> bytes, next cookie, 1 at the end") \

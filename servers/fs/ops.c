@@ -72,6 +72,17 @@ static enum error op_root(struct volume *v, const struct fs_call *call, uint64_t
 	return ERR_OK;
 }
 
+// False: there is no room for it.
+static bool status_tell(struct volume *v, const struct fs_call *call, const struct inode *inode)
+{
+	struct fs_stat stat;
+	if (call->request->in_length < sizeof(stat))
+		return false;
+	inode_stat(v, inode, &stat);
+	memcpy(call->in, &stat, sizeof(stat));
+	return true;
+}
+
 static enum error op_lookup(struct volume *v, const struct fs_call *call, uint64_t result[5])
 {
 	struct short_name copy;
@@ -85,6 +96,7 @@ static enum error op_lookup(struct volume *v, const struct fs_call *call, uint64
 	result[0] = inode_handle(&inode);
 	result[1] = inode.raw->mode;
 	result[2] = inode_size(&inode);
+	result[4] = status_tell(v, call, &inode);
 	inode_put(v, &inode);
 	return ERR_OK;
 }
@@ -92,17 +104,13 @@ static enum error op_lookup(struct volume *v, const struct fs_call *call, uint64
 static enum error op_stat(struct volume *v, const struct fs_call *call, uint64_t result[5])
 {
 	struct inode inode;
-	struct fs_stat stat;
 	(void)result;
-	if (call->request->in_length < sizeof(stat))
-		return ERR_INVALID;
 	enum error error = inode_open(v, call->request->arg[0], &inode);
 	if (error != ERR_OK)
 		return error;
-	inode_stat(v, &inode, &stat);
-	memcpy(call->in, &stat, sizeof(stat));
+	error = status_tell(v, call, &inode) ? ERR_OK : ERR_INVALID;
 	inode_put(v, &inode);
-	return ERR_OK;
+	return error;
 }
 
 static enum error op_read(struct volume *v, const struct fs_call *call, uint64_t result[5])

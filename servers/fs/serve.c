@@ -429,6 +429,14 @@ static enum error read_prepare(struct server_request *request, struct request *p
 	return ERR_OK;
 }
 
+// Who has not heard of a loss of what was found gets no status of it here: he asks for it, and is told.
+static void lookup_losses(const struct server_request *request, uint64_t result[5])
+{
+	const struct request status = {.op = FS_OP_STAT, .arg = {result[0]}};
+	result[3] = poison_newest(result[0], true);
+	result[4] = result[4] && !poison_meets(&status, server_channel_slot(request->channel));
+}
+
 static void perform_read(struct server_request *request, const struct fs_call *call, uint64_t key)
 {
 	uint64_t result[5];
@@ -441,7 +449,7 @@ static void perform_read(struct server_request *request, const struct fs_call *c
 		error = durable == ERR_OK ? error : durable;
 	}
 	if (error == ERR_OK && call->request->op == FS_OP_LOOKUP)
-		result[3] = poison_newest(result[0], true);
+		lookup_losses(request, result);
 	handle_seal_results(key, &request->copy, result);
 	server_complete(request, error, error == ERR_OK ? result : 0);
 	if (volume->damages)

@@ -27,6 +27,7 @@ static struct node nodes[NODES]; // 1 is the root
 unsigned fake_fs_in_flight_most;
 uint64_t fake_fs_space;
 uint32_t fake_fs_room;
+bool fake_fs_shy;
 unsigned fake_fs_calls;
 unsigned fake_fs_lends;
 struct fs_session fake_fs_session = {.used = 5, .handle = {1, 2, 3, 4, 5}};
@@ -131,6 +132,13 @@ static enum error transfer(struct client_request *r)
 	return ERR_OK;
 }
 
+static void status_write(const struct client_request *r, uint32_t node)
+{
+	const struct node *n = &nodes[target(node)];
+	const struct fs_stat status = {.identity = node, .size = n->size, .mode = n->mode, .links = n->links};
+	memcpy(r->in, &status, sizeof(status));
+}
+
 static enum error names(struct client_request *r)
 {
 	const char *out = r->out;
@@ -150,6 +158,9 @@ static enum error names(struct client_request *r)
 		r->completion.result[1] = nodes[target(old)].mode;
 		r->completion.result[2] = nodes[target(old)].size;
 		r->completion.result[3] = fake_fs_heard;
+		r->completion.result[4] = !fake_fs_shy && r->in_length >= sizeof(struct fs_stat);
+		if (r->completion.result[4])
+			status_write(r, target(old));
 		return ERR_OK;
 	case FS_OP_CREATE:
 	case FS_OP_MKDIR:
@@ -215,11 +226,9 @@ static enum error perform(struct client_request *r)
 		return transfer(r);
 	case FS_OP_READDIR:
 		return list(r);
-	case FS_OP_STAT: {
-		struct fs_stat status = {.identity = r->arg[0], .size = n->size, .mode = n->mode, .links = n->links};
-		memcpy(r->in, &status, sizeof(status));
+	case FS_OP_STAT:
+		status_write(r, (uint32_t)r->arg[0]);
 		return ERR_OK;
-	}
 	case FS_OP_READLINK: {
 		uint64_t take = n->size < r->in_length ? n->size : r->in_length;
 		memcpy(r->in, n->data, take);

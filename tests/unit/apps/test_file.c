@@ -144,6 +144,38 @@ static void test_links(void **state)
 	expect_text("/nowhere", "made through the link");
 }
 
+static unsigned calls_of_stat(const char *path, bool follow, uint32_t mode, uint64_t size)
+{
+	struct fs_stat status = {0};
+	unsigned before = fake_fs_calls;
+	ok(file_stat(path, follow, &status));
+	assert_int_equal(status.mode & FS_MODE_TYPE, mode);
+	assert_int_equal(status.size, size);
+	return fake_fs_calls - before;
+}
+
+// The status of the last name comes with its look-up, that of no other does, and a server may leave it to be asked for.
+static void test_status_with_the_walk(void **state)
+{
+	(void)state;
+	ok(file_make_directory("/d", 0755));
+	make_file("/d/f", "linked");
+	ok(file_symlink("d/f", "/to_f"));
+	ok(file_symlink("/", "/to_root"));
+	for (unsigned asks = 0; asks < 2; asks++) {
+		fake_fs_shy = asks;
+		assert_int_equal(calls_of_stat("/d/f", true, FS_MODE_FILE, 6), 2 + asks);
+		assert_int_equal(calls_of_stat("/d/../d/./f", true, FS_MODE_FILE, 6), 4 + asks);
+		assert_int_equal(calls_of_stat("/to_f", false, FS_MODE_SYMLINK, 3), 1 + asks);
+		assert_int_equal(calls_of_stat("/to_f", true, FS_MODE_FILE, 6), 4 + asks); // the link, its target, two names
+		assert_int_equal(calls_of_stat("/d/..", true, FS_MODE_DIRECTORY, 0), 2 + asks);
+		assert_int_equal(calls_of_stat("/d/.", true, FS_MODE_DIRECTORY, 0), 2); // a name that nobody looks up
+		assert_int_equal(calls_of_stat("/", true, FS_MODE_DIRECTORY, 0), 1);
+		assert_int_equal(calls_of_stat("/to_root", true, FS_MODE_DIRECTORY, 0), 3);
+	}
+	fake_fs_shy = false;
+}
+
 static void test_loop(void **state)
 {
 	(void)state;
@@ -458,6 +490,7 @@ int main(void)
 		cmocka_unit_test_setup(test_walk, begin),
 		cmocka_unit_test_setup(test_long_names, begin),
 		cmocka_unit_test_setup(test_links, begin),
+		cmocka_unit_test_setup(test_status_with_the_walk, begin),
 		cmocka_unit_test_setup(test_loop, begin),
 		cmocka_unit_test_setup(test_current_directory, begin),
 		cmocka_unit_test_setup(test_channel_opened_anew, begin),

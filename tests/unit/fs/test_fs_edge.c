@@ -189,6 +189,28 @@ static void long_names_and_many_entries(void **state)
 	finish();
 }
 
+// A name is looked up with its status, if there is room for all of it.
+static void status_with_a_name(void **state)
+{
+	(void)state;
+	mount("-b 1024", 8000);
+	uint64_t root = host_root(&h), file = create("file");
+	struct fs_stat status = stat_of(file);
+	memset(h.in, 1, sizeof(status));
+	assert_int_equal(host_call(&h, FS_OP_LOOKUP, root, 0, 0, "file", 4, sizeof(status)), ERR_OK);
+	assert_int_equal(h.result[0], file);
+	assert_int_equal(h.result[4], 1);
+	assert_memory_equal(h.in, &status, sizeof(status));
+	memset(h.in, 1, sizeof(status));
+	memset(&status, 1, sizeof(status));
+	assert_int_equal(host_call(&h, FS_OP_LOOKUP, root, 0, 0, "file", 4, sizeof(status) - 1), ERR_OK);
+	assert_int_equal(h.result[0], file);
+	assert_int_equal(h.result[4], 0);
+	assert_memory_equal(h.in, &status, sizeof(status));
+	assert_int_equal(host_call(&h, FS_OP_LOOKUP, root, 0, 0, "none", 4, sizeof(status)), ERR_NOT_FOUND);
+	finish();
+}
+
 static void refusals(void **state)
 {
 	(void)state;
@@ -347,6 +369,7 @@ int main(void)
 		CASE(more_than_a_commit_with_extents, more_than_a_commit,
 		     "-t ext4 -O ^has_journal,^resize_inode -b 1024 -g 256 -N 2000"),
 		cmocka_unit_test(long_names_and_many_entries),
+		cmocka_unit_test(status_with_a_name),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(link_limit),
 		cmocka_unit_test(unsupported_features),

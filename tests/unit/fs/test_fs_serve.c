@@ -1043,6 +1043,12 @@ static bool fsync_since(unsigned who, uint64_t *since)
 
 static unsigned lost_life; // incarnations since the loss
 
+static bool status_comes_with_lookup(unsigned who)
+{
+	assert_int_equal(host_call(&workers[who].host, FS_OP_LOOKUP, folders[1], 0, 0, "others", 6, sizeof(struct fs_stat)), ERR_OK);
+	return workers[who].host.result[4];
+}
+
 // Each client that meets the loss hears of it once, however many incarnations later, and each open file's fsync too. Who opens
 // the file when nobody has heard of it is told, later ones are not.
 static void lost_for_many_main(void *argument)
@@ -1064,8 +1070,10 @@ static void lost_for_many_main(void *argument)
 	}
 	for (unsigned who = 1; who <= lost_life; who++)
 		assert_int_equal(call(who, FS_OP_READ, others, 0, 0), ERR_OK);
+	assert_false(status_comes_with_lookup(lost_life + 1)); // it asks for it, and is told of the loss
 	assert_int_equal(call(lost_life + 1, FS_OP_READ, others, 0, 0), ERR_LOST);
 	assert_int_equal(call(lost_life + 1, FS_OP_READ, others, 0, 0), ERR_OK);
+	assert_true(status_comes_with_lookup(lost_life + 1));
 	assert_false(fsync_since(0, &early));
 	if (lost_life == 2)
 		assert_true(fsync_since(0, &late)); // it was open, and had not asked
