@@ -554,14 +554,17 @@ static bool handles_are_good(uint64_t key, const struct request *r, const struct
 // An acknowledged operation that fails when it is performed again contradicts its record.
 static bool refusal_is_strange(const struct server_request *request, enum error status)
 {
-	struct request plain = request->copy;
-	uint64_t key = server_channel_key(request->channel);
+	bool of_handle = status == ERR_HANDLE || status == ERR_STALE;
 	if (request->replayed)
 		return true;
+	if (of_handle ? request->copy.grant != 0 : !doubt_concerns(volume, &request->copy, request->out, status))
+		return false; // a name that is not there is a usual answer, and goes no further
+	struct request plain = request->copy;
+	uint64_t key = server_channel_key(request->channel);
 	handle_unseal_arguments(key, &plain);
-	if (status == ERR_HANDLE || status == ERR_STALE)
-		return !plain.grant && handles_are_good(key, &request->copy, &plain, status);
-	return doubt_concerns(volume, &plain, request->out, status) && !(status == ERR_LOST && poison_proves(&plain));
+	if (of_handle)
+		return handles_are_good(key, &request->copy, &plain, status);
+	return status != ERR_LOST || !poison_proves(&plain);
 }
 
 // A volume that is read-only knows why.
