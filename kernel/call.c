@@ -74,7 +74,7 @@ static bool event_of_slot(uint64_t *bits, unsigned kind, struct invocation *c)
 	if (!*bits)
 		return false;
 	c->value[0] = kind;
-	c->value[1] = (uint64_t)__builtin_ctzl(*bits);
+	c->value[1] = word_lowest_bit(*bits);
 	*bits &= *bits - 1;
 	return true;
 }
@@ -86,7 +86,7 @@ static bool event_of_domains(struct domain *d, struct invocation *c)
 		if (!bits)
 			continue;
 		d->event_domain[i] &= bits - 1;
-		return call_results(c, EVENT_DOMAIN, i, (uint64_t)__builtin_ctz(bits)) == ERR_OK;
+		return call_results(c, EVENT_DOMAIN, i, word_lowest_bit(bits)) == ERR_OK;
 	}
 	return false;
 }

@@ -120,7 +120,7 @@ static bool take(struct domain *d)
 void call_ring_look(struct core *core)
 {
 	for (uint32_t left = core->rings; left; left &= left - 1) {
-		struct domain *d = core->serving = core->domains[__builtin_ctz(left)];
+		struct domain *d = core->serving = core->domains[word_lowest_bit(left)];
 		core->rings &= ~(left & -left);
 		for (unsigned n = 0; n < CALL_RING_SLOTS && take(d); n++)
 			;

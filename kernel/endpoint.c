@@ -24,7 +24,7 @@ static void message_copy(struct domain *to, const struct domain *from)
 static unsigned best_waiting(const struct domain *d, unsigned best)
 {
 	for (uint32_t left = d->waiting; left; left &= left - 1) {
-		const struct domain *w = d->core->domains[__builtin_ctz(left)];
+		const struct domain *w = d->core->domains[word_lowest_bit(left)];
 		if (w->priority < best)
 			best = w->priority;
 	}
@@ -241,7 +241,7 @@ static struct domain *next_waiting(struct domain *d)
 {
 	struct domain *next = 0;
 	for (uint32_t left = d->waiting; left; left &= left - 1) {
-		struct domain *w = d->core->domains[__builtin_ctz(left)];
+		struct domain *w = d->core->domains[word_lowest_bit(left)];
 		if (!next || w->priority < next->priority || (w->priority == next->priority && w->ticket < next->ticket))
 			next = w;
 	}

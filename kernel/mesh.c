@@ -255,14 +255,14 @@ static void listing_end(struct core *core)
 	for (unsigned i = 0; i < core->core_count; i++)
 		word[0] |= (uint64_t)core->peers[i].fenced << i;
 	for (uint64_t left = core->listing; left; left &= left - 1)
-		if (mesh_notice(core, (unsigned)__builtin_ctzl(left), NOTICE_LISTED, word))
+		if (mesh_notice(core, word_lowest_bit(left), NOTICE_LISTED, word))
 			core->listing &= ~(left & -left);
 }
 
 void mesh_flush(struct core *core)
 {
 	for (uint32_t left = core->notices; left; left &= left - 1) {
-		struct domain *d = core->domains[__builtin_ctz(left)];
+		struct domain *d = core->domains[word_lowest_bit(left)];
 		core->notices &= ~(left & -left);
 		if (d && !channel_notices_send(d))
 			core->notices |= left & -left;

@@ -362,7 +362,7 @@ static void guest_interrupts_take(struct core *core)
 {
 	uint64_t pending;
 	while ((pending = csr_read(CSR_HGEIP) & core->file_owner_blocked) != 0)
-		schedule_wake(core->file_owner[__builtin_ctzl(pending)]);
+		schedule_wake(core->file_owner[word_lowest_bit(pending)]);
 }
 
 // What a domain asked for itself has its priority: a better one does not wait until the memory of another is clear. The
@@ -379,7 +379,7 @@ static bool job_is_due(const struct core *core, const struct domain *d)
 static bool jobs_step(struct core *core)
 {
 	for (uint32_t left = core->jobs; left; left &= left - 1) {
-		struct domain *d = core->domains[__builtin_ctz(left)];
+		struct domain *d = core->domains[word_lowest_bit(left)];
 		if (!job_is_due(core, d))
 			continue;
 		domain_job_step(d);

@@ -138,7 +138,7 @@ static __attribute__((noinline)) bool client_look_beside(struct client *client)
 
 // Takes what has come, up to a ring full: callbacks that submit again must not keep us here. The payload is fetched
 // before the slot can be used again: nobody submits between.
-bool client_look(struct client *client)
+static __attribute__((noinline)) bool client_take_all(struct client *client)
 {
 	struct client_ring *ring = &client->ring;
 	unsigned n = __builtin_expect(client->gather != 0, 0) && client_gather_look(client);
@@ -160,17 +160,22 @@ bool client_look(struct client *client)
 	return n > 0;
 }
 
-// Most looks of the loop find nothing, at each of a domain's rings. Whoever publishes later finds the flag up, or rings: so no fence.
 static inline bool client_is_quiet(const struct client *client)
 {
 	const struct client_ring *ring = &client->ring;
 	return !client_ring_pending(ring) && !client_has_beside(client) && !client->gather;
 }
 
+// Most looks find nothing: the loop's are at all rings of a domain in each turn. Whoever publishes later finds the flag up, or rings,
+// so this needs no fence.
+bool client_look(struct client *client)
+{
+	return !client_is_quiet(client) && client_take_all(client);
+}
+
 static bool client_loop_look(struct loop_ring *ring)
 {
-	struct client *client = client_of_loop(ring);
-	return !client_is_quiet(client) && client_look(client);
+	return client_look(client_of_loop(ring));
 }
 
 // --- complaints

@@ -8,6 +8,7 @@
 // incarnation's file start clear, and it looks at everything once.
 #include "runtime/loop.h"
 #include "abi/event.h"
+#include "abi/words.h"
 #include "runtime/csr.h"
 #include "runtime/fence.h"
 #include "runtime/fiber.h"
@@ -239,7 +240,7 @@ static void sources_notify_pending(void)
 		uint64_t bits = pending[i];
 		pending[i] = 0;
 		for (; bits; bits &= bits - 1) {
-			unsigned identity = i * 64 + (unsigned)__builtin_ctzll(bits);
+			unsigned identity = i * 64 + word_lowest_bit(bits);
 			if (identity == IDENTITY_EVENT)
 				events_due = true;
 			else if (identity != 0)

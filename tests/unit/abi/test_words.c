@@ -72,9 +72,20 @@ static void test_words_equal(void **state)
 	}
 }
 
+static void lowest_bits(void **state)
+{
+	(void)state;
+	for (unsigned bit = 0; bit < 64; bit++) {
+		assert_int_equal(word_lowest_bit(1ull << bit), bit);
+		assert_int_equal(word_lowest_bit(~0ull << bit), bit);
+		assert_int_equal(word_lowest_bit(0x8000000000000000ull | 5ull << bit), bit);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lowest_bits),
 		cmocka_unit_test(test_words_fill),
 		cmocka_unit_test(test_words_copy),
 		cmocka_unit_test(test_words_equal),
