@@ -52,11 +52,12 @@ static bool heap_claim(const struct domain *d)
 	memcpy(fresh.heap, d->heap, sizeof(fresh.heap));
 	for (unsigned i = 0; i < HEAP_MAX; i++) {
 		struct heap_block *b = &fresh.heap[i];
+		uint64_t span = domain_heap_span(b->pages, b->piece);
 		bool inside = b->gpa % PAGE_SIZE == 0 && b->gpa >= GPA_HEAP && b->gpa < GPA_HEAP_END &&
-			      b->pages <= (GPA_HEAP_END - b->gpa) / PAGE_SIZE;
+			      span <= (GPA_HEAP_END - b->gpa) / PAGE_SIZE;
 		inside |= b->gpa == 0 && b->lent > 0; // lent, and given up meanwhile
 		b->lent = 0; // grants_claim counts
-		if (b->pages && (!inside || !domain_frames_claim(&fresh, b->frames, b->pages)))
+		if ((b->gpa || b->pages) && (!span || !inside || !domain_frames_claim(&fresh, b->frames, b->pages)))
 			return false;
 	}
 	return true;
@@ -166,7 +167,7 @@ static bool tables_make(struct domain *d)
 				   (unsigned)d->segments[i].prot);
 	for (unsigned i = 0; i < HEAP_MAX && error == ERR_OK; i++)
 		if (d->heap[i].gpa)
-			error = domain_map(d, d->heap[i].gpa, d->heap[i].frames, d->heap[i].pages * PAGE_SIZE, domain_heap_prot(d));
+			error = domain_heap_map(d, &d->heap[i]);
 	return error == ERR_OK;
 }
 

@@ -140,46 +140,44 @@ enum error call_pong(struct invocation *c)
 	return ERR_OK;
 }
 
-// The first place in the heap's window with room for the block and an unmapped page behind it. 0: none.
-static uint64_t heap_place(const struct domain *d, uint64_t pages)
+// The first place in the heap's window with room for so many bytes. 0: none.
+static uint64_t heap_place(const struct domain *d, uint64_t bytes)
 {
-	uint64_t align = pages >= MEGAPAGE_SIZE / PAGE_SIZE ? MEGAPAGE_SIZE : PAGE_SIZE; // so that large ones get large pages
+	uint64_t align = bytes > MEGAPAGE_SIZE ? MEGAPAGE_SIZE : PAGE_SIZE; // so that large ones get large pages
 	uint64_t gpa = GPA_HEAP, end;
-	if (pages == 0 || pages >= (GPA_HEAP_END - GPA_HEAP) / PAGE_SIZE)
-		return 0;
 	for (unsigned i = 0; i < HEAP_MAX; i++) {
 		const struct heap_block *b = &d->heap[i];
-		end = b->gpa + (b->pages + 1) * PAGE_SIZE;
-		if (!b->pages || gpa >= end || gpa + (pages + 1) * PAGE_SIZE <= b->gpa)
+		end = b->gpa + domain_heap_span(b->pages, b->piece) * PAGE_SIZE;
+		if (gpa >= end || gpa + bytes <= b->gpa)
 			continue;
 		gpa = (end + align - 1) & ~(align - 1);
 		i = ~0u; // it may now lie on one that was passed
 	}
-	return gpa + (pages + 1) * PAGE_SIZE <= GPA_HEAP_END ? gpa : 0;
+	return bytes > 0 && gpa + bytes <= GPA_HEAP_END ? gpa : 0;
 }
 
 enum error call_memory_alloc(struct invocation *c)
 {
 	struct domain *d = c->caller;
-	uint64_t pages = c->arg[0];
+	uint64_t pages = c->arg[0], piece = c->arg[1] ? c->arg[1] : pages;
 	enum error error = ERR_OK;
 	struct heap_block *b = d->heap;
 	while (b < d->heap + HEAP_MAX && b->pages)
 		b++;
 	if (b == d->heap + HEAP_MAX)
 		return ERR_LIMIT;
-	uint64_t gpa = heap_place(d, pages);
+	uint64_t gpa = heap_place(d, domain_heap_span(pages, piece) * PAGE_SIZE);
 	if (!gpa)
 		return ERR_INVALID;
 	paddr_t frames = domain_frames(d, pages, &error);
 	if (!frames)
 		return error;
-	error = domain_map(d, gpa, frames, pages * PAGE_SIZE, domain_heap_prot(d));
+	*b = (struct heap_block){.gpa = gpa, .pages = pages, .frames = frames, .piece = (uint32_t)piece};
+	error = domain_heap_map(d, b);
 	if (error != ERR_OK) {
-		domain_frames_free(d, frames, pages);
+		domain_heap_free(d, b);
 		return error;
 	}
-	*b = (struct heap_block){.gpa = gpa, .pages = pages, .frames = frames};
 	d->job = (struct job){
 	    .kind = JOB_CLEAR, .base = frames, .bytes = pages * PAGE_SIZE, .value = gpa, .origin = call_defer(c)};
 	d->core->jobs |= 1u << d->index;
@@ -189,14 +187,13 @@ enum error call_memory_alloc(struct invocation *c)
 enum error call_memory_free(struct invocation *c)
 {
 	struct domain *d = c->caller;
-	for (unsigned i = 0; i < HEAP_MAX; i++) {
-		struct heap_block *b = &d->heap[i];
-		if (!b->gpa || b->gpa != c->arg[0])
-			continue;
-		domain_heap_free(d, b);
-		return ERR_OK;
-	}
-	return ERR_INVALID;
+	struct heap_block *b = d->heap;
+	while (b < d->heap + HEAP_MAX && (b->gpa == 0 || b->gpa != c->arg[0]))
+		b++;
+	if (b == d->heap + HEAP_MAX)
+		return ERR_INVALID;
+	domain_heap_free(d, b);
+	return ERR_OK;
 }
 
 enum error call_memory_physical(struct invocation *c)

@@ -46,19 +46,16 @@ static enum error end_map(struct domain *d, unsigned slot)
 	    {0, PAGE_SIZE, true},   {PAGE_SIZE, g.requests, false}, {g.requests, g.records, true},
 	    {g.records, g.out, false}, {g.out, g.in, true},         {g.in, g.bytes, false},
 	};
-	for (unsigned i = 0; i < 6; i++) {
-		uint64_t bytes = parts[i].to - parts[i].from;
-		enum error error = bytes == 0 ? ERR_OK
-					      : domain_map(d, window(slot) + parts[i].from, e->memory + parts[i].from, bytes,
-							   parts[i].of_client == client ? mine : theirs);
-		if (error == ERR_OK)
-			continue;
-		if (parts[i].from > 0)
-			domain_unmap(d, window(slot), parts[i].from);
-		return error;
+	enum error error = ERR_OK;
+	for (unsigned i = 0; i < 6 && error == ERR_OK; i++) {
+		uint64_t from = parts[i].from, bytes = parts[i].to - from;
+		if (bytes > 0)
+			error = domain_map(d, window(slot) + from, e->memory + from, bytes, parts[i].of_client == client ? mine : theirs);
 	}
-	e->mapped = true;
-	return ERR_OK;
+	e->mapped = error == ERR_OK;
+	if (!e->mapped)
+		domain_unmap(d, window(slot), g.bytes);
+	return error;
 }
 
 static void end_unmap(struct domain *d, unsigned slot)
@@ -179,7 +176,6 @@ static enum error client_end_fill(struct domain *d, unsigned slot, const struct 
 				  const struct info_service *s, uint64_t bytes)
 {
 	struct channel_end *e = &d->ends[slot];
-	enum error error = ERR_OK;
 	*e = (struct channel_end){
 	    .state = CHANNEL_REQUESTED,
 	    .role = CHANNEL_ROLE_CLIENT,
@@ -195,8 +191,7 @@ static enum error client_end_fill(struct domain *d, unsigned slot, const struct 
 	    .name = {c->arg[0], c->arg[1]},
 	};
 	e->identity = (uint16_t)identity_for(d, e->priority);
-	if (!e->identity)
-		error = ERR_LIMIT;
+	enum error error = e->identity ? ERR_OK : ERR_LIMIT;
 	if (error == ERR_OK && e->bytes)
 		e->memory = domain_frames(d, e->bytes / PAGE_SIZE, &error);
 	if (error == ERR_OK)
@@ -644,10 +639,8 @@ bool channel_notices_send(struct domain *d)
 		return true;
 	if (d->report) {
 		const uint64_t word[6] = {d->index};
-		if (mesh_notice(core, chief_core(core->chief), NOTICE_DOMAIN, word))
-			d->report = false;
-		else
-			all = false;
+		d->report = !mesh_notice(core, chief_core(core->chief), NOTICE_DOMAIN, word);
+		all &= !d->report;
 	}
 	return all;
 }

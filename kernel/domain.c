@@ -190,8 +190,7 @@ enum error domain_make(struct core *core, const uint64_t name[2], uint64_t quota
 	d->priority = d->base_priority = (uint8_t)priority;
 	d->flags = flags;
 	d->state = DOMAIN_CREATED;
-	d->name[0] = name[0];
-	d->name[1] = name[1];
+	memcpy(d->name, name, sizeof(d->name));
 	d->frames_quota = quota;
 	d->file = (uint8_t)file_take(core, d, flags);
 	d->file_bit = d->file ? 1ul << d->file : 0;
@@ -211,12 +210,6 @@ uint64_t domain_hstatus(const struct domain *d)
 {
 	return HSTATUS_VSXL_64 | HSTATUS_SPV | HSTATUS_SPVP | (uint64_t)d->file << HSTATUS_VGEIN_SHIFT |
 	       (d->flags & DOMAIN_FLAG_LIBRARY_OS ? 0 : HSTATUS_VTVM);
-}
-
-// The text of a library OS's programs lies there.
-unsigned domain_heap_prot(const struct domain *d)
-{
-	return PROT_READ | PROT_WRITE | (d->flags & DOMAIN_FLAG_LIBRARY_OS ? PROT_EXEC : 0);
 }
 
 static void registers_reset(struct domain *d)
@@ -359,10 +352,25 @@ enum error domain_segment_add(struct domain *d, const struct segment *s)
 	return ERR_OK;
 }
 
+uint64_t domain_heap_span(uint64_t pages, uint64_t piece)
+{
+	bool whole = piece > 0 && pages % piece == 0 && pages - 1 < (GPA_HEAP_END - GPA_HEAP) / PAGE_SIZE;
+	return whole && pages / piece <= HEAP_PIECES ? pages + pages / piece : 0;
+}
+
+enum error domain_heap_map(struct domain *d, const struct heap_block *b) // INV-78
+{
+	enum error error = ERR_OK;
+	unsigned prot = PROT_READ | PROT_WRITE | (d->flags & DOMAIN_FLAG_LIBRARY_OS ? PROT_EXEC : 0); // text of its programs
+	for (uint64_t i = 0, bytes = b->piece * PAGE_SIZE; i < b->pages / b->piece && error == ERR_OK; i++)
+		error = domain_map(d, b->gpa + i * (bytes + PAGE_SIZE), b->frames + i * bytes, bytes, prot);
+	return error;
+}
+
 void domain_heap_free(struct domain *d, struct heap_block *b)
 {
 	if (b->gpa)
-		domain_unmap(d, b->gpa, b->pages * PAGE_SIZE);
+		domain_unmap(d, b->gpa, (domain_heap_span(b->pages, b->piece) - 1) * PAGE_SIZE);
 	b->gpa = 0;
 	if (b->lent > 0) { // INV-71; those that are not taken end. What has ended may have been said without a ring
 		for (unsigned i = 0; i < CHANNEL_MAX; i++)

@@ -18,6 +18,7 @@
 
 #define SEGMENT_MAX 8
 #define HEAP_MAX 64
+#define HEAP_PIECES 64 // of a block: each is mapped by itself
 #define WINDOW_MAX 12
 #define HANDLE_MAX 72 // 64, and one for each call under way: what is being made was promised one
 
@@ -34,7 +35,8 @@ struct heap_block {
 	uint64_t gpa; // 0: given up by the domain, kept until nothing of it is lent
 	uint64_t pages;
 	paddr_t frames;
-	uint32_t lent; // grants that have not ended, and never will if the server's core was fenced off
+	uint32_t lent;  // grants that have not ended, and never will if the server's core was fenced off
+	uint32_t piece; // so many of its pages lie together, and behind each piece one that is not mapped
 };
 
 // WITHDRAWN is only told. KEPT: OFFERED or TAKEN by the record of a former life, and not heard of since.
@@ -285,7 +287,9 @@ enum error domain_root(struct domain *d);
 // Its guest file as it is before the first instruction.
 void domain_file_clear(struct domain *d);
 uint64_t domain_hstatus(const struct domain *d); // with which every domain starts
-unsigned domain_heap_prot(const struct domain *d);
+// Pages that a block takes of the heap's window, its unmapped ones with them. 0: no block is like that.
+uint64_t domain_heap_span(uint64_t pages, uint64_t piece);
+enum error domain_heap_map(struct domain *d, const struct heap_block *b); // what fails may have mapped some of it
 // Frames that it had in a former life of this kernel. False: not free to be claimed.
 bool domain_frames_claim(struct domain *d, paddr_t base, uint64_t pages);
 // Takes `pages` contiguous frames into the domain's charge. 0: none, *error says whether quota or memory.

@@ -57,7 +57,7 @@ enum error call_grant_lend(struct invocation *c)
 		return ERR_OK;
 	while (b < d->heap + HEAP_MAX && (b->gpa == 0 || gpa - b->gpa >= b->pages * PAGE_SIZE))
 		b++;
-	if (b == d->heap + HEAP_MAX || gpa % PAGE_SIZE || pages == 0 || pages > GRANT_BYTES / PAGE_SIZE ||
+	if (b == d->heap + HEAP_MAX || b->piece != b->pages || gpa % PAGE_SIZE || pages == 0 || pages > GRANT_BYTES / PAGE_SIZE ||
 	    pages > b->pages - (gpa - b->gpa) / PAGE_SIZE || (prot | PROT_WRITE) != (PROT_READ | PROT_WRITE))
 		return ERR_INVALID;
 	if (g->state != GRANT_NONE || (e->state != CHANNEL_OPEN && e->state != CHANNEL_DOWN))

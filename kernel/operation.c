@@ -128,8 +128,7 @@ enum error call_domain_status(struct invocation *c)
 	struct domain_status s = d->status;
 	s.state |= d->state | (uint64_t)d->ready << 16;
 	s.epoch = d->epoch;
-	s.name[0] = d->name[0];
-	s.name[1] = d->name[1];
+	memcpy(s.name, d->name, sizeof(s.name));
 	s.frames_used = d->frames_used;
 	s.frames_quota = d->frames_quota;
 	s.run_ticks = domain_run_ticks(d);

@@ -63,6 +63,14 @@ void partner_own_calls(uint64_t argument)
 		{CALL_memory_alloc, ~0ul, 0, 0, 0, ERR_INVALID},
 		{CALL_memory_alloc, 1ul << 52, 0, 0, 0, ERR_INVALID},
 		{CALL_memory_alloc, 1000, 0, 0, 0, ERR_QUOTA},
+		{CALL_memory_alloc, 0, 1, 0, 0, ERR_INVALID},
+		{CALL_memory_alloc, 8, 3, 0, 0, ERR_INVALID},
+		{CALL_memory_alloc, 8, 16, 0, 0, ERR_INVALID},
+		{CALL_memory_alloc, 8, ~0ul, 0, 0, ERR_INVALID},
+		{CALL_memory_alloc, 8, 8 | 1ul << 32, 0, 0, ERR_INVALID},
+		{CALL_memory_alloc, 65, 1, 0, 0, ERR_INVALID}, // of so many pieces
+		{CALL_memory_alloc, 1ul << 52, 1ul << 51, 0, 0, ERR_INVALID},
+		{CALL_memory_alloc, 1000, 100, 0, 0, ERR_QUOTA},
 		{CALL_memory_free, 0, 0, 0, 0, ERR_INVALID},
 		{CALL_memory_free, GPA_IMAGE, 0, 0, 0, ERR_INVALID},
 		{CALL_memory_free, GPA_HEAP, 0, 0, 0, ERR_INVALID},
@@ -99,6 +107,21 @@ void partner_own_calls(uint64_t argument)
 	partner_exit(0);
 }
 
+// The pieces of a block lie together in memory, and behind each there is a page that leads nowhere.
+static bool pieces_have_gaps(uint64_t gpa, uint64_t pieces, uint64_t pages)
+{
+	uint64_t first = kcall(CALL_memory_physical, gpa).value[0];
+	bool right = true;
+	for (uint64_t i = 0; i < pieces * (pages + 1); i++) {
+		struct kernel_result r = kcall(CALL_memory_physical, gpa + i * PAGE_SIZE);
+		if (i % (pages + 1) == pages)
+			right &= r.error == ERR_INVALID;
+		else
+			right &= r.error == ERR_OK && r.value[0] == first + (i - i / (pages + 1)) * PAGE_SIZE;
+	}
+	return right;
+}
+
 // With the DMA right: physical addresses of what is mapped, and of nothing else.
 void partner_physical(uint64_t argument)
 {
@@ -112,6 +135,12 @@ void partner_physical(uint64_t argument)
 	next = kcall(CALL_memory_physical, heap.value[0] + PAGE_SIZE);
 	if (next.error || next.value[0] != kcall(CALL_memory_physical, heap.value[0]).value[0] + PAGE_SIZE)
 		partner_exit(PARTNER_FAILED(3, next.error)); // one block lies together
+	struct kernel_result pieces = kcall(CALL_memory_alloc, 12, 3), behind = kcall(CALL_memory_alloc, 1);
+	if (pieces.error || !pieces_have_gaps(pieces.value[0], 4, 3) || behind.value[0] < pieces.value[0] + 16 * PAGE_SIZE)
+		partner_exit(PARTNER_FAILED(4, pieces.error));
+	if (kcall(CALL_memory_free, pieces.value[0] + 4 * PAGE_SIZE).error != ERR_INVALID || kcall(CALL_memory_free, pieces.value[0]).error ||
+	    kcall(CALL_memory_physical, pieces.value[0]).error != ERR_INVALID)
+		partner_exit(PARTNER_FAILED(5, 0));
 	partner_exit(0);
 }
 

@@ -240,6 +240,23 @@ static void memory_alloc_is_clear(void)
 	}
 }
 
+// The same in pieces: each is clear, and what is written to one stands in that one.
+static void memory_alloc_in_pieces(void)
+{
+	for (unsigned turn = 0; turn < 2; turn++) {
+		struct kernel_result r = kcall(CALL_memory_alloc, 64 * 2, 2);
+		EQUAL(r.error, ERR_OK);
+		for (unsigned i = 0; i < 64 * 2; i++) {
+			volatile uint64_t *word = (volatile uint64_t *)(r.value[0] + (i + i / 2) * PAGE_SIZE);
+			EQUAL(word[0] | word[PAGE_SIZE / 8 - 1], 0);
+			word[0] = word[PAGE_SIZE / 8 - 1] = i + 1;
+		}
+		for (unsigned i = 0; i < 64 * 2; i++)
+			EQUAL(*(volatile uint64_t *)(r.value[0] + (i + i / 2) * PAGE_SIZE), i + 1);
+		WORKS(CALL_memory_free, r.value[0]);
+	}
+}
+
 static void status_and_publish_validate(void)
 {
 	struct child c;
@@ -364,6 +381,7 @@ const struct kernel_test call_tests[] = {
 	{"call.alloc.cycles", memory_alloc_cycles},
 	{"call.alloc.full", memory_alloc_table_is_full},
 	{"call.alloc.clear", memory_alloc_is_clear},
+	{"call.alloc.pieces", memory_alloc_in_pieces},
 	{"call.status", status_and_publish_validate},
 	{"call.publish.full", publish_fills_the_page},
 	{"call.cores", cores_answer},

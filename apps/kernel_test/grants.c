@@ -127,6 +127,10 @@ static void refused(void)
 	uint64_t large = kcall(CALL_memory_alloc, GRANT_BYTES / PAGE_SIZE + 1).value[0];
 	FAILS(ERR_INVALID, CALL_grant_lend, slot, large, HOW(GRANT_BYTES / PAGE_SIZE + 1, PROT_READ));
 	WORKS(CALL_memory_free, large);
+	uint64_t pieces = kcall(CALL_memory_alloc, 4, 2).value[0];
+	FAILS(ERR_INVALID, CALL_grant_lend, slot, pieces, one);
+	FAILS(ERR_INVALID, CALL_grant_lend, slot, pieces + 3 * PAGE_SIZE, one);
+	WORKS(CALL_memory_free, pieces);
 	uint64_t grant = lend(2, 1, PROT_READ);
 	FAILS(ERR_STATE, CALL_grant_lend, slot | PLACE(2), heap, one);
 	FAILS(ERR_HANDLE, CALL_grant_take, slot, grant); // ours is the client's end

@@ -25,7 +25,7 @@
 #define GPA_STACK_TOP 0x30000000ul // the stack ends here; the page below its lowest is never mapped
 #define GPA_CHANNEL 0x40000000ul   // + slot * CHANNEL_WINDOW: the channel's memory
 #define CHANNEL_WINDOW 0x1000000ul // 16 MiB
-#define GPA_HEAP 0x100000000ul     // memory_alloc, one unmapped page after each allocation
+#define GPA_HEAP 0x100000000ul     // memory_alloc, one unmapped page after each block, or each of its pieces
 #define GPA_HEAP_END 0x140000000ul
 #define GPA_GRANT 0x140000000ul      // + slot * GRANT_WINDOW + place * MEGAPAGE_SIZE: what a client has lent, while it is taken
 #define GRANT_PLACES 4u              // grants under way at once for one channel: a power of two

@@ -387,7 +387,7 @@ static void begin(uint64_t number)
 		side->domain.table.root = root;
 		side->life = ONLINE;
 	}
-	sides[CLIENT].domain.heap[3] = (struct heap_block){.gpa = GPA_HEAP, .pages = PLACES * PAGES, .frames = client_memory(0)};
+	sides[CLIENT].domain.heap[3] = (struct heap_block){.gpa = GPA_HEAP, .pages = PLACES * PAGES, .frames = client_memory(0), .piece = PLACES * PAGES};
 }
 
 static void bring_online(void)
