@@ -37,7 +37,7 @@ void fiber_mutex_unlock(struct fiber_mutex *mutex);
 struct timer {
 	uint64_t deadline;
 	void (*expired)(struct timer *timer);
-	struct timer *next;
+	struct timer *next, *before, *below; // timer.c
 	bool armed;
 };
 void timer_arm(struct timer *timer, uint64_t deadline);
