@@ -1,13 +1,16 @@
-// Fibers: owns the ready queues, the running fiber, and the stacks of fibers that ended (kept for the next ones).
+// Fibers: owns the ready queues, the running fiber, and all stacks: those of fibers that ended are kept for the next ones.
 //
 // Never pre-empts: a fiber runs until it parks, yields or ends. Whoever finds nothing ready turns the loop on its own
 // stack, so waiting costs no switch when the answer is for oneself. Right because all of this is one thread of control.
-// A stack lies in an allocation of its own, and each allocation is followed by an unmapped page: a stack that overflows
-// downward hits the page that follows the allocation below it. If the domain dies, all fibers are gone; a fiber that never
-// yields is found by the supervisor's ping.
+// Stacks lie side by side in blocks of the heap, and behind each the kernel leaves a page unmapped, also in its next life: a
+// stack that overflows downward hits the page that follows the one below it. A block holds half as many as there are already,
+// 64 at most (HEAP_PIECES), so some 3,000 fibers fit into the blocks that a domain can have, if its quota does for their stacks. If the
+// domain dies, all fibers are gone; a fiber that never yields is found by the supervisor's ping.
 #include "runtime/fiber_await.h"
 
-#define FIBER_STACK_PAGES 8u // 32 KiB: printf and a few 4 KiB buffers deep
+#define STACK_PAGES 8u       // 32 KiB: printf and a few 4 KiB buffers deep
+#define STACK_PAGES_SMALL 2u // 8 KiB: printf and calls of servers, but no buffers
+#define STACKS_MORE_MAX 64u  // of one block: as many pieces as the kernel allows it
 #define FIBER_FRAME 14u      // words that fiber_switch keeps, switch.S
 #define FIBER_SWITCHES 32u   // switches between two looks of the loop: busy fibers must not starve it, nor those of lower priorities
 
@@ -16,6 +19,15 @@ enum fiber_state { FIBER_RUNNING, FIBER_PARKED, FIBER_LOCKED, FIBER_ENDED }; // 
 void fiber_first(void);
 _Noreturn void fiber_ended(void);
 
+struct stacks { // of one size
+	uint64_t pages;
+	struct fiber *ended; // who had one
+	uint64_t next;       // that nobody has had yet
+	unsigned left;       // of those
+	unsigned made;
+};
+
+static struct stacks stacks[] = {{.pages = STACK_PAGES}, {.pages = STACK_PAGES_SMALL}};
 static struct fiber fiber_main = {.name = "main"};
 struct fibers fibers = {.current = &fiber_main};
 static unsigned switches;
@@ -195,18 +207,38 @@ void fiber_wake(struct fiber *fiber)
 
 _Noreturn void fiber_ended(void)
 {
-	fibers.current->state = FIBER_ENDED;
-	fibers.current->next = fibers.ended;
-	fibers.ended = fibers.current;
+	struct fiber *self = fibers.current;
+	struct stacks *s = &stacks[self->stack];
+	self->state = FIBER_ENDED;
+	self->next = s->ended;
+	s->ended = self;
 	fiber_next();
 	domain_panic(__FILE__, __LINE__, "an ended fiber runs");
 }
 
+// --- stacks
+
+// As many as are wanted, or what there is memory for.
+static bool stacks_more(struct stacks *s)
+{
+	unsigned n = s->made / 2 + 1;
+	for (n = n < STACKS_MORE_MAX ? n : STACKS_MORE_MAX; n > 0; n /= 2) {
+		struct kernel_result r = kcall(CALL_memory_alloc, n * s->pages, s->pages);
+		if (r.error != ERR_OK)
+			continue;
+		s->next = r.value[0];
+		s->left = n;
+		s->made += n;
+		return true;
+	}
+	return false;
+}
+
 // A fiber lies at the top of its stack; its registers are written below it. One that has just ended may still turn the
 // loop on its stack: that one is left alone.
-static struct fiber *fiber_stack(void)
+static struct fiber *fiber_stack(struct stacks *s)
 {
-	struct fiber **at = &fibers.ended;
+	struct fiber **at = &s->ended;
 	while (*at && *at == fibers.current)
 		at = &(*at)->next;
 	struct fiber *fiber = *at;
@@ -214,26 +246,40 @@ static struct fiber *fiber_stack(void)
 		*at = fiber->next;
 		return fiber;
 	}
-	struct kernel_result r = kcall(CALL_memory_alloc, FIBER_STACK_PAGES);
-	if (r.error != ERR_OK)
+	if (s->left == 0 && !stacks_more(s))
 		return 0;
-	return (struct fiber *)(r.value[0] + FIBER_STACK_PAGES * PAGE_SIZE - 64);
+	uint64_t top = s->next + s->pages * PAGE_SIZE;
+	s->left--;
+	s->next = top + PAGE_SIZE; // behind the unmapped one
+	return (struct fiber *)(top - 64);
 }
 _Static_assert(sizeof(struct fiber) <= 64, "a fiber fits above its stack");
 
-struct fiber *fiber_create(void (*entry)(void *argument), void *argument, const char *name)
+static struct fiber *fiber_make(unsigned stack, void (*entry)(void *argument), void *argument, const char *name)
 {
-	struct fiber *fiber = fiber_stack();
+	struct fiber *fiber = fiber_stack(&stacks[stack]);
 	if (!fiber)
 		return 0;
 	uint64_t *frame = (uint64_t *)fiber - FIBER_FRAME;
 	frame[0] = (uint64_t)fiber_first;
 	frame[1] = (uint64_t)entry;
 	frame[2] = (uint64_t)argument;
-	*fiber = (struct fiber){.sp = frame, .name = name, .priority = fibers.current->priority};
+	*fiber = (struct fiber){.sp = frame, .name = name, .priority = fibers.current->priority, .stack = (uint8_t)stack};
 	ready_put(fiber);
 	return fiber;
 }
+
+struct fiber *fiber_create(void (*entry)(void *argument), void *argument, const char *name)
+{
+	return fiber_make(0, entry, argument, name);
+}
+
+struct fiber *fiber_create_small(void (*entry)(void *argument), void *argument, const char *name)
+{
+	return fiber_make(1, entry, argument, name);
+}
+
+// --- time
 
 static void fiber_alarm_expired(struct timer *timer)
 {

@@ -1,6 +1,7 @@
 // Fibers: user-level threads of one domain, switched by the runtime, never pre-empted.
 //
-// If the domain dies, all its fibers are gone; what they had to say stands in the channels. Stacks have a guard page.
+// If the domain dies, all its fibers are gone; what they had to say stands in the channels. Each stack has a guard page. There
+// can be some 3,000; the stack of each is memory of the quota at once, 32 KiB or 8 (fiber_create_small), and kept for the next one.
 #pragma once
 #include "abi/channel.h"
 #include <stdbool.h>
@@ -10,9 +11,12 @@ struct fiber;
 
 #define FIBER_PRIORITIES CHANNEL_PRIORITIES // 0 first
 
-// Starts `entry(argument)` on a stack of its own, ready to run, with the priority of the caller; 0 when memory or quota is short. It ends by
-// returning.
+// Starts `entry(argument)` on a stack of its own (32 KiB), ready to run, with the priority of the caller; 0 when memory or quota is short. It
+// ends by returning.
 struct fiber *fiber_create(void (*entry)(void *argument), void *argument, const char *name);
+// The same with a stack of 8 KiB: for who has many, each of which waits for something and has no buffers of its own: printf and client_call
+// fit, file.h and client_quick_all may not. Nor may what the loop calls back go deep then: it runs on the stack of whoever finds nobody ready.
+struct fiber *fiber_create_small(void (*entry)(void *argument), void *argument, const char *name);
 struct fiber *fiber_self(void);
 // Among those that are ready the best priority runs, in turn within one. One that stands in the queue already goes on from there. A
 // fiber that serves a request has the priority of its channel; the first fiber of a program has the best.

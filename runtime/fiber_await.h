@@ -11,11 +11,12 @@
 struct fiber {
 	uint64_t *sp; // while it does not run
 	uint64_t word[2]; // what fiber_switch gives it when it goes on
-	struct fiber *next; // in the ready queue, a mutex's queue or the list of ended ones
+	struct fiber *next; // in the ready queue, a mutex's queue or a list of ended ones
 	const char *name;
 	uint8_t state;
 	bool woken; // a wake came before the park
 	uint8_t priority;
+	uint8_t stack; // which size it has
 };
 
 struct fiber_queue {
@@ -29,7 +30,6 @@ struct fibers {
 	struct fiber *current;
 	struct fiber *first; // that are ready and served
 	struct fiber *last;
-	struct fiber *ended;
 	unsigned priority; // of those that are served
 	unsigned waiting;  // a bit for each priority below it of which some are ready
 	bool mixed;        // there has been another priority than the best

@@ -110,7 +110,8 @@ static enum error mate_workers_make(struct mate *mate)
 		if (!worker)
 			return ERR_NO_MEMORY;
 		worker->mate = mate;
-		worker->fiber = fiber_create(mate_worker_run, worker, mate->component->name);
+		struct fiber *(*create)(void (*)(void *), void *, const char *) = mate->component->server->small_stacks ? fiber_create_small : fiber_create;
+		worker->fiber = create(mate_worker_run, worker, mate->component->name);
 		if (!worker->fiber)
 			return ERR_NO_MEMORY;
 	}

@@ -77,6 +77,7 @@ struct server {
 	// at once when its client opens it, and after `replayed` those of the former incarnation. 0: such clients are refused.
 	void (*notified)(struct notification *notification);
 	unsigned fibers;
+	bool small_stacks; // of those (fiber_create_small): neither `request` nor what is called on the loop has buffers
 	// From this operation of the protocol on (0: none) they are answered at once from the three words of their request: idempotent, without
 	// payload, and never waiting. `request` does not see them. Only the first result is written.
 	unsigned quick_from;

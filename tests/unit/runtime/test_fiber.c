@@ -9,6 +9,9 @@
 #include <cmocka.h>
 #include "abi/layout.h"
 #include "runtime/fiber_await.h"
+#include <sanitizer/asan_interface.h>
+
+#define HEAP_PAGES 10000u
 
 struct loop_nap loop_naps;
 
@@ -18,6 +21,7 @@ static unsigned polls, sleeps, allocations;
 static void (*on_poll)(void);
 static void (*on_sleep)(void);
 static bool no_memory;
+static uint64_t most_pages; // of one block
 
 static void put(char c)
 {
@@ -30,15 +34,20 @@ static void put(char c)
 struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
 				 uint64_t a5)
 {
-	struct kernel_result r = {.error = no_memory ? ERR_QUOTA : ERR_OK};
-	(void)a1, (void)a2, (void)a3, (void)a4, (void)a5;
+	static uint8_t heap[HEAP_PAGES * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+	static uint64_t used;
+	struct kernel_result r = {.error = no_memory || a0 > most_pages ? ERR_QUOTA : ERR_OK};
+	(void)a2, (void)a3, (void)a4, (void)a5;
 	assert_int_equal(number, CALL_memory_alloc);
-	if (no_memory)
+	assert_true(a1 > 0 && a0 > 0 && a0 % a1 == 0 && a0 / a1 <= 64);
+	if (r.error)
 		return r;
 	allocations++;
-	static uint8_t stacks[8][16 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
-	assert_true(allocations <= 8 && a0 <= 16);
-	r.value[0] = (uint64_t)stacks[allocations - 1];
+	r.value[0] = (uint64_t)(heap + used * PAGE_SIZE);
+	used += a0 + a0 / a1;
+	assert_true(used <= HEAP_PAGES);
+	for (uint64_t gap = r.value[0] + a1 * PAGE_SIZE; gap < (uint64_t)heap + used * PAGE_SIZE; gap += (a1 + 1) * PAGE_SIZE)
+		ASAN_POISON_MEMORY_REGION((void *)gap, PAGE_SIZE); // who touches a page that is not mapped is found
 	return r;
 }
 
@@ -88,6 +97,7 @@ static int fresh(void **state)
 	polls = sleeps = 0;
 	on_poll = on_sleep = 0;
 	no_memory = false;
+	most_pages = HEAP_PAGES;
 	return 0;
 }
 
@@ -271,6 +281,74 @@ static void an_ended_fiber_keeps_its_stack_until_it_has_left_it(void **state)
 	assert_int_equal(made, 1);
 }
 
+// --- many
+
+#define MANY 600u
+#define MANY_MAX 800u
+static struct fiber *many[MANY_MAX];
+static unsigned parking, gone;
+
+static void park_once(void *argument)
+{
+	volatile uint8_t deep[3000];
+	memset((uint8_t *)deep, (int)(uintptr_t)argument, sizeof(deep));
+	parking++;
+	fiber_park();
+	for (unsigned i = 0; i < sizeof(deep); i++)
+		assert_int_equal(deep[i], (uint8_t)(uintptr_t)argument);
+	gone++;
+}
+
+static unsigned create_many(struct fiber *(*create)(void (*)(void *), void *, const char *), unsigned wanted)
+{
+	unsigned n = 0;
+	parking = gone = 0;
+	assert_true(wanted <= MANY_MAX);
+	while (n < wanted && (many[n] = create(park_once, (void *)(uintptr_t)n, "many")))
+		n++;
+	while (fiber_any_ready())
+		fiber_yield();
+	assert_int_equal(parking, n);
+	return n;
+}
+
+static void end_many(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		fiber_wake(many[i]);
+	while (fiber_any_ready())
+		fiber_yield();
+	assert_int_equal(gone, n);
+}
+
+// Blocks grow up to 64 stacks, so that there are few of them, and between two stacks lies what is not mapped.
+static void many_stacks_lie_in_few_blocks(void **state)
+{
+	struct fiber *(*const creates[])(void (*)(void *), void *, const char *) = {fiber_create, fiber_create_small};
+	(void)state;
+	for (unsigned size = 0; size < 2; size++)
+		for (unsigned turn = 0; turn < 2; turn++) {
+			unsigned before = allocations;
+			assert_int_equal(create_many(creates[size], MANY), MANY);
+			assert_in_range(allocations - before, turn ? 0 : 10, turn ? 0 : 20);
+			end_many(MANY);
+		}
+}
+
+// Where there is no memory for as many as are wanted, there may be for fewer.
+static void a_short_quota_gives_what_it_has(void **state)
+{
+	(void)state;
+	most_pages = 0;
+	unsigned n = create_many(fiber_create, MANY_MAX), before = allocations;
+	assert_in_range(n, MANY, MANY_MAX - 4);
+	end_many(n);
+	most_pages = 3 * 8;
+	assert_int_equal(create_many(fiber_create, n + 4), n + 4);
+	assert_int_equal(allocations, before + 2); // two stacks each
+	end_many(n + 4);
+}
+
 // --- priorities
 
 #define MEMBERS 6u
@@ -431,6 +509,8 @@ int main(void)
 		cmocka_unit_test_setup(mutex_is_fair, fresh),
 		cmocka_unit_test_setup(an_ended_fiber_keeps_its_stack_until_it_has_left_it, fresh),
 		cmocka_unit_test_setup(busy_fibers_leave_the_loop_its_share, fresh),
+		cmocka_unit_test_setup(many_stacks_lie_in_few_blocks, fresh),
+		cmocka_unit_test_setup(a_short_quota_gives_what_it_has, fresh),
 		cmocka_unit_test_setup(the_best_priority_is_next, fresh),
 		cmocka_unit_test_setup(a_high_one_passes_a_crowd, fresh),
 		cmocka_unit_test_setup(yielding_lets_a_lower_one_run, fresh),

@@ -15,10 +15,10 @@ static unsigned stacks_used;
 struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
 				 uint64_t a5)
 {
-	static uint8_t stacks[8][16 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
-	(void)a0, (void)a1, (void)a2, (void)a3, (void)a4, (void)a5;
+	static uint8_t stacks[8][32 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+	(void)a2, (void)a3, (void)a4, (void)a5;
 	assert_int_equal(number, CALL_memory_alloc);
-	assert_true(stacks_used < 8);
+	assert_true(stacks_used < 8 && a0 + a0 / a1 <= 32);
 	return (struct kernel_result){.error = ERR_OK, .value = {(uintptr_t)stacks[stacks_used++]}};
 }
 

@@ -212,7 +212,7 @@ struct kernel_result kernel_call(enum call number, uint64_t a0, uint64_t a1, uin
 		world.ready++;
 		break;
 	case CALL_memory_alloc:
-		world.block = aligned_alloc(PAGE_SIZE, a0 * PAGE_SIZE);
+		world.block = aligned_alloc(PAGE_SIZE, (a0 + (a1 ? a0 / a1 : 0)) * PAGE_SIZE); // pieces, with a page behind each
 		r.value[0] = (uintptr_t)world.block;
 		world.heap_blocks++;
 		break;

@@ -38,6 +38,11 @@ struct fiber *fiber_create(void (*entry)(void *argument), void *argument, const 
 	return &the_fiber;
 }
 
+struct fiber *fiber_create_small(void (*entry)(void *argument), void *argument, const char *name)
+{
+	return fiber_create(entry, argument, name);
+}
+
 void fiber_set_priority(struct fiber *fiber, unsigned priority)
 {
 	assert_ptr_equal(fiber, &the_fiber);
