@@ -47,6 +47,13 @@ bool mesh_core_alive(const struct core *core, unsigned peer)
 	return (p->info->state == CORE_ONLINE || p->info->state == CORE_STARTING) && !p->fenced; // peer_renew ends that
 }
 
+// We too: domains of ours lend to one another, and what one maps of another's is told by a ring as any.
+bool mesh_core_awaited(const struct core *core, unsigned peer)
+{
+	bool boot = core->id == 0 && core->incarnation == 1;
+	return boot ? !mesh_core_online(core, peer) : mesh_core_alive(core, peer) && !core->peers[peer].listed;
+}
+
 // Both have begun their side of the two rings anew since the other's incarnation began (INV-17).
 static bool is_met(const struct core *core, unsigned peer)
 {

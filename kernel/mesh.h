@@ -33,6 +33,7 @@ enum mesh_notice {
 void mesh_init(struct core *core);
 bool mesh_core_online(const struct core *core, unsigned peer);
 bool mesh_core_alive(const struct core *core, unsigned peer); // or STARTING
+bool mesh_core_awaited(const struct core *core, unsigned peer); // by one that begins: core 0 for all at boot, others for what that one holds
 // All calls that wait for that core end with ERR_CORE_LOST.
 void mesh_forget(struct core *core, unsigned peer);
 // A notice of a channel end that is answered (channel_answered): OK, or NOT_FOUND. False: not sent.

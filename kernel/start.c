@@ -277,14 +277,6 @@ enum error first_domain_start(struct core *core, epoch_t epoch)
 	return ERR_OK;
 }
 
-// Core 0 waits for all cores at boot. Others, and a reborn core, wait for those that are there to have said what they hold.
-static bool is_awaited(const struct core *core, unsigned peer)
-{
-	if (core->id == 0 && core->incarnation == 1)
-		return !mesh_core_online(core, peer);
-	return mesh_core_alive(core, peer) && !core->peers[peer].listed;
-}
-
 static void wait_for_others(struct core *core)
 {
 	uint64_t end = time_read() + START_WAIT_MS * core->plan->timebase / 1000;
@@ -292,7 +284,7 @@ static void wait_for_others(struct core *core)
 		interrupt_take_external(core);
 		mesh_take(core); // what was rung before our file was cleared, too
 		mesh_flush(core);
-		if (!is_awaited(core, i)) { // we too: domains of ours lend to one another
+		if (!mesh_core_awaited(core, i)) {
 			i++;
 		} else if (time_read() >= end) {
 			kernel_print(core, "planaria: core %u (hart %lu) did not come up", i, core->plan->cores[i].hart);
