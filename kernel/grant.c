@@ -55,13 +55,13 @@ enum error call_grant_lend(struct invocation *c)
 		return ERR_HANDLE;
 	if (g->state != GRANT_NONE && !hear(c, e))
 		return ERR_OK;
+	if (g->state != GRANT_NONE || (e->state != CHANNEL_OPEN && e->state != CHANNEL_DOWN))
+		return ERR_STATE;
 	while (b < d->heap + HEAP_MAX && (b->gpa == 0 || gpa - b->gpa >= b->pages * PAGE_SIZE))
 		b++;
 	if (b == d->heap + HEAP_MAX || b->piece != b->pages || gpa % PAGE_SIZE || pages == 0 || pages > GRANT_BYTES / PAGE_SIZE ||
 	    pages > b->pages - (gpa - b->gpa) / PAGE_SIZE || (prot | PROT_WRITE) != (PROT_READ | PROT_WRITE))
 		return ERR_INVALID;
-	if (g->state != GRANT_NONE || (e->state != CHANNEL_OPEN && e->state != CHANNEL_DOWN))
-		return ERR_STATE;
 	// A number that this end has not had: a server that comes with an old one gets HANDLE.
 	*g = (struct grant){.handle = (g->handle / GRANT_PLACES + 1) % (1u << 29) * GRANT_PLACES + (uint32_t)place,
 			    .state = GRANT_LENT, .prot = (uint8_t)prot, .block = (uint8_t)(b - d->heap),

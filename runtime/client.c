@@ -23,6 +23,7 @@
 #define CLIENT_SHORT 4u               // with less than this part of the slots free, a commit is asked for,
 #define CLIENT_RESERVE 16u            // or with fewer than this: as many operations as a commit takes time for
 #define TAKE_BACK_US 200u             // between questions whether a share is back: its server's kernel needs some 20
+#define CLIENT_REFUSALS 8u            // of a request whose grant the server's kernel does not know; its next message should name it
 #define CLIENT_PAYLOAD_ALIGN 64u      // slots' payloads never share a cache line
 
 static struct client *clients;
@@ -136,6 +137,31 @@ static __attribute__((noinline)) bool client_look_beside(struct client *client)
 	return any;
 }
 
+// It was answered, and its server's kernel has not ended it.
+static bool grant_is_open(struct client *client, uint32_t grant)
+{
+	uint64_t place = grant % GRANT_PLACES;
+	struct client_refusals *refusals = &client->refusals[place];
+	if (refusals->grant != grant)
+		*refusals = (struct client_refusals){.grant = grant};
+	return client->grants[place] == grant && refusals->count++ < CLIENT_REFUSALS &&
+	       kernel_call_short(CALL_grant_lend, client->ring.view.slot | place << 32, 0, 0).error == ERR_STATE;
+}
+
+// Its grant was not known to the server's kernel: ours died with the word of it, or had no room for that yet. It is on its way now, so the
+// request is submitted once more as it stands there, in the slot that has just become free. False: then this is the answer.
+static __attribute__((noinline, cold)) bool request_repeat(struct client *client, const struct client_request *request)
+{
+	struct client_ring *ring = &client->ring;
+	unsigned slot = request->slot;
+	if (ring->slots[slot].state != CLIENT_SLOT_FREE || !grant_is_open(client, client_ring_request(ring, slot)->grant))
+		return false;
+	int again = slot < ring->large ? client_ring_slot(ring) : client_ring_slot_small(ring);
+	invariant(again == (int)slot);
+	client_ring_submit(ring, slot, time_read());
+	return true;
+}
+
 // Takes what has come, up to a ring full: callbacks that submit again must not keep us here. The payload is fetched
 // before the slot can be used again: nobody submits between.
 static __attribute__((noinline)) bool client_take_all(struct client *client)
@@ -146,6 +172,8 @@ static __attribute__((noinline)) bool client_take_all(struct client *client)
 	while (n < CHANNEL_SLOTS_MAX && (slot = client_ring_take(ring)) >= 0) {
 		struct client_request *request = request_of(ring->slots[slot].result);
 		n++;
+		if (request && __builtin_expect(request->lend != 0, 0) && request->completion.status == ERR_HANDLE && request_repeat(client, request))
+			continue;
 		if (request)
 			payload_fetch(client, request);
 		if (client->waiting_first)
@@ -529,17 +557,52 @@ static enum error request_refuse(struct client_request *request, enum error e)
 	return e;
 }
 
+static bool grant_is_used(const struct client_ring *ring, uint32_t grant)
+{
+	bool used = false;
+	for (unsigned slot = 0; slot < ring->view.geometry.slots && !used; slot++)
+		used = client_slot_waits(&ring->slots[slot]) && ring->view.requests[slot].grant == grant;
+	return used;
+}
+
+// All places have one. One that belongs to an answer was not known when its server ended it: it ends when it is taken back.
+static __attribute__((noinline, cold)) void places_recover(const struct client *client)
+{
+	for (unsigned i = 0; i < GRANT_PLACES; i++)
+		if (!grant_is_used(&client->ring, client->grants[i]))
+			kcall(CALL_grant_recall, client->ring.view.slot, client->grants[i]);
+}
+
+// In the next place. After another error than STATE it is free.
+static inline __attribute__((always_inline)) struct kernel_short place_lend(struct client *client, const struct client_request *request)
+{
+	uint64_t how = (uint64_t)(request->lend_bytes / PAGE_SIZE) << 8 | PROT_READ | (request->lend_writable ? PROT_WRITE : 0);
+	uint64_t place = client->lent++ % GRANT_PLACES;
+	struct kernel_short r = kernel_call_short(CALL_grant_lend, client->ring.view.slot | place << 32, (uintptr_t)request->lend, how);
+	if (r.error != ERR_STATE)
+		client->grants[place] = (uint32_t)r.value;
+	return r;
+}
+
+// In one of the others.
+static __attribute__((noinline, cold)) struct kernel_short place_find(struct client *client, const struct client_request *request)
+{
+	struct kernel_short r = {.error = ERR_STATE};
+	for (unsigned i = 1; i < GRANT_PLACES && r.error == ERR_STATE; i++)
+		r = place_lend(client, request);
+	if (r.error == ERR_STATE)
+		places_recover(client);
+	return r;
+}
+
 // Before anything can be seen of the request: it names the grant. A place whose grant was ended is free as soon as the answer is here.
 static __attribute__((noinline)) enum error request_lend(struct client *client, const struct client_request *request, unsigned slot)
 {
-	struct kernel_short r = {.error = ERR_STATE};
-	uint64_t how = (uint64_t)(request->lend_bytes / PAGE_SIZE) << 8 | PROT_READ | (request->lend_writable ? PROT_WRITE : 0);
 	if (request->lend_bytes % PAGE_SIZE)
 		return ERR_INVALID;
-	for (unsigned i = 0; i < GRANT_PLACES && r.error == ERR_STATE; i++) {
-		uint64_t place = client->lent++ % GRANT_PLACES;
-		r = kernel_call_short(CALL_grant_lend, client->ring.view.slot | place << 32, (uintptr_t)request->lend, how);
-	}
+	struct kernel_short r = place_lend(client, request);
+	if (__builtin_expect(r.error == ERR_STATE, 0))
+		r = place_find(client, request);
 	client_ring_request(&client->ring, slot)->grant = (uint32_t)r.value;
 	return (enum error)r.error;
 }

@@ -19,6 +19,11 @@ struct client {
 	unsigned waits;
 	unsigned burst_left; // calls of client_quick_all until the loop has a turn
 	unsigned lent; // grants so far: says which place comes next
+	uint32_t grants[GRANT_PLACES]; // the last one of each place,
+	struct client_refusals {       // and how often its server's kernel did not know of one
+		uint32_t grant;
+		unsigned count;
+	} refusals[GRANT_PLACES];
 	struct spin spin;
 	struct timer watch;
 	struct client_request *waiting_first; // for a free slot

@@ -49,7 +49,7 @@
 	X(channel_info, P, "slot -> state and role, slots << 32 | identity, out bytes, in bytes, peer (struct channel_peer)") \
 	X(channel_name, P, "slot -> service name (2 words), physical address of the memory (DMA right) or 0, key, secret (server) or 0") \
 	X(channel_complain, P, "slot, reason (enum complaint) -> ")                                                    \
-	X(grant_lend, W, "slot | place << 32, gpa, pages << 8 | prot -> grant ; a client's pages of its heap, of a block that lies together, for the server of that channel until it ends the grant; STATE: that place (of GRANT_PLACES) has one") \
+	X(grant_lend, W, "slot | place << 32, gpa, pages << 8 | prot -> grant ; a client's pages of its heap, of a block that lies together, for the server of that channel until it ends the grant; STATE: that place (of GRANT_PLACES) has one, whatever else is wrong") \
 	X(grant_take, W, "slot, grant -> gpa, bytes, prot ; server: maps what was lent. STATE: it has it; LOST: taken back, and clear pages of its own are mapped there; HANDLE: ended, or never heard of") \
 	X(grant_end, W, "slot, grant -> ; server: unmapped, the client's alone again. Client: ends as soon as the server has not taken it") \
 	X(grant_recall, W, "slot, grant -> ; client: takes it back, whatever the server does. OK: the pages are its alone; AGAIN: they will be, ask again; PEER_LOST: never, that core is fenced off") \

@@ -2,8 +2,8 @@
 // they tell one another comes late or never. A program on each side lends, takes, ends and takes back as a client and a server would.
 //
 // Checked after each step: nothing of the client's is mapped that is its own again (INV-71, INV-73); what a server that goes on had is mapped,
-// the client's or clear pages, but for what nobody was there to confirm; a call says nothing that its contract does not name; and at the end
-// all places are free again.
+// the client's or clear pages, but for what nobody was there to confirm; a call says nothing that its contract does not name; no request is refused
+// for the deaths; and at the end all places are free again.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,9 +45,11 @@ static bool clear_used[CLEAR_PAGES];
 static paddr_t window[PLACES][PAGES]; // what the server has mapped
 
 static struct place {
+	uint32_t lent;    // the last grant
 	uint32_t ring;    // a request with this grant that was not answered
-	uint32_t unheard; // or was, with HANDLE, for the client's kernel had died before it was heard of
-	bool recalled;    // its client has heard that the pages are its own
+	uint32_t refused; // or was, with HANDLE, and its client has not seen that
+	bool asked_back;  // its client has wanted it back,
+	bool recalled;    // and heard that the pages are its own
 	bool has;         // the server's incarnation has taken it,
 	bool clears;      // and has clear pages there,
 	bool excused;     // or nothing, after a rebirth without the client's kernel
@@ -284,26 +286,40 @@ static void kernel_step(struct side *side)
 
 // ---- the programs
 
+static void take_back(unsigned place)
+{
+	const uint64_t arg[6] = {SLOT, places[place].lent};
+	struct invocation c = invoke(&sides[CLIENT], arg);
+	enum error error = call_grant_recall(&c);
+	assert_true(error == ERR_OK || error == ERR_AGAIN);
+	places[place].asked_back = true;
+	places[place].recalled |= error == ERR_OK;
+}
+
+// What an answer has left behind is taken back, as places_recover does it (runtime/client.c).
 static void lend(unsigned place)
 {
 	const uint64_t arg[6] = {SLOT | (uint64_t)place << 32, GPA_HEAP + place * PAGES * PAGE_SIZE, PAGES << 8 | PROT_READ | PROT_WRITE};
 	struct invocation c = invoke(&sides[CLIENT], arg);
 	enum error error = call_grant_lend(&c);
 	assert_true(error == ERR_OK || error == ERR_STATE);
-	if (error == ERR_STATE)
+	if (error == ERR_STATE) {
+		take_back(place);
 		return;
-	assert_int_equal(places[place].ring, 0);
-	places[place].ring = (uint32_t)c.value[0];
-	places[place].recalled = false;
+	}
+	places[place].ring = places[place].lent = (uint32_t)c.value[0];
+	places[place].asked_back = places[place].recalled = false;
 }
 
-static void take_back(unsigned place)
+// As request_repeat does it (runtime/client.c): asked once more while our kernel holds the grant. Only what was taken back is refused for good.
+static void look_at_answer(unsigned place)
 {
-	const uint64_t arg[6] = {SLOT, places[place].ring};
+	const uint64_t arg[6] = {SLOT | (uint64_t)place << 32};
 	struct invocation c = invoke(&sides[CLIENT], arg);
-	enum error error = call_grant_recall(&c);
-	assert_true(error == ERR_OK || error == ERR_AGAIN);
-	places[place].recalled |= error == ERR_OK;
+	enum error error = call_grant_lend(&c);
+	assert_true(error == ERR_STATE || (error == ERR_INVALID && places[place].asked_back));
+	places[place].ring = error == ERR_STATE ? places[place].refused : 0;
+	places[place].refused = 0;
 }
 
 static void end(unsigned place)
@@ -327,22 +343,23 @@ static void take(unsigned place)
 	if (error == ERR_OK)
 		return;
 	const struct grant *client = &sides[CLIENT].domain.ends[SLOT].grants[place];
-	if (client->handle == places[place].ring && client->state == GRANT_LENT) {
+	if (client->handle == places[place].ring && client->state == GRANT_LENT)
 		assert_true(!met || sides[CLIENT].life != ONLINE);
-		places[place].unheard = places[place].ring;
-	}
+	places[place].refused = places[place].ring;
 	end(place);
 }
 
 static void programs_step(unsigned place)
 {
-	if (sides[CLIENT].life == ONLINE && !places[place].ring && chance(2))
+	if (sides[CLIENT].life == ONLINE && places[place].refused && chance(2))
+		look_at_answer(place);
+	else if (sides[CLIENT].life == ONLINE && !places[place].ring && !places[place].refused && chance(2))
 		lend(place);
 	else if (sides[CLIENT].life == ONLINE && places[place].ring && chance(3) == 0)
 		take_back(place);
 	else if (sides[SERVER].life == ONLINE && places[place].has && !window[place][0] && chance(2)) // it faults
 		incarnation_ends();
-	else if (sides[SERVER].life == ONLINE && places[place].ring && !places[place].has)
+	else if (sides[SERVER].life == ONLINE && places[place].ring && !places[place].has && chance(8))
 		take(place);
 	else if (sides[SERVER].life == ONLINE && places[place].ring && chance(4) == 0)
 		end(place);
@@ -419,12 +436,17 @@ static void all_ends(void)
 	for (unsigned place = 0; place < PLACES; place++) {
 		check(place);
 		told(place);
-		places[place].ring = places[place].ring ? places[place].ring : places[place].unheard;
-		if (places[place].unheard)
-			take_back(place);
+		if (places[place].refused)
+			look_at_answer(place);
+		if (places[place].ring && !places[place].has)
+			take(place);
 		if (places[place].ring)
 			end(place);
 	}
+	bring_online();
+	for (unsigned place = 0; place < PLACES; place++)
+		if (sides[CLIENT].domain.ends[SLOT].grants[place].state != GRANT_NONE)
+			lend(place); // what was answered and not taken
 	bring_online();
 	for (unsigned place = 0; place < PLACES; place++) {
 		check(place);

@@ -32,14 +32,31 @@ static void server_new(void)
 		}
 }
 
+static unsigned attempts;    // requests that were served
+static bool takes;           // what is lent, and gives it back
+static enum error answer_of; // those that could
+static uint64_t refusal;     // serial of a refusal
+
+static uint32_t lent_serve(uint32_t grant)
+{
+	enum error e = kcall(CALL_grant_take, WORLD_SERVER, grant).error;
+	kcall(CALL_grant_end, WORLD_SERVER, grant);
+	return e == ERR_OK ? answer_of : e;
+}
+
 static void serve_all(void)
 {
 	struct request copy;
 	int slot;
 	while ((slot = server_ring_take(&server, &copy, 0)) >= 0) {
 		struct completion c = {.seq = copy.seq, .result = {copy.arg[0], copy.out_length}};
+		attempts++;
 		if (copy.op == OP_LOGGED)
 			c.serial = ++serial;
+		if (copy.grant && takes)
+			c.status = lent_serve(copy.grant);
+		if (c.status != ERR_OK)
+			c.serial = refusal;
 		memcpy(server.view.in + copy.in_offset, server.view.out + copy.out_offset,
 		       copy.out_length < copy.in_length ? copy.out_length : copy.in_length);
 		server_ring_record(&server, (unsigned)slot, &c, true);
@@ -79,9 +96,11 @@ static struct client *open_fresh(const struct client_options *options, unsigned 
 	world.exists = false;
 	world.near = near_next;
 	world_turn = turn;
-	serial = turns = die_in_turns = 0;
+	serial = turns = die_in_turns = attempts = 0;
 	commit_lag = 0;
-	silent = false;
+	silent = takes = false;
+	answer_of = ERR_OK;
+	refusal = 0;
 	state_after = CHANNEL_FREE;
 	assert_int_equal(client_open(&client, "ledger", options), ERR_OK);
 	server_new();

@@ -721,6 +721,102 @@ static void shares_with_the_lost(void **state)
 	}
 }
 
+static struct client_request lending(void)
+{
+	return (struct client_request){.op = OP_ECHO, .arg = {7}, .lend = lendable, .lend_bytes = 2 * PAGE_SIZE};
+}
+
+// Its server's kernel has not heard of a grant, since ours has just died: who asked does not notice, and waits in none of the ways.
+static void unheard_grant_is_asked_for_again(void **state)
+{
+	(void)state;
+	for (unsigned small = 0; small < 2; small++) {
+		struct client *client = open_fresh(&(struct client_options){.small = small ? 3 : 0}, 8);
+		struct client_request r = lending(), other = lending(), plain = {.op = OP_ECHO};
+		takes = true;
+		world.unheard = 2; // to take it, and to end it
+		assert_int_equal(client_call(client, &r), ERR_OK);
+		assert_int_equal(r.completion.result[0], 7);
+		assert_int_equal(attempts, 2);
+		world.unheard = 4;
+		assert_int_equal(client_submit(client, &r), ERR_OK);
+		assert_int_equal(client_submit(client, &other), ERR_OK);
+		assert_int_equal(client_call(client, &plain), ERR_OK);
+		assert_int_equal(client_wait(client, &other), ERR_OK);
+		assert_int_equal(client_wait(client, &r), ERR_OK);
+		assert_int_equal(attempts, 2 + 5);
+		assert_int_equal(world.grants_ended, 3);
+		for (unsigned i = 0; i < GRANT_PLACES; i++)
+			assert_int_equal(world.grants[i].state, WORLD_GRANT_NONE);
+		assert_int_equal(client->ring.free_count + client->ring.small_count, 8);
+		assert_int_equal(world.recalls, 0);
+		client_close(client);
+	}
+}
+
+// A server that knows the grant and answers so means something else; and who never knows one is not asked for ever.
+static void refused_is_refused(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 8);
+	struct client_request r = lending(), others[GRANT_PLACES], plain = {.op = OP_ECHO};
+	takes = true;
+	answer_of = ERR_HANDLE;
+	assert_int_equal(client_call(client, &r), ERR_HANDLE);
+	assert_int_equal(client_submit(client, &r), ERR_OK);
+	serve_all();
+	answer_of = ERR_OK;
+	for (unsigned i = 0; i < GRANT_PLACES; i++) { // its place has another's grant when it looks
+		others[i] = lending();
+		assert_int_equal(client_submit(client, &others[i]), ERR_OK);
+	}
+	assert_int_equal(client_wait(client, &r), ERR_HANDLE);
+	for (unsigned i = 0; i < GRANT_PLACES; i++)
+		assert_int_equal(client_wait(client, &others[i]), ERR_OK);
+	assert_int_equal(attempts, 2 + GRANT_PLACES);
+	attempts = 0;
+	world.unheard = ~0u;
+	for (unsigned i = 1; i <= GRANT_PLACES; i++) { // each time anew
+		assert_int_equal(client_call(client, &r), ERR_HANDLE);
+		assert_int_equal(attempts, i * (1 + CLIENT_REFUSALS));
+	}
+	assert_int_equal(client_call(client, &r), ERR_STATE);
+	assert_int_equal(client_call(client, &r), ERR_HANDLE); // in a place that is used again
+	assert_int_equal(attempts, (GRANT_PLACES + 1) * (1 + CLIENT_REFUSALS));
+	assert_int_equal(client_call(client, &plain), ERR_OK);
+	assert_int_equal(client->ring.free_count, 8);
+	refusal = 1000; // as if that were logged: its slot is not free
+	attempts = 0;
+	assert_int_equal(client_call(client, &r), ERR_HANDLE);
+	assert_int_equal(attempts, 1);
+	client_close(client);
+}
+
+// Answered by a server whose kernel did not know of what it was to end: its place comes back when it is needed, and none that is in use does.
+static void places_come_back(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 8);
+	struct client_request share = lending(), r = lending();
+	silent = true;
+	share.patient = true;
+	assert_int_equal(client_submit(client, &share), ERR_OK);
+	uint32_t grant = client->ring.view.requests[share.slot].grant;
+	world.grants[grant % GRANT_PLACES].state = WORLD_GRANT_TAKEN;
+	struct request copy;
+	assert_true(server_ring_take(&server, &copy, 0) >= 0);
+	silent = false;
+	for (unsigned i = 1; i < GRANT_PLACES; i++)
+		assert_int_equal(client_call(client, &r), ERR_OK); // nobody ends what it lends
+	assert_int_equal(world.recalls, 0);
+	assert_int_equal(client_call(client, &r), ERR_STATE);
+	assert_int_equal(world.recalls, GRANT_PLACES - 1);
+	assert_int_equal(client_call(client, &r), ERR_OK);
+	assert_int_equal(world.grants[grant % GRANT_PLACES].state, WORLD_GRANT_TAKEN);
+	assert_false(share.done);
+	client_close(client);
+}
+
 static void what_is_given_goes_with_the_answer(void **state)
 {
 	(void)state;
@@ -814,6 +910,9 @@ int main(void)
 		cmocka_unit_test(many_calls_of_a_lost_service),
 		cmocka_unit_test(raw_areas_are_the_callers),
 		cmocka_unit_test(memory_is_lent),
+		cmocka_unit_test(unheard_grant_is_asked_for_again),
+		cmocka_unit_test(refused_is_refused),
+		cmocka_unit_test(places_come_back),
 		cmocka_unit_test(cancelled_request_is_answered),
 	};
 	return cmocka_run_group_tests(tests, 0, world_teardown);

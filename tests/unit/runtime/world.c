@@ -106,8 +106,10 @@ static struct kernel_result grant_lend(uint64_t place, uint64_t at, uint64_t how
 {
 	struct world_grant *g = &world.grants[place % GRANT_PLACES];
 	assert_int_equal(at % PAGE_SIZE, 0);
-	if (world.unlendable || g->state != WORLD_GRANT_NONE)
-		return (struct kernel_result){.error = world.unlendable ? ERR_INVALID : ERR_STATE};
+	if (g->state != WORLD_GRANT_NONE)
+		return (struct kernel_result){.error = ERR_STATE};
+	if (world.unlendable || how >> 8 == 0)
+		return (struct kernel_result){.error = ERR_INVALID};
 	*g = (struct world_grant){g->handle / GRANT_PLACES * GRANT_PLACES + GRANT_PLACES + (uint32_t)place, WORLD_GRANT_LENT,
 				  (void *)(uintptr_t)at, (how >> 8) * PAGE_SIZE, how & 0xff};
 	return (struct kernel_result){.error = ERR_OK, .value = {g->handle}};
@@ -117,7 +119,7 @@ static struct kernel_result grant_lend(uint64_t place, uint64_t at, uint64_t how
 static struct kernel_result grant_change(bool take, uint64_t handle)
 {
 	struct world_grant *g = &world.grants[handle % GRANT_PLACES];
-	if (g->handle != handle || g->state == WORLD_GRANT_NONE)
+	if (g->handle != handle || g->state == WORLD_GRANT_NONE || (world.unheard > 0 && world.unheard--))
 		return (struct kernel_result){.error = ERR_HANDLE};
 	if (take && g->state >= WORLD_GRANT_TAKEN)
 		return (struct kernel_result){.error = g->state == WORLD_GRANT_TAKEN ? ERR_STATE : ERR_LOST};

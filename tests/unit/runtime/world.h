@@ -59,6 +59,7 @@ struct world {
 	unsigned doors, meetings, serves_rings;
 	struct world_grant grants[GRANT_PLACES];
 	unsigned grants_ended;
+	unsigned unheard; // calls of the server until its kernel has heard of a grant
 	unsigned recalls, recalls_late; // so many more say AGAIN
 	bool fenced;                    // the server's core is: nothing comes back
 	void *block;     // the last of memory_alloc
