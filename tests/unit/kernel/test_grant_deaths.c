@@ -4,6 +4,8 @@
 // Checked after each step: nothing of the client's is mapped that is its own again (INV-71, INV-73); what a server that goes on had is mapped,
 // the client's or clear pages, but for what nobody was there to confirm; a call says nothing that its contract does not name; no request is refused
 // for the deaths; and at the end all places are free again.
+//
+// And what a kernel believes of a client's record that its former life has left.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -485,8 +487,77 @@ static void kernels_die(void **state)
 	}
 }
 
+// ---- what is believed of a client's record
+
+#define BLOCK 3u // of the client's heap, of so many pages
+#define BLOCK_PAGES 600ul
+#define BLOCK_FRAMES 0x200000000ul
+#define MAX_PAGES (GRANT_BYTES / PAGE_SIZE)
+
+struct said {
+	uint64_t from, pages; // bytes from the block's begin
+	uint32_t generation_and_place;
+	uint8_t state;
+	bool believed;
+};
+
+static const struct said records[] = {
+	{0, 1, GRANT_PLACES, GRANT_LENT, true},
+	{0, MAX_PAGES, GRANT_PLACES, GRANT_LENT, true},
+	{(BLOCK_PAGES - 2) * PAGE_SIZE, 2, GRANT_PLACES, GRANT_RECALLED, true},
+	{(BLOCK_PAGES - 1) * PAGE_SIZE, 2, GRANT_PLACES, GRANT_LENT, false}, // its end
+	{BLOCK_PAGES * PAGE_SIZE, 1, GRANT_PLACES, GRANT_LENT, false},       // behind it
+	{(BLOCK_PAGES + 7) * PAGE_SIZE, 1, GRANT_PLACES, GRANT_LENT, false},
+	{-PAGE_SIZE, 1, GRANT_PLACES, GRANT_LENT, false}, // before it
+	{8, 1, GRANT_PLACES, GRANT_LENT, false},
+	{0, 0, GRANT_PLACES, GRANT_LENT, false},
+	{0, MAX_PAGES + 1, GRANT_PLACES, GRANT_LENT, false},
+	{0, UINT32_MAX, GRANT_PLACES, GRANT_LENT, false},
+	{0, 1, GRANT_PLACES + 1, GRANT_LENT, false}, // another place's
+	{0, 1, GRANT_PLACES, GRANT_OFFERED, false},  // a server's
+	{0, 1, GRANT_PLACES, GRANT_TAKEN, false},
+	{0, 1, GRANT_PLACES, GRANT_KEPT, false},
+	{0, 1, GRANT_PLACES, 200, false},
+};
+
+// What is believed is held, and said to the server's kernel, which maps it: nothing but what lies in the block.
+static void client_record_is_bounded(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
+		const struct said *said = &records[i];
+		begin(i);
+		struct domain *d = &sides[CLIENT].domain;
+		struct grant *g = &d->ends[SLOT].grants[0];
+		d->heap[BLOCK] = (struct heap_block){.gpa = GPA_HEAP, .pages = BLOCK_PAGES, .frames = BLOCK_FRAMES};
+		*g = (struct grant){.handle = said->generation_and_place, .state = said->state, .prot = PROT_READ, .block = BLOCK,
+				    .pages = (uint32_t)said->pages, .memory = BLOCK_FRAMES + said->from};
+		grants_change(d, SLOT, GRANTS_CLAIM);
+		assert_int_equal(d->heap[BLOCK].lent, said->believed);
+		assert_int_equal(g->state, said->believed ? said->state : GRANT_NONE);
+		assert_int_equal(g->handle, said->generation_and_place % GRANT_PLACES ? 0 : GRANT_PLACES); // no number twice
+		grants_change(d, SLOT, GRANTS_TELL);
+		assert_int_equal(sides[SERVER].queued, said->believed);
+	}
+}
+
+// A block that there is not, or of which nothing is there.
+static void record_of_no_block(void **state)
+{
+	(void)state;
+	for (unsigned block = 0; block < 256; block++) {
+		begin(block);
+		struct domain *d = &sides[CLIENT].domain;
+		memset(d->heap, 0, sizeof(d->heap));
+		d->ends[SLOT].grants[0] = (struct grant){.handle = GRANT_PLACES, .state = GRANT_LENT, .block = (uint8_t)block, .pages = 1};
+		grants_change(d, SLOT, GRANTS_CLAIM);
+		assert_int_equal(d->ends[SLOT].grants[0].state, GRANT_NONE);
+		assert_int_equal(d->heap[block % HEAP_MAX].lent, 0);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(kernels_die)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(kernels_die), cmocka_unit_test(client_record_is_bounded), cmocka_unit_test(record_of_no_block)};
 	return cmocka_run_group_tests(tests, 0, 0);
 }
