@@ -114,6 +114,7 @@ static void log_adopt(struct mate *mate, const char *name, unsigned vault, struc
 	inject_shown("runtime.adopt");
 	struct server_ring *ring = &local->channel->ring;
 	server_ring_adopt(ring, self_epoch());
+	ring->first_new = 0; // its clients have died with us: nothing comes by the ring
 	if (server_ring_recorded(ring) > mate->order.serial)
 		mate->order.serial = server_ring_recorded(ring); // serials never restart (INV-27)
 	local->seq = load32(&ring->view.client->next_seq);

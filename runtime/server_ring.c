@@ -36,7 +36,8 @@ void server_ring_adopt(struct server_ring *ring, uint32_t epoch)
 	ring->tail = load32(&view.client->complete_head);
 	ring->want_commit = load32(&view.client->want_commit);
 	ring->cancels = load32(&view.client->cancels);
-	fence_take(); // tail before the scan: whatever is published later comes by the ring
+	fence_take(); // tail before the scan: whatever is published later comes by the ring; tail before next_seq: what has that number or a later one does
+	ring->first_new = load32(&view.client->next_seq);
 	store32(&view.server->submit_head, ring->head);
 	store32(&view.server->want_doorbell, 0);
 	suspect_update(ring);
@@ -91,6 +92,8 @@ enum adopted server_ring_adopt_slot(struct server_ring *ring, unsigned slot, con
 	if (s->busy || !slot_copy(ring, slot, copy) || copy->seq == s->seq)
 		return ADOPTED_FREE;
 	enum adopted found = slot_judge(ring, slot, protocol, copy, former);
+	if (found == ADOPTED_TO_DO && ring->first_new && (int32_t)(copy->seq - ring->first_new) >= 0)
+		return ADOPTED_FREE; // it comes by the ring, behind one submitted before it whose slot the scan had passed
 	s->seq = copy->seq;
 	s->busy = found >= ADOPTED_TO_DO;
 	s->logged = false;

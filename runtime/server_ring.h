@@ -21,6 +21,7 @@ struct server_ring {
 	uint32_t tail; // complete_tail
 	uint32_t want_commit; // last seen
 	uint32_t cancels;     // last seen
+	uint32_t first_new;   // seqs from here on were not submitted when the ring was adopted; 0: nobody knows
 	uint32_t rescan;      // next slot to scan after an overrun of the ring; geometry.slots: none
 	uint64_t ignored;     // entries that were duplicates or nonsense
 	struct server_slot slots[CHANNEL_SLOTS_MAX];

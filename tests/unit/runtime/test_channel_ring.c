@@ -545,6 +545,41 @@ static void random_client_page(void **state)
 	}
 }
 
+// A client goes on while its server's next incarnation looks at its slots: of what it submits meanwhile nothing overtakes what it had submitted
+// before that, wherever the scan is.
+static void order_stands_beside_adoption(void **state)
+{
+	(void)state;
+	for (unsigned before = 0; before < 3; before++) {
+		for (unsigned scanned = 0; scanned <= 8; scanned++) {
+			struct completion former;
+			struct request copy;
+			uint64_t next = 0;
+			unsigned count = 0;
+			both(8);
+			for (unsigned i = 0; i < before; i++)
+				submit(OP_READ, count++);
+			if (before == 2)
+				assert_true(server_ring_take(&server, &copy, 0) >= 0);
+			server_new();
+			uint64_t found = 0; // in the scan: they come first, in the order of their seqs, which are those of their arguments
+			for (unsigned slot = 0; slot < 8; slot++) {
+				for (unsigned i = 0; slot == scanned && i < 4; i++)
+					submit(OP_READ, count++);
+				if (server_ring_adopt_slot(&server, slot, &protocol, &copy, &former) >= ADOPTED_TO_DO)
+					found |= 1ul << copy.arg[0];
+			}
+			for (unsigned i = 0; scanned == 8 && i < 4; i++)
+				submit(OP_READ, count++);
+			assert_int_equal(found & (found + 1), 0);
+			next = (uint64_t)__builtin_popcountl(found);
+			while (server_ring_take(&server, &copy, 0) >= 0)
+				assert_int_equal(copy.arg[0], next++);
+			assert_int_equal(next, count);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -558,6 +593,7 @@ int main(void)
 		cmocka_unit_test(validation),
 		cmocka_unit_test(overrun_is_scanned),
 		cmocka_unit_test(adoption_judges_records),
+		cmocka_unit_test(order_stands_beside_adoption),
 		cmocka_unit_test(slots_are_small_or_large),
 		cmocka_unit_test(poisonous_request_is_refused),
 		cmocka_unit_test(deadly_replay_is_left_out),
