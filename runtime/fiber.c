@@ -135,9 +135,12 @@ struct fiber *fiber_self(void)
 	return fibers.current;
 }
 
+// Who waits has mostly just looked, so a turn would find nothing: sleep comes first.
 quick_answer_t fiber_await_any(void)
 {
 	struct fiber *self = fibers.current;
+	if (!fibers.first)
+		loop_sleep_first();
 	while (!fibers.first)
 		if (!loop_poll() && !fibers.first)
 			loop_sleep();

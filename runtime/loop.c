@@ -351,6 +351,17 @@ void loop_sleep(void)
 	rings_want(0);
 }
 
+// Of what a turn looks at, sleep_prepare looks at rings and claims, and interrupts and timers that are due end the wait at once. That leaves
+// kernel events, and polled sources, which nothing announces. (Those never leave, so loop_sleep itself must not mind them: the disk
+// driver would not sleep any more.)
+void loop_sleep_first(void)
+{
+	if (events_due || sources[0])
+		return;
+	loop_naps_end(); // flags are down afterwards
+	loop_sleep();
+}
+
 // A ring that woke us is claimed, or the first nap would find it once more.
 void loop_doze(uint64_t awaited)
 {

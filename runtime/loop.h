@@ -19,7 +19,8 @@ void loop_start(unsigned guest_file);
 void loop_ring_add(struct loop_ring *ring);
 void loop_ring_remove(struct loop_ring *ring);
 bool loop_poll(void);  // claims, events, rings, sources, timers; true when anything happened
-void loop_sleep(void); // until something may have happened
+void loop_sleep(void); // until something may have happened; a turn comes before it
+void loop_sleep_first(void); // the same without a turn before it, for who has just looked; not at all where the turn is due
 // `wait` in place of wfi: it comes back at once when an interrupt is pending, and may serve others meanwhile.
 void loop_wait_by(void (*wait)(void));
 void loop_lower(void); // takes the flags down after naps: peers need not ring, for we look

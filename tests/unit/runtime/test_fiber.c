@@ -84,6 +84,14 @@ void loop_sleep(void)
 		now = timer_next();
 }
 
+static bool turn_due;
+
+void loop_sleep_first(void)
+{
+	if (!turn_due)
+		loop_sleep();
+}
+
 _Noreturn void domain_panic(const char *source, int line, const char *what)
 {
 	fail_msg("%s:%d: %s", source, line, what);
@@ -96,7 +104,7 @@ static int fresh(void **state)
 	trace[0] = 0;
 	polls = sleeps = 0;
 	on_poll = on_sleep = 0;
-	no_memory = false;
+	no_memory = turn_due = false;
 	most_pages = HEAP_PAGES;
 	return 0;
 }
@@ -182,7 +190,34 @@ static void the_loop_runs_on_the_waiters_stack(void **state)
 	on_sleep = wake_parked;
 	fiber_park();
 	assert_int_equal(sleeps, 1);
-	assert_true(polls >= 1);
+	assert_int_equal(polls, 0); // who parks has looked
+	turn_due = true;
+	fiber_park();
+	assert_int_equal(sleeps, 2);
+	assert_int_equal(polls, 1);
+	parked = 0;
+}
+
+static void wake_parked_at_the_second(void)
+{
+	if (polls == 2)
+		fiber_wake(parked);
+}
+
+static void wake_nobody(void)
+{
+}
+
+// A sleep that brought nobody is followed by turns, and by a sleep after each.
+static void the_loop_has_its_turn_after_the_sleep(void **state)
+{
+	(void)state;
+	parked = fiber_self();
+	on_sleep = wake_nobody;
+	on_poll = wake_parked_at_the_second;
+	fiber_park();
+	assert_int_equal(sleeps, 2);
+	assert_int_equal(polls, 2);
 	parked = 0;
 }
 
@@ -505,6 +540,7 @@ int main(void)
 		cmocka_unit_test_setup(stacks_are_used_again, fresh),
 		cmocka_unit_test_setup(wakes_are_remembered, fresh),
 		cmocka_unit_test_setup(the_loop_runs_on_the_waiters_stack, fresh),
+		cmocka_unit_test_setup(the_loop_has_its_turn_after_the_sleep, fresh),
 		cmocka_unit_test_setup(sleeping_takes_its_time, fresh),
 		cmocka_unit_test_setup(mutex_is_fair, fresh),
 		cmocka_unit_test_setup(an_ended_fiber_keeps_its_stack_until_it_has_left_it, fresh),

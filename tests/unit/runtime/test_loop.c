@@ -225,6 +225,7 @@ static void take_claims_without_a_turn(void **state)
 	assert_int_equal(noticed, 0);
 	sleeps = 0;
 	loop_sleep();
+	loop_sleep_first();
 	assert_int_equal(sleeps, 0);
 	assert_true(loop_poll());
 	assert_int_equal(noticed, 1);
@@ -343,9 +344,20 @@ static void sleep_is_interrupted_by_what_is_pending(void)
 	assert_true(moment < publish_at || file[0] & 1ull << 30); // else it would sleep on what was published
 }
 
-static void no_wake_up_is_lost(void **state)
+static void turn(void)
 {
-	(void)state;
+	loop_turn(true);
+}
+
+// As in fiber_await_any.
+static void sleep_then_turn(void)
+{
+	loop_sleep_first();
+	loop_poll();
+}
+
+static void publishes_at_every_moment(void (*wait)(void))
+{
 	ring = (struct loop_ring){.look = ring_look, .want = &want, .identity = 30};
 	in_sleep = sleep_is_interrupted_by_what_is_pending;
 	for (publish_at = 1; publish_at < 12; publish_at++) {
@@ -356,7 +368,7 @@ static void no_wake_up_is_lost(void **state)
 		loop_ring_add(&ring);
 		unsigned turns = 0;
 		while (head == 0 && ++turns < 10)
-			loop_turn(true);
+			wait();
 		loop_ring_remove(&ring);
 		assert_int_equal(head, 1);
 		assert_int_equal(want, 0);
@@ -364,6 +376,14 @@ static void no_wake_up_is_lost(void **state)
 	assert_true(sleeps > 0);
 	in_sleep = 0;
 	publish_at = 0;
+}
+
+static void no_wake_up_is_lost(void **state)
+{
+	(void)state;
+	publishes_at_every_moment(turn);
+	sleeps = 0;
+	publishes_at_every_moment(sleep_then_turn);
 }
 
 static unsigned ring_order[4], ring_looks;
@@ -499,6 +519,47 @@ static void a_ping_ends_the_naps(void **state)
 	loop_ring_remove(&ring);
 }
 
+// What nothing announces has its turn before a sleep without one: events that are due, and polled sources. Those stay for ever, and
+// whoever sleeps after a turn sleeps all the same.
+static void sleep_comes_first_where_no_turn_is_due(void **state)
+{
+	(void)state;
+	loop_sleep_first();
+	assert_int_equal(sleeps, 1);
+	loop_source_add(&polled);
+	loop_sleep_first();
+	assert_int_equal(sleeps, 1);
+	loop_turn(true);
+	assert_int_equal(sleeps, 2);
+	loop_source_remove(&polled);
+	loop_on_event(handler);
+	loop_sleep_first();
+	assert_int_equal(sleeps, 2);
+	loop_poll();
+	loop_sleep_first();
+	assert_int_equal(sleeps, 3);
+	loop_on_event(0);
+}
+
+// It takes the flags down, so nobody rings a nap any more.
+static void sleep_first_ends_the_naps(void **state)
+{
+	(void)state;
+	ring = (struct loop_ring){.look = ring_look_order, .want = &want, .identity = 30};
+	loop_ring_add(&ring);
+	loop_poll();
+	assert_true(dozed(ring_30));
+	loop_sleep_first();
+	assert_int_equal(want, 0);
+	assert_int_equal(loop_naps.left, 0);
+	loop_poll();
+	assert_true(dozed(ring_30));
+	loop_naps_hold();
+	loop_sleep_first();
+	assert_int_equal(loop_naps.kept, 0);
+	loop_ring_remove(&ring);
+}
+
 // No naps where a claim is a kernel call.
 static void no_naps_without_a_file(void **state)
 {
@@ -550,6 +611,8 @@ int main(void)
 		cmocka_unit_test_setup(alarm_is_set_before_sleep, fresh),
 		cmocka_unit_test_setup(naps_end_when_the_loop_is_due, fresh),
 		cmocka_unit_test_setup(a_ping_ends_the_naps, fresh),
+		cmocka_unit_test_setup(sleep_comes_first_where_no_turn_is_due, fresh),
+		cmocka_unit_test_setup(sleep_first_ends_the_naps, fresh),
 		cmocka_unit_test_setup(no_naps_without_a_file, fresh),
 		cmocka_unit_test_setup(without_a_file_it_claims_by_call, fresh),
 	};

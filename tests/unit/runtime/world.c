@@ -452,6 +452,11 @@ void loop_sleep(void)
 	loop_turn(true);
 }
 
+void loop_sleep_first(void)
+{
+	loop_sleep();
+}
+
 void loop_lower(void)
 {
 	loop_naps_end();
