@@ -154,7 +154,9 @@ static __attribute__((noinline, cold)) bool request_repeat(struct client *client
 {
 	struct client_ring *ring = &client->ring;
 	unsigned slot = request->slot;
-	if (ring->slots[slot].state != CLIENT_SLOT_FREE || !grant_is_open(client, client_ring_request(ring, slot)->grant))
+	const struct request *asked = client_ring_request(ring, slot);
+	bool cancelled = load32(&asked->cancelled) == ring->slots[slot].seq;
+	if (ring->slots[slot].state != CLIENT_SLOT_FREE || cancelled || !grant_is_open(client, asked->grant))
 		return false;
 	int again = slot < ring->large ? client_ring_slot(ring) : client_ring_slot_small(ring);
 	invariant(again == (int)slot);

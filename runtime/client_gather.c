@@ -190,8 +190,10 @@ void client_gather_end(struct client *client)
 	gather_publish(client, g);
 	client->gather = 0;
 	gathers--;
-	if (client->ring.next_seq == g->seq_end)
+	if (client->ring.next_seq == g->seq_end) {
 		client->ring.next_seq = seq_next(g); // the rest was not used
+		store32(&client->ring.view.client->next_seq, client->ring.next_seq); // and a server that adopts is to know (server_ring_adopt)
+	}
 	for (; g->done != g->sent; g->done++)
 		place_give_up(&client->ring, g, &g->places[g->done & g->mask]);
 	for (unsigned i = 0; i <= g->mask; i++)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define DIGEST_PIECE (4 * DIGEST_GROUP) // bytes of a payload that is not aligned
+#define NEW_SEQS 0x10000u // more than a client can use during a scan. A request that has waited for 2^31 others is not new, though it seems to lie ahead
 #define TORN_TRIES 4u // a seq that changes while its slot is copied: the client submits anew, and it comes by the ring
 
 // Counts incarnations that died in the same request. Page 1 is ours, but a former incarnation wrote it: any value may
@@ -92,7 +93,7 @@ enum adopted server_ring_adopt_slot(struct server_ring *ring, unsigned slot, con
 	if (s->busy || !slot_copy(ring, slot, copy) || copy->seq == s->seq)
 		return ADOPTED_FREE;
 	enum adopted found = slot_judge(ring, slot, protocol, copy, former);
-	if (found == ADOPTED_TO_DO && ring->first_new && (int32_t)(copy->seq - ring->first_new) >= 0)
+	if (found == ADOPTED_TO_DO && ring->first_new && copy->seq - ring->first_new < NEW_SEQS)
 		return ADOPTED_FREE; // it comes by the ring, behind one submitted before it whose slot the scan had passed
 	s->seq = copy->seq;
 	s->busy = found >= ADOPTED_TO_DO;

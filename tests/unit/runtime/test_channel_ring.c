@@ -580,6 +580,24 @@ static void order_stands_beside_adoption(void **state)
 	}
 }
 
+// What has waited for so many others that its seq seems to lie ahead is no new request.
+static void adoption_finds_what_has_waited_long(void **state)
+{
+	(void)state;
+	static const uint32_t later[] = {1, 0x7fffffff, 0x80000001, 0xc0000000, 0xfffeffff};
+	for (unsigned i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+		struct completion former;
+		struct request copy;
+		both(8);
+		client.next_seq = 5;
+		int slot = submit(OP_READ, 7);
+		store32(&client.view.client->next_seq, 5 + later[i]);
+		server_new();
+		assert_int_equal(server_ring_adopt_slot(&server, (unsigned)slot, &protocol, &copy, &former), ADOPTED_TO_DO);
+		assert_int_equal(copy.arg[0], 7);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -594,6 +612,7 @@ int main(void)
 		cmocka_unit_test(overrun_is_scanned),
 		cmocka_unit_test(adoption_judges_records),
 		cmocka_unit_test(order_stands_beside_adoption),
+		cmocka_unit_test(adoption_finds_what_has_waited_long),
 		cmocka_unit_test(slots_are_small_or_large),
 		cmocka_unit_test(poisonous_request_is_refused),
 		cmocka_unit_test(deadly_replay_is_left_out),

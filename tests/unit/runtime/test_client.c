@@ -792,6 +792,22 @@ static void refused_is_refused(void **state)
 	client_close(client);
 }
 
+// Who does not want it any more is not asked for again.
+static void unheard_and_cancelled_is_refused(void **state)
+{
+	(void)state;
+	struct client *client = open_fresh(0, 8);
+	struct client_request r = lending();
+	takes = silent = true;
+	world.unheard = 2;
+	assert_int_equal(client_submit(client, &r), ERR_OK);
+	client_cancel(client, &r);
+	silent = false;
+	assert_int_equal(client_wait(client, &r), ERR_HANDLE);
+	assert_int_equal(attempts, 1);
+	client_close(client);
+}
+
 // Answered by a server whose kernel did not know of what it was to end: its place comes back when it is needed, and none that is in use does.
 static void places_come_back(void **state)
 {
@@ -912,6 +928,7 @@ int main(void)
 		cmocka_unit_test(memory_is_lent),
 		cmocka_unit_test(unheard_grant_is_asked_for_again),
 		cmocka_unit_test(refused_is_refused),
+		cmocka_unit_test(unheard_and_cancelled_is_refused),
 		cmocka_unit_test(places_come_back),
 		cmocka_unit_test(cancelled_request_is_answered),
 	};
