@@ -52,12 +52,11 @@ static bool heap_claim(const struct domain *d)
 	memcpy(fresh.heap, d->heap, sizeof(fresh.heap));
 	for (unsigned i = 0; i < HEAP_MAX; i++) {
 		struct heap_block *b = &fresh.heap[i];
-		uint64_t span = domain_heap_span(b->pages, b->piece);
 		bool inside = b->gpa % PAGE_SIZE == 0 && b->gpa >= GPA_HEAP && b->gpa < GPA_HEAP_END &&
-			      span <= (GPA_HEAP_END - b->gpa) / PAGE_SIZE;
+			      b->span <= (GPA_HEAP_END - b->gpa) / PAGE_SIZE;
 		inside |= b->gpa == 0 && b->lent > 0; // lent, and given up meanwhile
 		b->lent = 0; // grants_claim counts
-		if ((b->gpa || b->pages) && (!span || !inside || !domain_frames_claim(&fresh, b->frames, b->pages)))
+		if ((b->gpa || b->pages) && (!b->span || b->span != domain_heap_span(b->pages, b->piece) || !inside || !domain_frames_claim(&fresh, b->frames, b->pages)))
 			return false;
 	}
 	return true;

@@ -147,7 +147,7 @@ static uint64_t heap_place(const struct domain *d, uint64_t bytes)
 	uint64_t gpa = GPA_HEAP, end;
 	for (unsigned i = 0; i < HEAP_MAX; i++) {
 		const struct heap_block *b = &d->heap[i];
-		end = b->gpa + domain_heap_span(b->pages, b->piece) * PAGE_SIZE;
+		end = b->gpa + b->span * PAGE_SIZE;
 		if (gpa >= end || gpa + bytes <= b->gpa)
 			continue;
 		gpa = (end + align - 1) & ~(align - 1);
@@ -160,19 +160,17 @@ enum error call_memory_alloc(struct invocation *c)
 {
 	struct domain *d = c->caller;
 	uint64_t pages = c->arg[0], piece = c->arg[1] ? c->arg[1] : pages;
-	enum error error = ERR_OK;
+	enum error error = ERR_INVALID;
 	struct heap_block *b = d->heap;
 	while (b < d->heap + HEAP_MAX && b->pages)
 		b++;
 	if (b == d->heap + HEAP_MAX)
 		return ERR_LIMIT;
-	uint64_t gpa = heap_place(d, domain_heap_span(pages, piece) * PAGE_SIZE);
-	if (!gpa)
-		return ERR_INVALID;
-	paddr_t frames = domain_frames(d, pages, &error);
+	uint64_t span = domain_heap_span(pages, piece), gpa = heap_place(d, span * PAGE_SIZE);
+	paddr_t frames = gpa ? domain_frames(d, pages, &error) : 0;
 	if (!frames)
 		return error;
-	*b = (struct heap_block){.gpa = gpa, .pages = pages, .frames = frames, .piece = (uint32_t)piece};
+	*b = (struct heap_block){.gpa = gpa, .pages = pages, .frames = frames, .piece = (uint32_t)piece, .span = span};
 	error = domain_heap_map(d, b);
 	if (error != ERR_OK) {
 		domain_heap_free(d, b);

@@ -355,7 +355,8 @@ enum error domain_segment_add(struct domain *d, const struct segment *s)
 uint64_t domain_heap_span(uint64_t pages, uint64_t piece)
 {
 	bool whole = piece > 0 && pages % piece == 0 && pages - 1 < (GPA_HEAP_END - GPA_HEAP) / PAGE_SIZE;
-	return whole && pages / piece <= HEAP_PIECES ? pages + pages / piece : 0;
+	bool fits = whole && (piece == pages || (piece <= HEAP_PIECES && pages / piece <= HEAP_PIECES));
+	return fits ? pages + pages / piece : 0;
 }
 
 enum error domain_heap_map(struct domain *d, const struct heap_block *b) // INV-78
@@ -370,7 +371,7 @@ enum error domain_heap_map(struct domain *d, const struct heap_block *b) // INV-
 void domain_heap_free(struct domain *d, struct heap_block *b)
 {
 	if (b->gpa)
-		domain_unmap(d, b->gpa, (domain_heap_span(b->pages, b->piece) - 1) * PAGE_SIZE);
+		domain_unmap(d, b->gpa, (b->span - 1) * PAGE_SIZE);
 	b->gpa = 0;
 	if (b->lent > 0) { // INV-71; those that are not taken end. What has ended may have been said without a ring
 		for (unsigned i = 0; i < CHANNEL_MAX; i++)

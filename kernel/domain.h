@@ -18,7 +18,7 @@
 
 #define SEGMENT_MAX 8
 #define HEAP_MAX 64
-#define HEAP_PIECES 64 // of a block: each is mapped by itself
+#define HEAP_PIECES 64 // of a block, and pages of a piece at most: each is mapped by itself, and in small pages
 #define WINDOW_MAX 12
 #define HANDLE_MAX 72 // 64, and one for each call under way: what is being made was promised one
 
@@ -37,6 +37,7 @@ struct heap_block {
 	paddr_t frames;
 	uint32_t lent;  // grants that have not ended, and never will if the server's core was fenced off
 	uint32_t piece; // so many of its pages lie together, and behind each piece one that is not mapped
+	uint64_t span;  // pages of the heap's window, those with them
 };
 
 // WITHDRAWN is only told. KEPT: OFFERED or TAKEN by the record of a former life, and not heard of since.

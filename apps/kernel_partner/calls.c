@@ -70,7 +70,8 @@ void partner_own_calls(uint64_t argument)
 		{CALL_memory_alloc, 8, 8 | 1ul << 32, 0, 0, ERR_INVALID},
 		{CALL_memory_alloc, 65, 1, 0, 0, ERR_INVALID}, // of so many pieces
 		{CALL_memory_alloc, 1ul << 52, 1ul << 51, 0, 0, ERR_INVALID},
-		{CALL_memory_alloc, 1000, 100, 0, 0, ERR_QUOTA},
+		{CALL_memory_alloc, 1000, 50, 0, 0, ERR_QUOTA},
+		{CALL_memory_alloc, 130, 65, 0, 0, ERR_INVALID}, // so large
 		{CALL_memory_free, 0, 0, 0, 0, ERR_INVALID},
 		{CALL_memory_free, GPA_IMAGE, 0, 0, 0, ERR_INVALID},
 		{CALL_memory_free, GPA_HEAP, 0, 0, 0, ERR_INVALID},

@@ -39,7 +39,7 @@
 	X(event_next, P, "-> event kind, argument 0, 1, 2 (EVENT_NONE when there is none)")                            \
 	X(doorbell, P, "slot -> ; ring the peer of a channel end through the kernels")                                 \
 	X(doorbell_claim, P, "-> 4 words: sticky identities 0..255, cleared by this; for domains without a guest file") \
-	X(memory_alloc, W, "pages, piece -> gpa ; 0: the block lies together; else it is mapped in pieces of so many pages, 64 at most (INVALID), with an unmapped page behind each") \
+	X(memory_alloc, W, "pages, piece -> gpa ; 0: the block lies together; else it is mapped in pieces of so many pages, 64 pieces of 64 at most (INVALID), with an unmapped page behind each") \
 	X(memory_free, P, "gpa -> ")                                                                                   \
 	X(channel_open, W, "name (2 words), slots << 32 | priority, out bytes, in bytes -> slot; waits for the server; all 0: a notification") \
 	X(channel_accept, P, "slot -> ; server takes the client of EVENT_CHANNEL_REQUEST")                             \
