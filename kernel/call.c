@@ -170,7 +170,7 @@ enum error call_memory_alloc(struct invocation *c)
 	paddr_t frames = gpa ? domain_frames(d, pages, &error) : 0;
 	if (!frames)
 		return error;
-	*b = (struct heap_block){.gpa = gpa, .pages = pages, .frames = frames, .piece = (uint32_t)piece, .span = span};
+	*b = (struct heap_block){gpa, frames, (uint32_t)pages, (uint32_t)piece, (uint32_t)span, 0};
 	error = domain_heap_map(d, b);
 	if (error != ERR_OK) {
 		domain_heap_free(d, b);

@@ -33,11 +33,11 @@ struct segment { // pristine content in the boot image; restored from there
 
 struct heap_block {
 	uint64_t gpa; // 0: given up by the domain, kept until nothing of it is lent
-	uint64_t pages;
 	paddr_t frames;
-	uint32_t lent;  // grants that have not ended, and never will if the server's core was fenced off
+	uint32_t pages;
 	uint32_t piece; // so many of its pages lie together, and behind each piece one that is not mapped
-	uint64_t span;  // pages of the heap's window, those with them
+	uint32_t span;  // pages of the heap's window, those with them
+	uint32_t lent;  // grants that have not ended, and never will if the server's core was fenced off
 };
 
 // WITHDRAWN is only told. KEPT: OFFERED or TAKEN by the record of a former life, and not heard of since.

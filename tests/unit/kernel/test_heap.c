@@ -270,7 +270,7 @@ static void a_reborn_kernel_believes_no_nonsense(void **state)
 {
 	static const struct heap_block wrong[] = {
 		{.pages = 512, .piece = 0}, {.pages = 512, .piece = 7}, {.pages = 512, .piece = 1024}, {.pages = 512, .piece = 4},
-		{.pages = 512, .piece = 512, .span = 513}, {.pages = 512, .piece = 8, .span = 577}, {.pages = 512, .piece = 512}, {.pages = 0, .piece = 8}, {.pages = 0, .piece = 0}, {.pages = 1ul << 40, .piece = 1u << 31}, {.pages = 1ul << 18, .piece = 1u << 18},
+		{.pages = 512, .piece = 512, .span = 513}, {.pages = 512, .piece = 8, .span = 577}, {.pages = 512, .piece = 512}, {.pages = 0, .piece = 8}, {.pages = 0, .piece = 0}, {.pages = ~0u, .piece = 1u << 31}, {.pages = 1ul << 18, .piece = 1u << 18},
 		{.pages = 512, .piece = 8, .gpa = GPA_HEAP_END - 575 * PAGE_SIZE}, {.pages = 512, .piece = 8, .gpa = GPA_HEAP - PAGE_SIZE},
 		{.pages = 512, .piece = 8, .gpa = GPA_HEAP + 8}, {.pages = 512, .piece = 8, .gpa = ~0ul << 12}};
 	(void)state;
