@@ -5,10 +5,12 @@ looks around, or holds a lock, while the host lets the other wait counts what it
 """
 import re
 import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
-from qemu import escape, qemu_program
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+from qemu import escape, qemu_program  # noqa: E402
 
 COUNTER = Path(__file__).resolve().parent.parent / "build/bench/count.so"
 LINE = re.compile(r"(\S+) (\d+) (\d+) (\d+)")

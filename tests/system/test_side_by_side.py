@@ -33,6 +33,14 @@ def made_up(ours=10, linux=100):
 
 
 @case
+def side_by_side_starts_by_itself(t):
+    """As make calls it: here other modules have made its folders known."""
+    for program in ("side_by_side.py", "trace_price.py"):
+        done = subprocess.run([sys.executable, ROOT / "bench" / program, "--help"], capture_output=True, text=True, timeout=60)
+        t.check(done.returncode == 0, f"bench/{program} --help: {done.stderr}")
+
+
+@case
 def side_by_side_reads_lines(t):
     t.equal(parse(CONSOLE), {"null.min": 900, "null.median": 1100, "futex.far.instructions": 20000}, "figures of a console")
     t.equal(parse(CONSOLE.replace("\n", "\r\n").replace("\r", "")), parse(CONSOLE), "figures of a serial line")
