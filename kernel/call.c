@@ -148,7 +148,7 @@ static uint64_t heap_place(const struct domain *d, uint64_t bytes)
 	for (unsigned i = 0; i < HEAP_MAX; i++) {
 		const struct heap_block *b = &d->heap[i];
 		end = b->gpa + b->span * PAGE_SIZE;
-		if (gpa >= end || gpa + bytes <= b->gpa)
+		if (!b->gpa || gpa >= end || gpa + bytes <= b->gpa)
 			continue;
 		gpa = (end + align - 1) & ~(align - 1);
 		i = ~0u; // it may now lie on one that was passed
