@@ -223,12 +223,6 @@ enum error path_walk(const char *path, bool follow, struct path_node *node)
 	return walk_all(&walk, path, follow);
 }
 
-enum error path_find(const char *path, bool follow, struct path_node *node)
-{
-	enum error e = path_walk(path, follow, node);
-	return e == ERR_OK && !node->found ? ERR_NOT_FOUND : e;
-}
-
 enum error path_find_status(const char *path, bool follow, struct path_node *node, struct fs_stat *status, bool *told)
 {
 	struct walk walk;
@@ -237,6 +231,12 @@ enum error path_find_status(const char *path, bool follow, struct path_node *nod
 	enum error e = walk_all(&walk, path, follow);
 	*told = e == ERR_OK && node->found && walk.told;
 	return e == ERR_OK && !node->found ? ERR_NOT_FOUND : e;
+}
+
+enum error path_find(const char *path, bool follow, struct path_node *node)
+{
+	bool told;
+	return path_find_status(path, follow, node, 0, &told);
 }
 
 enum error path_find_by(struct client *client, const char *path, uint64_t *handle)
