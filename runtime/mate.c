@@ -110,8 +110,7 @@ static enum error mate_workers_make(struct mate *mate)
 		if (!worker)
 			return ERR_NO_MEMORY;
 		worker->mate = mate;
-		struct fiber *(*create)(void (*)(void *), void *, const char *) = mate->component->server->small_stacks ? fiber_create_small : fiber_create;
-		worker->fiber = create(mate_worker_run, worker, mate->component->name);
+		worker->fiber = server_fiber(mate->component->server, mate_worker_run, worker, mate->component->name);
 		if (!worker->fiber)
 			return ERR_NO_MEMORY;
 	}

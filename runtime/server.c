@@ -497,7 +497,7 @@ static void worker_create(void)
 {
 	struct server_worker *worker = calloc(1, sizeof(*worker));
 	invariant(worker != 0);
-	worker->fiber = (this.server->small_stacks ? fiber_create_small : fiber_create)(worker_run, worker, "worker");
+	worker->fiber = server_fiber(this.server, worker_run, worker, "worker");
 	invariant(worker->fiber != 0);
 	this.workers++;
 }

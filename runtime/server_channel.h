@@ -1,5 +1,6 @@
 // One client as the server's library keeps it. Private to server*.c.
 #pragma once
+#include "runtime/fiber.h"
 #include "runtime/loop.h"
 #include "runtime/server.h"
 #include "runtime/server_ring.h"
@@ -72,3 +73,9 @@ void server_runtime_answer(struct server_request *request);
 bool server_runtime_adopted(const struct request *copy, const uint8_t *out);
 // The client has gone: its faults for later incarnations are answered.
 void server_runtime_closing(struct server_channel *channel);
+
+// One of the fibers that perform its requests, on a stack as it wants them; 0 as fiber_create.
+static inline struct fiber *server_fiber(const struct server *server, void (*run)(void *worker), void *worker, const char *name)
+{
+	return (server->small_stacks ? fiber_create_small : fiber_create)(run, worker, name);
+}
